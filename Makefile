@@ -1,0 +1,221 @@
+# lambdapool: every command. `make help` lists them; README.md says where to start.
+#
+# Plain GNU make. Everything that is made lands in $(BUILD), except the link ./lambdapool to the program.
+# Overridable: BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, FUZZ_TIME, SETUP=no (never install packages).
+
+BUILD     = build
+CC        = gcc
+CFLAGS    = -O2 -g
+LDFLAGS   =
+PREFIX    = /usr/local
+FUZZ_TIME = 10
+SETUP     = yes
+PYTHON    = /usr/bin/python3
+
+WARNINGS  = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+CPP_FLAGS = -iquote . -iquote host -I/usr/include/lua5.4
+C_FLAGS   = -std=gnu11 $(WARNINGS) $(CPP_FLAGS) -fPIE -ffunction-sections -fdata-sections
+
+# What the programs link. Both carry the whole Lua API and export it, so that C modules load in them. The agent
+# needs libc and libm of the machine it lands on and nothing else; the host may use Debian's libraries.
+LD_FLAGS    = -pie -Wl,--gc-sections -Wl,-z,relro,-z,now
+LUA_LIBS    = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-cjson.a
+EXPORT_LUA  = -Wl,--dynamic-list=$(BUILD)/exports.list
+AGENT_LIBS  = $(LUA_LIBS) -l:libzstd.a -l:libcrypto.a -lm
+HOST_LIBS   = $(LUA_LIBS) -luv -lhttp_parser -lzstd -l:libcrypto.a -lm
+STRIP_AGENT = -s
+
+# Sources are found, not listed. The two main files and the embedded Lua are the programs; all the rest is one archive,
+# from which each program and each test takes what it names.
+C_FILES     := $(wildcard host/*.c host/codec/*.c agent/*.c)
+PARTS       := $(filter-out host/main.c agent/main.c,$(C_FILES))
+LUA_MODULES := $(sort $(shell find lua/lambdapool -name '*.lua' 2>/dev/null))
+C_TESTS     := $(wildcard tests/host/*_test.c tests/host/codec/*_test.c tests/agent/*_test.c)
+SPECS       := $(wildcard tests/lua/*_spec.lua tests/host/*_spec.lua tests/agent/*_spec.lua tests/e2e/*_spec.lua)
+SCRIPTS     := $(wildcard tests/*.t tests/lua/*.t tests/host/*.t tests/agent/*.t tests/e2e/*.t)
+FUZZERS     := $(wildcard tests/fuzz/*.c)
+HELPERS     := $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(wildcard tests/agent/rapi.c tests/host/fake_agent.c)))
+OOM         := $(wildcard tests/oom*.c)
+
+ARCHIVE       = $(BUILD)/liblambdapool.a
+PROGRAMS      = $(patsubst host/main.c,$(BUILD)/lambdapool,$(patsubst agent/main.c,$(BUILD)/bootstrap,$(wildcard host/main.c agent/main.c)))
+TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS)
+
+# Debian 12 packages, by what needs them.
+BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev libssl-dev
+TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-rt-14-dev perl zip unzip
+BENCH_PACKAGES = python3 python3-cloudpickle
+CHECK_PACKAGES = valgrind
+
+ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+help: ## list the commands
+	@echo 'make COMMAND, where COMMAND is'
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-9s %s\n", $$1, $$2}' Makefile
+
+# --- packages ---------------------------------------------------------------------------------------------------------
+
+# $(call install,PACKAGES): one apt-get step, and only when something is missing.
+define install
+	@[ "$(SETUP)" = no ] && exit 0; missing=; sudo=; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo 'lambdapool: this system has no apt-get; install what these Debian 12 packages hold:' >&2; \
+	  echo '  $(1)' >&2; \
+	  echo '  then run make again with SETUP=no' >&2; exit 1; \
+	fi; \
+	for package in $(1); do \
+	  case $$(dpkg-query -W -f '$${db:Status-Status}\n' $$package 2>/dev/null) in \
+	    *installed*) ;; *) missing="$$missing $$package" ;; \
+	  esac; \
+	done; \
+	[ -z "$$missing" ] && exit 0; \
+	if [ "$$(id -u)" != 0 ]; then \
+	  sudo=sudo; \
+	  command -v sudo >/dev/null || { echo "lambdapool: as root: apt-get install$$missing" >&2; exit 1; }; \
+	fi; \
+	echo "installing$$missing"; \
+	$$sudo apt-get -q update && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $$missing
+endef
+
+setup: ## install the Debian packages that building, testing and measuring need
+	$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES) $(BENCH_PACKAGES) $(CHECK_PACKAGES))
+setup-build:
+	$(call install,$(BUILD_PACKAGES))
+setup-test:
+	$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES))
+setup-bench:
+	$(call install,$(BUILD_PACKAGES) $(BENCH_PACKAGES))
+setup-valgrind:
+	$(call install,$(BUILD_PACKAGES) $(TEST_PACKAGES) $(CHECK_PACKAGES))
+
+# --- the programs -----------------------------------------------------------------------------------------------------
+
+build: setup-build ## build/lambdapool and build/bootstrap, and ./lambdapool that leads there
+	@$(MAKE) programs
+
+programs: $(PROGRAMS)
+ifeq ($(BUILD),build)
+programs: lambdapool
+lambdapool: | $(PROGRAMS)
+	ln -sfn $(BUILD)/lambdapool $@
+endif
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/embed.c: host/embed.lua $(LUA_MODULES) Makefile
+	@mkdir -p $(@D)
+	lua5.4 host/embed.lua lua/lambdapool $(LUA_MODULES) > $@
+
+$(BUILD)/embed.o: $(BUILD)/embed.c
+	$(CC) $(C_FLAGS) $(CFLAGS) -g0 -c -o $@ $<
+
+$(BUILD)/exports.list: Makefile
+	@mkdir -p $(@D)
+	echo '{ lua_*; luaL_*; luaopen_*; };' > $@
+
+$(ARCHIVE): $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/embed.o
+	rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/lambdapool: $(BUILD)/host/main.o $(ARCHIVE) $(BUILD)/exports.list
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) $(EXPORT_LUA) -o $@ $(BUILD)/host/main.o $(ARCHIVE) $(HOST_LIBS)
+
+$(BUILD)/bootstrap: $(BUILD)/agent/main.o $(ARCHIVE) $(BUILD)/exports.list
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) $(EXPORT_LUA) $(STRIP_AGENT) -o $@ $(BUILD)/agent/main.o $(ARCHIVE) $(AGENT_LIBS)
+
+demo: build ## install what is missing, build, and count words with the pool
+	./lambdapool run examples/wordcount.lua /usr/share/common-licenses/*
+
+install: build ## install below $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(BUILD)/lambdapool $(DESTDIR)$(PREFIX)/bin/lambdapool
+	install -D -m 755 $(BUILD)/bootstrap $(DESTDIR)$(PREFIX)/libexec/lambdapool/bootstrap
+	install -d $(DESTDIR)$(PREFIX)/share/doc/lambdapool/examples
+	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/lambdapool
+	install -m 644 examples/*.lua $(DESTDIR)$(PREFIX)/share/doc/lambdapool/examples
+
+clean: ## remove everything that was made
+	rm -rf $(BUILD)
+ifeq ($(BUILD),build)
+	rm -f lambdapool
+endif
+
+# --- tests ------------------------------------------------------------------------------------------------------------
+
+# tests/run runs one test, in any language or mode, and prints TAP; prove runs all of them and counts.
+PROVE      = LAMBDAPOOL_BUILD=$(abspath $(BUILD)) FUZZ_TIME=$(FUZZ_TIME) prove --exec tests/run
+TESTS      = $(C_TESTS) $(OOM) $(SPECS) $(SCRIPTS)
+CHECKED    = $(C_TESTS) $(wildcard tests/lua/codec*_spec.lua tests/host/codec*_spec.lua)
+
+ASAN_FLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+ASAN       = BUILD=$(BUILD)/asan CFLAGS='$(ASAN_FLAGS)' STRIP_AGENT=
+FUZZ       = BUILD=$(BUILD)/fuzz CC=clang CFLAGS='$(ASAN_FLAGS) -fsanitize=fuzzer-no-link'
+
+test: setup-test ## install what is missing, build, run every test
+	@$(MAKE) programs test-programs
+	@$(MAKE) $(ASAN) programs test-programs
+	@$(MAKE) $(FUZZ) fuzz-programs
+	$(PROVE) -j2 make:lint $(TESTS) $(CHECKED:%=asan:%) $(FUZZERS:%=fuzz:%)
+
+check: build ## run the tests named by T=, for example T='tests/lua/pool_spec.lua tests/host/loop_test.c'
+	@$(MAKE) setup-test test-programs
+	$(PROVE) -v $(T)
+
+asan: setup-test ## C tests and codec specs with AddressSanitizer and UBSan
+	@$(MAKE) $(ASAN) programs test-programs
+	$(PROVE) $(CHECKED:%=asan:%)
+
+valgrind: setup-valgrind ## C tests and codec specs under valgrind
+	@$(MAKE) programs test-programs
+	$(PROVE) $(CHECKED:%=valgrind:%)
+
+fuzz: setup-test ## feed every parser for FUZZ_TIME seconds, starting from its corpus
+	@$(MAKE) $(FUZZ) fuzz-programs
+	$(PROVE) $(FUZZERS:%=fuzz:%)
+
+oom: setup-test ## fail the allocator at every allocation in turn
+	@$(MAKE) $(OOM:%.c=$(BUILD)/%)
+	$(PROVE) $(OOM)
+
+test-programs: $(TEST_PROGRAMS)
+fuzz-programs: $(FUZZERS:%.c=$(BUILD)/%)
+
+$(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(ARCHIVE)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(ARCHIVE) -lcmocka $(HOST_LIBS)
+
+$(BUILD)/tests/oom%: $(BUILD)/tests/oom%.o $(ARCHIVE)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(ARCHIVE) -lcmocka $(HOST_LIBS)
+
+$(BUILD)/tests/rapi: $(BUILD)/tests/agent/rapi.o $(ARCHIVE)
+$(BUILD)/tests/fake_agent: $(BUILD)/tests/host/fake_agent.o $(ARCHIVE)
+$(HELPERS):
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $^ $(HOST_LIBS)
+
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(ARCHIVE)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -fsanitize=fuzzer -o $@ $< $(ARCHIVE) $(HOST_LIBS)
+
+# --- source -----------------------------------------------------------------------------------------------------------
+
+ALL_C := $(C_FILES) $(wildcard tests/*.c tests/host/*.c tests/host/codec/*.c tests/agent/*.c tests/fuzz/*.c tests/bench/*.c)
+ALL_H := $(wildcard host/*.h host/codec/*.h agent/*.h tests/*.h tests/host/*.h tests/agent/*.h tests/fuzz/*.h tests/bench/*.h)
+
+lint: setup-test ## format, luacheck, and the warnings of gcc and clang
+	clang-format --dry-run -Werror $(ALL_C) $(ALL_H)
+	luacheck -q .
+	gcc -fsyntax-only -Werror $(C_FLAGS) $(ALL_C)
+	clang -fsyntax-only -Werror $(C_FLAGS) $(ALL_C)
+
+format: setup-test ## lay out the C sources
+	clang-format -i $(ALL_C) $(ALL_H)
+
+.PHONY: help setup setup-build setup-test setup-bench setup-valgrind build programs demo install clean \
+  test check asan valgrind fuzz oom test-programs fuzz-programs bench lint format
+
+-include $(shell find $(BUILD)/host $(BUILD)/agent $(BUILD)/tests -name '*.d' 2>/dev/null)
