@@ -1,0 +1,112 @@
+/* The event loop of one host. See loop.h. */
+#include "loop.h"
+
+#include <stdlib.h>
+
+struct lp__loop {
+  uv_loop_t uv;
+  uv_timer_t wake; /* ends a wait with a limit; never keeps the loop alive */
+  int alive;
+  struct lp__event *first;
+  struct lp__event **last; /* the `next` to fill in */
+};
+
+struct lp__event *lp__event_new(enum lp__event_kind kind, int64_t id) {
+  struct lp__event *event = calloc(1, sizeof *event);
+  if (event) {
+    event->kind = kind;
+    event->id = id;
+  }
+  return event;
+}
+
+void lp__event_free(struct lp__event *event) {
+  if (event)
+    free(event->bytes);
+  free(event);
+}
+
+int lp__loop_open(struct lp__loop **out) {
+  struct lp__loop *loop = malloc(sizeof *loop);
+  if (!loop)
+    return UV_ENOMEM;
+  int status = uv_loop_init(&loop->uv);
+  if (status < 0) {
+    free(loop);
+    return status;
+  }
+  uv_timer_init(&loop->uv, &loop->wake);
+  uv_unref((uv_handle_t *)&loop->wake);
+  loop->alive = 0;
+  loop->first = NULL;
+  loop->last = &loop->first;
+  *out = loop;
+  return 0;
+}
+
+void lp__loop_close(struct lp__loop *loop) {
+  if (!loop)
+    return;
+  uv_close((uv_handle_t *)&loop->wake, NULL);
+  uv_run(&loop->uv, UV_RUN_DEFAULT);
+  uv_loop_close(&loop->uv);
+  while (loop->first)
+    lp__loop_drop(loop);
+  free(loop);
+}
+
+uv_loop_t *lp__loop_uv(struct lp__loop *loop) {
+  return &loop->uv;
+}
+
+void lp__loop_push(struct lp__loop *loop, struct lp__event *event) {
+  event->next = NULL;
+  *loop->last = event;
+  loop->last = &event->next;
+}
+
+void lp__loop_count(struct lp__loop *loop, int change) {
+  loop->alive += change;
+}
+
+static void on_wake(uv_timer_t *timer) {
+  (void)timer;
+}
+
+static void wait_until(struct lp__loop *loop, uint64_t end) {
+  while (!loop->first && uv_now(&loop->uv) < end) {
+    uv_timer_start(&loop->wake, on_wake, end - uv_now(&loop->uv), 0);
+    /* The timer alone must keep the loop running: with nothing alive a wait
+     * with a limit still lasts until the limit. */
+    uv_ref((uv_handle_t *)&loop->wake);
+    uv_run(&loop->uv, UV_RUN_ONCE);
+    uv_unref((uv_handle_t *)&loop->wake);
+  }
+  uv_timer_stop(&loop->wake);
+}
+
+const struct lp__event *lp__loop_next(struct lp__loop *loop,
+                                      int64_t timeout_ms) {
+  if (!loop->first && timeout_ms == 0)
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+  else if (!loop->first && timeout_ms > 0) {
+    uv_update_time(&loop->uv);
+    wait_until(loop, uv_now(&loop->uv) + (uint64_t)timeout_ms);
+  } else {
+    while (!loop->first && loop->alive > 0)
+      uv_run(&loop->uv, UV_RUN_ONCE);
+  }
+  return loop->first;
+}
+
+void lp__loop_drop(struct lp__loop *loop) {
+  struct lp__event *event = loop->first;
+  loop->first = event->next;
+  if (!loop->first)
+    loop->last = &loop->first;
+  lp__event_free(event);
+}
+
+int lp__loop_fd(const struct lp__loop *loop) {
+  return uv_backend_fd(&loop->uv);
+}

@@ -1,0 +1,80 @@
+/* The event loop of one host: one libuv loop and the queue of what happened.
+ *
+ * Mechanism (worker.c and what follows it) watches descriptors and timers on
+ * the libuv loop and pushes finished events; the owner takes them one by one
+ * when it likes. Nothing calls up into the owner, so it may raise, wait or
+ * start more work between two events. One thread at a time; no global state,
+ * no signal handlers, no threads. */
+#ifndef LP_LOOP_H
+#define LP_LOOP_H
+
+#include <stdint.h>
+#include <stddef.h>
+#include <uv.h>
+
+enum lp__event_kind {
+  LP__EVENT_RESPONSE,   /* bytes: what the worker posted */
+  LP__EVENT_ERROR,      /* bytes: the error as JSON; type */
+  LP__EVENT_INIT_ERROR, /* bytes: the error as JSON; type */
+  LP__EVENT_TIMEOUT,    /* the host's own limit passed; exit follows */
+  LP__EVENT_OUTPUT,     /* bytes: one line, without its newline */
+  LP__EVENT_EXIT        /* code, signal, reason; the last event of its id */
+};
+
+enum { LP__ERROR_TYPE_SIZE = 64 };
+
+struct lp__event {
+  struct lp__event *next;
+  enum lp__event_kind kind;
+  int64_t id;  /* of the worker */
+  char *bytes; /* owned (malloc), or NULL */
+  size_t size;
+  char type[LP__ERROR_TYPE_SIZE]; /* error type, "" when there is none */
+  int code;                       /* exit code, -1 when a signal ended it */
+  int signal;                     /* signal that ended it, or 0 */
+  const char *reason; /* static text: why the host ended it, or NULL */
+};
+
+/* An event with every field zero but these two; NULL when memory is short.
+ * Returned owned. */
+struct lp__event *lp__event_new(enum lp__event_kind kind, int64_t id);
+
+/* Frees an event that is not in a queue, and its bytes. */
+void lp__event_free(struct lp__event *event);
+
+struct lp__loop;
+
+/* Makes a loop; 0 or a negative errno. */
+int lp__loop_open(struct lp__loop **out);
+
+/* Frees the loop and the events nobody took. Everything that was started on
+ * it must have been closed before. NULL is fine. */
+void lp__loop_close(struct lp__loop *loop);
+
+/* The libuv loop, to put handles on; it lives as long as `loop`. */
+uv_loop_t *lp__loop_uv(struct lp__loop *loop);
+
+/* Puts an event at the end of the queue. Takes it. */
+void lp__loop_push(struct lp__loop *loop, struct lp__event *event);
+
+/* Counts what can still produce events (+1 when it starts, -1 when its last
+ * event is queued), so that waiting without limit ends when nothing is left. */
+void lp__loop_count(struct lp__loop *loop, int change);
+
+/* The first queued event, or NULL. Runs the loop only when the queue is empty,
+ * for at most `timeout_ms`: 0 never blocks, a negative one waits until there
+ * is an event or nothing is alive. The event stays in the queue, borrowed,
+ * until lp__loop_drop. */
+const struct lp__event *lp__loop_next(struct lp__loop *loop,
+                                      int64_t timeout_ms);
+
+/* Removes and frees the event that lp__loop_next returned. */
+void lp__loop_drop(struct lp__loop *loop);
+
+/* A descriptor to put in somebody else's poll. It becomes readable when a
+ * worker did something, provided lp__loop_next(loop, 0) returned NULL since
+ * the last start or invocation. Limits in time do not make it readable: call
+ * lp__loop_next now and then as well. */
+int lp__loop_fd(const struct lp__loop *loop);
+
+#endif

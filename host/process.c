@@ -1,0 +1,164 @@
+/* A child process that ends with its host. See process.h. */
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Debian 12's <sys/wait.h> has it, older ones do not. */
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+void lp__close_fd(int *fd) {
+  if (*fd >= 0)
+    close(*fd);
+  *fd = -1;
+}
+
+/* A descriptor above those that the child's end of things is copied to (the
+ * caller may have closed its standard streams). Takes `fd`. */
+static int move_up(int fd) {
+  if (fd < 0 || fd > LP__LIFELINE_FD)
+    return fd;
+  int moved = fcntl(fd, F_DUPFD_CLOEXEC, LP__LIFELINE_FD + 1);
+  int failure = errno;
+  close(fd);
+  errno = failure;
+  return moved;
+}
+
+/* A pipe whose ends are both set or both -1. */
+static int open_pipe(int *read_end, int *write_end) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0)
+    return -errno;
+  *read_end = move_up(ends[0]);
+  *write_end = move_up(ends[1]);
+  if (*read_end >= 0 && *write_end >= 0)
+    return 0;
+  int status = -errno;
+  lp__close_fd(read_end);
+  lp__close_fd(write_end);
+  return status;
+}
+
+static int add_files(posix_spawn_file_actions_t *files, int output,
+                     int lifeline) {
+  int status = posix_spawn_file_actions_addopen(files, STDIN_FILENO,
+                                                "/dev/null", O_RDONLY, 0);
+  if (status == 0)
+    status = posix_spawn_file_actions_adddup2(files, output, STDOUT_FILENO);
+  if (status == 0)
+    status = posix_spawn_file_actions_adddup2(files, output, STDERR_FILENO);
+  if (status == 0)
+    status = posix_spawn_file_actions_adddup2(files, lifeline, LP__LIFELINE_FD);
+  if (status == 0)
+    status =
+        posix_spawn_file_actions_addclosefrom_np(files, LP__LIFELINE_FD + 1);
+  return status;
+}
+
+static int set_attributes(posix_spawnattr_t *attributes) {
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  int status = posix_spawnattr_setsigmask(attributes, &none);
+  if (status == 0)
+    status = posix_spawnattr_setsigdefault(attributes, &all);
+  if (status == 0)
+    status = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSID |
+                                                      POSIX_SPAWN_SETSIGMASK |
+                                                      POSIX_SPAWN_SETSIGDEF);
+  return status;
+}
+
+/* posix_spawn runs between a vfork and an exec, with signals held back and on
+ * its own stack, and reports the failure of the exec. */
+static int spawn(pid_t *pid, const char *path, char *const *environment,
+                 int output, int lifeline) {
+  char *const arguments[] = {(char *)path, NULL};
+  posix_spawn_file_actions_t files;
+  posix_spawnattr_t attributes;
+  int status = posix_spawn_file_actions_init(&files);
+  if (status != 0)
+    return -status;
+  status = posix_spawnattr_init(&attributes);
+  if (status == 0) {
+    status = add_files(&files, output, lifeline);
+    if (status == 0)
+      status = set_attributes(&attributes);
+    if (status == 0)
+      status =
+          posix_spawn(pid, path, &files, &attributes, arguments, environment);
+    posix_spawnattr_destroy(&attributes);
+  }
+  posix_spawn_file_actions_destroy(&files);
+  return -status;
+}
+
+/* Opens a pidfd (close-on-exec by itself), or ends the child again. */
+static int watch(struct lp__process *process) {
+  process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+  if (process->pidfd >= 0)
+    return 0;
+  int status = -errno;
+  lp__process_kill(process);
+  while (waitpid(process->pid, NULL, 0) < 0 && errno == EINTR)
+    ;
+  return status;
+}
+
+int lp__process_start(struct lp__process *process, const char *path,
+                      char *const *environment) {
+  int output = -1, lifeline = -1; /* the child's ends */
+  *process = (struct lp__process){-1, -1, -1, -1};
+  int status = open_pipe(&process->output, &output);
+  if (status == 0)
+    status = open_pipe(&lifeline, &process->lifeline);
+  if (status == 0 && fcntl(process->output, F_SETFL, O_NONBLOCK) < 0)
+    status = -errno;
+  if (status == 0)
+    status = spawn(&process->pid, path, environment, output, lifeline);
+  if (status == 0)
+    status = watch(process);
+  lp__close_fd(&output);
+  lp__close_fd(&lifeline);
+  if (status < 0)
+    lp__process_close(process);
+  return status;
+}
+
+void lp__process_kill(const struct lp__process *process) {
+  if (process->pid > 1)
+    kill(-process->pid, SIGKILL);
+}
+
+bool lp__process_wait(const struct lp__process *process, bool block, int *code,
+                      int *signal) {
+  siginfo_t info;
+  int status;
+  info.si_pid = 0;
+  do
+    status = waitid(P_PIDFD, (id_t)process->pidfd, &info,
+                    WEXITED | (block ? 0 : WNOHANG));
+  while (status < 0 && errno == EINTR);
+  if (status == 0 && info.si_pid == 0)
+    return false;
+  bool exited = status == 0 && info.si_code == CLD_EXITED;
+  bool killed = status == 0 && info.si_code != CLD_EXITED;
+  *code = exited ? info.si_status : -1;
+  *signal = killed ? info.si_status : exited ? 0 : -1;
+  return true;
+}
+
+void lp__process_close(struct lp__process *process) {
+  lp__close_fd(&process->pidfd);
+  lp__close_fd(&process->output);
+  lp__close_fd(&process->lifeline);
+}

@@ -1,0 +1,49 @@
+/* A child process that ends with its host.
+ *
+ * The child leads a session and process group of its own, has /dev/null as
+ * standard input, one pipe as standard output and error, the read end of the
+ * lifeline as descriptor LP__LIFELINE_FD, and no other descriptor of ours. All
+ * signals are at their defaults and unblocked. The write end of the lifeline
+ * is held by this process only: it closes when this process ends, however
+ * that happens, and the child is expected to end itself then.
+ *
+ * Its end is seen through a pidfd and it is awaited by that alone, so neither
+ * SIGCHLD nor anybody else's children are touched (uv_spawn would install a
+ * SIGCHLD handler). */
+#ifndef LP_PROCESS_H
+#define LP_PROCESS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum { LP__LIFELINE_FD = 3 };
+
+struct lp__process {
+  pid_t pid;
+  int pidfd;    /* readable when the child has ended */
+  int output;   /* read end of its output, does not block */
+  int lifeline; /* write end, never written */
+};
+
+/* Starts `path` with `environment` ("NAME=value", NULL at the end) and nothing
+ * else in its environment. 0 or a negative errno; on failure nothing is left.
+ */
+int lp__process_start(struct lp__process *process, const char *path,
+                      char *const *environment);
+
+/* SIGKILL to the whole group. Only between start and end. */
+void lp__process_kill(const struct lp__process *process);
+
+/* Takes the status of a child that has ended, or waits for its end when
+ * `block`. True when there was one: then *code is the exit code or -1, *signal
+ * the signal or 0; both -1 when somebody else has taken the status. */
+bool lp__process_wait(const struct lp__process *process, bool block, int *code,
+                      int *signal);
+
+/* Closes the descriptors. */
+void lp__process_close(struct lp__process *process);
+
+/* close() for a variable: nothing when it is -1, which it is afterwards. */
+void lp__close_fd(int *fd);
+
+#endif

@@ -1,0 +1,72 @@
+/* Local workers: agent processes, each behind a Runtime API endpoint of its
+ * own on 127.0.0.1.
+ *
+ * A worker is a process (process.h), a listener that accepts one connection of
+ * that process and no other (peer.h) and then closes, the endpoint behind it
+ * (endpoint.h), and one pipe for its output. All of it runs on one lp__loop
+ * and reports through its queue. For each worker, in this order:
+ *
+ *   OUTPUT, RESPONSE, ERROR, INIT_ERROR, TIMEOUT    in any number and mix; what
+ *                                     a task wrote comes before its RESPONSE
+ *   EXIT                              exactly one, the last of this id
+ *
+ * Every invocation ends in exactly one of RESPONSE, ERROR, INIT_ERROR, TIMEOUT
+ * or, with none of these before it, EXIT. What a worker started in its process
+ * group ends with it. Workers end when the host does, also by SIGKILL, as long
+ * as the agent watches its lifeline.
+ *
+ * The environment of a worker is what Lambda documents, as far as it makes
+ * sense here, LAMBDAPOOL_LIFELINE (see process.h) and what the configuration
+ * adds; nothing of the host's. Its working directory is the host's. */
+#ifndef LP_WORKER_H
+#define LP_WORKER_H
+
+#include "endpoint.h"
+#include "loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lp__workers;
+
+struct lp__worker_config {
+  const char *agent;   /* the program; must be set */
+  int memory;          /* MB, told to the agent; default 128 */
+  const char *handler; /* _HANDLER; default "lambdapool" */
+  char *const *env;    /* more "NAME=value", NULL at the end; default none.
+                        * They replace those of the same name. */
+};
+
+/* Fills in the defaults. */
+void lp__worker_config_init(struct lp__worker_config *config);
+
+/* False for the names that only the host may give to a worker. */
+bool lp__worker_env_ok(const char *name);
+
+/* Makes an empty set of workers on `loop`, which it borrows; 0 or a negative
+ * errno. */
+int lp__workers_open(struct lp__workers **out, struct lp__loop *loop);
+
+/* Kills and reaps every worker and frees the set. Events that are queued
+ * already stay queued; no others come. NULL is fine. */
+void lp__workers_close(struct lp__workers *workers);
+
+/* Starts a worker. Its id, positive and never used again, or a negative errno
+ * (-ENOENT and the like are about the agent). */
+int64_t lp__worker_start(struct lp__workers *workers,
+                         const struct lp__worker_config *config);
+
+/* Gives a worker its next invocation, also before it has asked for one; an
+ * empty request_id is filled in. Borrows the event until the invocation has
+ * ended. `kill_ms` from now (0: never) the worker is killed with a TIMEOUT
+ * event if it has not answered. 0, -ESRCH when there is no such worker or it
+ * is ending, -EBUSY when it has an invocation. */
+int lp__worker_invoke(struct lp__workers *workers, int64_t id,
+                      const struct lp__invocation *invocation,
+                      uint64_t kill_ms);
+
+/* Kills a worker and everything in its process group. No event but OUTPUT and
+ * EXIT is queued afterwards. False when there is no such worker. */
+bool lp__worker_kill(struct lp__workers *workers, int64_t id);
+
+#endif
