@@ -11,6 +11,7 @@ PREFIX    = /usr/local
 FUZZ_TIME = 10
 SETUP     = yes
 PYTHON    = /usr/bin/python3
+ROUNDS    = 5
 
 WARNINGS  = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CPP_FLAGS = -iquote . -iquote host -I/usr/include/lua5.4
@@ -31,7 +32,7 @@ C_FILES     := $(wildcard host/*.c host/codec/*.c agent/*.c)
 PARTS       := $(filter-out host/main.c agent/main.c,$(C_FILES))
 LUA_MODULES := $(sort $(shell find lua/lambdapool -name '*.lua' 2>/dev/null))
 C_TESTS     := $(wildcard tests/host/*_test.c tests/host/codec/*_test.c tests/agent/*_test.c)
-SPECS       := $(wildcard tests/lua/*_spec.lua tests/host/*_spec.lua tests/agent/*_spec.lua tests/e2e/*_spec.lua)
+SPECS       := $(wildcard tests/*_spec.lua tests/lua/*_spec.lua tests/host/*_spec.lua tests/agent/*_spec.lua tests/e2e/*_spec.lua)
 SCRIPTS     := $(wildcard tests/*.t tests/lua/*.t tests/host/*.t tests/agent/*.t tests/e2e/*.t)
 FUZZERS     := $(wildcard tests/fuzz/*.c)
 HELPERS     := $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(wildcard tests/agent/rapi.c tests/host/fake_agent.c)))
@@ -53,6 +54,7 @@ endif
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 
 help: ## list the commands
 	@echo 'make COMMAND, where COMMAND is'
@@ -200,6 +202,23 @@ $(HELPERS):
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(ARCHIVE)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -fsanitize=fuzzer -o $@ $< $(ARCHIVE) $(HOST_LIBS)
+
+# --- speed ------------------------------------------------------------------------------------------------------------
+
+BENCH = $(addprefix $(BUILD)/tests/bench/,runtime_server runtime_baseline stopwatch limits.so)
+
+bench: setup-bench ## measure side by side with Python and plain C: ratios, targets
+	@$(MAKE) programs $(BENCH)
+	LUA_CPATH_5_4='$(BUILD)/tests/bench/?.so;;' lua5.4 tests/bench/run.lua $(BUILD) $(PYTHON) $(ROUNDS)
+
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $<
+$(BUILD)/tests/bench/runtime_baseline: tests/bench/runtime_baseline.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -s -static -o $@ $<
+$(BUILD)/tests/bench/%.so: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 $(CPP_FLAGS) -fPIC -shared -o $@ $<
 
 # --- source -----------------------------------------------------------------------------------------------------------
 

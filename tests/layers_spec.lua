@@ -1,0 +1,178 @@
+--- The layer rule: a lower layer never names a higher one, and the top level of the tree stays what
+--- it is. Read from the #include lines of the C files and the `require`s of the Lua files.
+
+local function lines_of(command)
+  local pipe <close> = assert(io.popen(command))
+  local lines = {}
+  for line in pipe:lines() do
+    lines[#lines + 1] = line
+  end
+  return lines
+end
+
+local function files(patterns)
+  return lines_of("ls " .. patterns .. " 2>/dev/null")
+end
+
+local function read(path)
+  local file <close> = io.open(path)
+  return file and file:read "a"
+end
+
+local function set(words)
+  local names = {}
+  for word in words:gmatch "%S+" do
+    names[word] = true
+  end
+  return names
+end
+
+--- Every header that a C file includes, directly or through headers of ours, by its base name.
+local function headers(path, found)
+  found = found or {}
+  for included in ("\n" .. read(path)):gmatch '\n%s*#%s*include%s*["<]([^">]+)[">]' do
+    local name = included:match "[^/]+$"
+    if not found[name] then
+      found[name] = true
+      for _, folder in ipairs { "host/", "host/codec/", "agent/" } do
+        if read(folder .. name) then
+          headers(folder .. name, found)
+        end
+      end
+    end
+  end
+  return found
+end
+
+--- "file includes header" for every header that `forbidden(name)` names.
+local function offences(paths, forbidden)
+  local found = {}
+  for _, path in ipairs(paths) do
+    for name in pairs(headers(path)) do
+      if forbidden(name, path) then
+        found[#found + 1] = path .. " includes " .. name
+      end
+    end
+  end
+  table.sort(found)
+  return found
+end
+
+local LUA = set "lua.h lauxlib.h lualib.h lua.hpp lua-cjson.h"
+local EVENTS = set "uv.h http_parser.h"
+local BYTES = set "buffer.h base64.h hash.h"
+
+local ours, codec = {}, {}
+for _, path in ipairs(files "host/*.h host/codec/*.h agent/*.h") do
+  local name = path:match "[^/]+$"
+  ours[name] = true
+  codec[name] = path:find("/codec/", 1, true) and true
+end
+
+-- Mechanism is everything in host/ and agent/ that is not named here.
+local border = set "host/host.c host/state.c host/main.c agent/main.c"
+local mechanism = {}
+for _, path in ipairs(files "host/*.c agent/*.c") do
+  if not border[path] and not path:find "/lib_" and not path:find "^agent/runner" then
+    mechanism[#mechanism + 1] = path
+  end
+end
+
+describe("the layers in C", function()
+  it("finds the mechanism files", function()
+    assert.is_true(#mechanism >= 6)
+  end)
+
+  it("keep Lua out of the mechanism", function()
+    assert.same({}, offences(mechanism, function(name)
+      return LUA[name] or codec[name]
+    end))
+  end)
+
+  it("let the codec see bytes and Lua only", function()
+    assert.same({}, offences(files "host/codec/*.[ch]", function(name)
+      return EVENTS[name] or ours[name] and not codec[name] and not BYTES[name]
+    end))
+  end)
+
+  it("keep event loop and parser out of the border", function()
+    assert.same({}, offences(files "host/lib_*.c host/host.c host/state.c", function(name)
+      return EVENTS[name]
+    end))
+  end)
+
+  it("show the program the public header only", function()
+    assert.same({}, offences({ "host/main.c" }, function(name)
+      return ours[name] and name ~= "lambdapool.h" or LUA[name]
+    end))
+  end)
+end)
+
+-- From the bottom up; a module may require its own layer and those before it.
+local LAYERS = {
+  "lambdapool%.codec lambdapool%.workers lambdapool%.system",
+  "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest",
+  "lambdapool%.aws%..+",
+  "lambdapool%.backend%..+",
+  "lambdapool%.future",
+  "lambdapool%.pool lambdapool%.executor",
+  "lambdapool",
+  "lambdapool%.cli lambdapool%.cli%..+ lambdapool%.deploy lambdapool%.repl",
+}
+
+local function layer_of(module)
+  for i, patterns in ipairs(LAYERS) do
+    for pattern in patterns:gmatch "%S+" do
+      if module:find("^" .. pattern .. "$") then
+        return i
+      end
+    end
+  end
+end
+
+local function requires(path)
+  local names = {}
+  for name in read(path):gmatch [[require%s*%(?%s*["'](lambdapool[%w_.]*)["'] ]] do
+    names[#names + 1] = name
+  end
+  return names
+end
+
+describe("the layers in Lua", function()
+  local modules = {}
+  for _, path in ipairs(lines_of "find lua -name '*.lua'") do
+    local name = path:gsub("^lua/", ""):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
+    modules[name] = path
+  end
+
+  it("have a place for every module", function()
+    for name in pairs(modules) do
+      assert.is_truthy(layer_of(name), name .. " has no layer")
+    end
+  end)
+
+  it("never require a higher one", function()
+    local found = {}
+    for name, path in pairs(modules) do
+      for _, required in ipairs(requires(path)) do
+        if (layer_of(required) or math.huge) > layer_of(name) then
+          found[#found + 1] = path .. " requires " .. required
+        end
+      end
+    end
+    assert.same({}, found)
+  end)
+end)
+
+describe("the tree", function()
+  it("has the top level of the design", function()
+    local allowed = set "host lua agent examples tests Makefile README.md LICENSE"
+    local found = {}
+    for _, name in ipairs(lines_of "git ls-files | cut -d/ -f1 | sort -u") do
+      if not allowed[name] and name:sub(1, 1) ~= "." then
+        found[#found + 1] = name
+      end
+    end
+    assert.same({}, found)
+  end)
+end)
