@@ -1,0 +1,11 @@
+/* The Lua C modules that only the host has: `require "lambdapool.workers"` and
+ * `require "lambdapool.system"`. What they offer stands above each of them. */
+#ifndef LP_LIBS_H
+#define LP_LIBS_H
+
+#include <lua.h>
+
+int luaopen_lambdapool_workers(lua_State *L); /* lib_workers.c */
+int luaopen_lambdapool_system(lua_State *L);  /* lib_system.c */
+
+#endif

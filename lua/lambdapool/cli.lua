@@ -1,0 +1,58 @@
+--- The command line: finds the command, and answers what is not one. Each command is a module
+--- below lambdapool/cli/ with `main(argv) -> exit code` and `help`, loaded when it is asked for.
+
+local suggest = require "lambdapool.suggest"
+local system = require "lambdapool.system"
+
+local commands = { "run" }
+
+local help = [[
+  lambdapool run crawl.lua urls.txt
+
+usage: lambdapool COMMAND [ARGS]
+
+Work
+  run        run a Lua script whose functions can run on many workers
+
+  --help     this text; `lambdapool COMMAND --help` for a command
+  --version  the versions of lambdapool and Lua
+]]
+
+local function is_command(name)
+  for _, command in ipairs(commands) do
+    if command == name then
+      return true
+    end
+  end
+  return false
+end
+
+local function complain(text)
+  io.stderr:write("lambdapool: ", text, "\n  see `lambdapool --help`\n")
+  return 2
+end
+
+--- Runs a command line. argv[0] is the program, argv[1] the command.
+---@param argv string[]
+---@return integer exit code
+local function main(argv)
+  local name = argv[1]
+  if name == nil then
+    io.stderr:write(help)
+    return 2
+  elseif is_command(name) then
+    return require("lambdapool.cli." .. name).main(argv)
+  elseif name == "--help" or name == "-h" or name == "help" then
+    io.stdout:write(help)
+    return 0
+  elseif name == "--version" or name == "-v" then
+    print(("lambdapool %s (%s)"):format(system.version, _VERSION))
+    return 0
+  elseif name:sub(1, 1) == "-" then
+    local known = { "--help", "--version" }
+    return complain(("unknown option '%s'%s"):format(name, suggest.hint(name, known)))
+  end
+  return complain(("unknown command '%s'%s"):format(name, suggest.hint(name, commands)))
+end
+
+return { main = main }

@@ -1,0 +1,180 @@
+--- `lambdapool run`: runs scripts as `lua` does, with the same `arg`, exit codes and messages. The
+--- script's functions can be sent to workers, because the host's `load` and `loadfile` remember
+--- what they loaded.
+
+local errors = require "lambdapool.errors"
+local suggest = require "lambdapool.suggest"
+local system = require "lambdapool.system"
+
+local help = [==[
+  lambdapool run crawl.lua urls.txt
+  lambdapool run -e 'print(require "lambdapool".pool{}:apply(math.max, {1, 2}))'
+
+usage: lambdapool run [OPTIONS] [SCRIPT [ARGS]]
+
+Runs SCRIPT as `lua` does; `-` stands for standard input. Options, in any order and number, are
+carried out before it:
+  -e CODE     run CODE
+  -l MODULE   require MODULE into a global of its name; -l NAME=MODULE into the global NAME
+  -W          turn warnings on
+  --          the end of the options
+  --help      this text
+]==]
+
+local switches = { "-e", "-l", "-W", "--", "--help" }
+
+-- Reading the command line ---------------------------------------------------------------------
+
+-- Takes the options from argv[2] on. Returns what they ask for, in order, and the index of the
+-- script, which is behind the last argument when there is none; or nil and a complaint.
+local function parse(argv)
+  local steps, i = {}, 2
+  while argv[i] and argv[i]:sub(1, 1) == "-" and argv[i] ~= "-" do
+    local flag, rest = argv[i]:sub(1, 2), argv[i]:sub(3)
+    if argv[i] == "--" then
+      return steps, i + 1
+    elseif argv[i] == "--help" or argv[i] == "-h" then
+      return { { "help" } }, i
+    elseif argv[i] == "-W" then
+      steps[#steps + 1] = { "-W" }
+    elseif flag == "-e" or flag == "-l" then
+      if rest == "" then
+        i = i + 1
+        rest = argv[i]
+      end
+      if not rest then
+        return nil, ("'%s' needs an argument"):format(flag)
+      end
+      steps[#steps + 1] = { flag, rest }
+    else
+      return nil, ("unknown option '%s'%s"):format(argv[i], suggest.hint(argv[i], switches))
+    end
+    i = i + 1
+  end
+  return steps, i
+end
+
+-- The table `arg` as `lua` makes it: the script at 0, its arguments behind, the rest before.
+-- Without a script the command itself is at 0, as the interpreter is in `lua`.
+local function make_arg(argv, script)
+  local origin = argv[script] and script or 1
+  local arg = {}
+  for i = 0, #argv do
+    arg[i - origin] = argv[i]
+  end
+  return arg
+end
+
+-- Modules that lie beside the script are found first, wherever it is called from.
+local function add_folder(script)
+  local folder = script:match "^(.*/)" or "./"
+  package.path = ("%s?.lua;%s?/init.lua;%s"):format(folder, folder, package.path)
+end
+
+-- Running --------------------------------------------------------------------------------------
+
+local function report(message)
+  io.stderr:write("lambdapool: ", message, "\n")
+  return false
+end
+
+-- The message of an error object and where it was raised, as `lua` prints it: objects that can say
+-- what they are speak for themselves.
+local function describe(object)
+  local message = type(object) == "number" and tostring(object) or object
+  if type(message) ~= "string" then
+    local meta = debug.getmetatable(object)
+    if meta and meta.__tostring then
+      return tostring(object)
+    end
+    message = ("(error object is a %s value)"):format(type(object))
+  end
+  return errors.traceback(message, 2, "^\t%[C%]: in function 'xpcall'$")
+end
+
+-- Runs a chunk that `load` gave, or reports why there is none. True when it went well.
+local function run(chunk, message, ...)
+  if not chunk then
+    return report(message)
+  end
+  local ok, description = xpcall(chunk, describe, ...)
+  return ok or report(description)
+end
+
+local function require_global(text)
+  local name, module = text:match "^([^=]*)=(.*)$"
+  _G[name or text] = require(module or text)
+end
+
+local actions = {
+  ["-e"] = function(code) return run(load(code, "=(command line)")) end,
+  ["-l"] = function(text) return run(function() require_global(text) end) end,
+  ["-W"] = function()
+    warn "@on"
+    return true
+  end,
+  ["help"] = function()
+    io.stdout:write(help)
+    return true
+  end,
+}
+
+-- LUA_INIT, as in `lua`: code, or a file behind an "@".
+local function run_init()
+  local name = "LUA_INIT_5_4"
+  local init = os.getenv(name)
+  if not init then
+    name = "LUA_INIT"
+    init = os.getenv(name)
+  end
+  if not init then
+    return true
+  elseif init:sub(1, 1) == "@" then
+    return run(loadfile(init:sub(2)))
+  end
+  return run(load(init, "=" .. name))
+end
+
+local function run_script(argv, index)
+  local script = argv[index]
+  if script == "-" and argv[index - 1] ~= "--" then
+    return run(loadfile(), nil, table.unpack(argv, index + 1))
+  end
+  add_folder(script)
+  local chunk, message = loadfile(script)
+  return run(chunk, message, table.unpack(argv, index + 1))
+end
+
+local function carry_out(steps, argv, script)
+  if not run_init() then
+    return false
+  end
+  for _, step in ipairs(steps) do
+    if not actions[step[1]](step[2]) then
+      return false
+    end
+  end
+  if argv[script] then
+    return run_script(argv, script)
+  elseif #steps == 0 then
+    return run(loadfile())
+  end
+  return true
+end
+
+---@param argv string[]
+---@return integer exit code
+local function main(argv)
+  local steps, script = parse(argv)
+  if not steps then
+    io.stderr:write("lambdapool run: ", script, "\n  see `lambdapool run --help`\n")
+    return 2
+  elseif #steps == 0 and not argv[script] and system.isatty(0) then
+    io.stderr:write(help)
+    return 2
+  end
+  _G.arg = make_arg(argv, script)
+  return carry_out(steps, argv, script) and 0 or 1
+end
+
+return { main = main }

@@ -1,0 +1,146 @@
+--- The errors that tasks end with. They are tables to test and strings to read:
+---
+---   LambdaPoolError      the task raised an error; kind is "error"
+---   LambdaFunctionError  the platform failed it; kind is one of timeout, out_of_memory, crashed,
+---                        throttled, lost, too_large, cancelled
+---   LambdaTimeoutError   the caller waited no longer; the task goes on; kind is "timeout"
+---
+--- Tell them apart by `e.kind`, or by `getmetatable(e).__name`.
+
+---@class lambdapool.Error
+---@field kind string
+---@field message string
+---@field value any the error value that the task raised, when it could travel
+---@field traceback string? the remote traceback, as debug.traceback gives it
+---@field log string? the last lines that the worker wrote, for a worker that died
+---@field index integer? position of the item in its call
+---@field count integer? number of items of the call, where it is known
+---@field attempts integer how many times the task was started
+---@field worker integer? number of the worker that ran it
+---@field request_id string?
+---@field milliseconds number? how long the invocation ran, where it ran this task alone
+
+-- The lines of a remote traceback that a user's eye wants: `crawl.lua:9   in function 'parse'`.
+-- What belongs to the agent is C code, and ends the traceback as "[C]: in ?".
+local function remote_frames(traceback)
+  local frames, width = {}, 0
+  for line in traceback:gmatch "\n\t([^\n]+)" do
+    local where, what = line:match "^(.-:%d+): (in .*)$"
+    if where then
+      frames[#frames + 1] = { where, what }
+      width = math.max(width, #where)
+    elseif line ~= "[C]: in ?" and line ~= "[C]: in function 'error'" then
+      frames[#frames + 1] = { (line:gsub(": in ", "  in ")), "" }
+    end
+  end
+  return frames, width
+end
+
+local function append_frames(lines, traceback)
+  local frames, width = remote_frames(traceback)
+  local what_width = 0
+  for _, frame in ipairs(frames) do
+    what_width = math.max(what_width, #frame[2])
+  end
+  for _, frame in ipairs(frames) do
+    lines[#lines + 1] = ("    %-" .. width .. "s  %-" .. what_width .. "s  <remote>")
+      :format(frame[1], frame[2])
+  end
+end
+
+local verbs = {
+  error = "raised",
+  timeout = "timed out",
+  out_of_memory = "ran out of memory",
+  crashed = "crashed",
+  throttled = "was throttled",
+  lost = "was lost",
+  too_large = "was too large",
+  cancelled = "was cancelled",
+}
+
+-- "task 17 of 200 raised on worker 2 (attempt 1 of 1, 311 ms)"
+local function headline(e)
+  local line = { "task" }
+  if e.index and e.count and e.count > 1 then
+    line[#line + 1] = ("%d of %d"):format(e.index, e.count)
+  elseif e.index and not e.count then
+    line[#line + 1] = ("%d"):format(e.index)
+  end
+  line[#line + 1] = verbs[e.kind]
+  if e.worker then
+    line[#line + 1] = ("on worker %d"):format(e.worker)
+  end
+  if e.milliseconds then
+    line[#line + 1] = ("(attempt %d of %d, %.0f ms)"):format(e.attempts, e.attempts, e.milliseconds)
+  end
+  return table.concat(line, " ")
+end
+
+local function append_indented(lines, text, indent)
+  for line in (text .. "\n"):gmatch "(.-)\n" do
+    lines[#lines + 1] = indent .. line
+  end
+end
+
+local function to_string(e)
+  local lines = { headline(e) }
+  append_indented(lines, e.message, "  ")
+  if e.traceback then
+    append_frames(lines, e.traceback)
+  end
+  if e.log and e.log ~= "" then
+    lines[#lines + 1] = "  the last lines it wrote:"
+    append_indented(lines, e.log, "    ")
+  end
+  return table.concat(lines, "\n")
+end
+
+local LambdaPoolError = { __name = "LambdaPoolError", __tostring = to_string }
+local LambdaFunctionError = { __name = "LambdaFunctionError", __tostring = to_string }
+local LambdaTimeoutError = {
+  __name = "LambdaTimeoutError",
+  __tostring = function(e) return e.message end,
+}
+
+--- Makes the error that a task ends with, of the class that belongs to its kind.
+---@param kind string
+---@param fields table message, and whatever else is known; becomes the error
+---@return lambdapool.Error
+local function new(kind, fields)
+  fields.kind = kind
+  fields.attempts = fields.attempts or 1
+  return setmetatable(fields, kind == "error" and LambdaPoolError or LambdaFunctionError)
+end
+
+--- The error of a caller who waited `seconds` for something that is still going on.
+---@param seconds number
+---@return lambdapool.Error
+local function waited(seconds)
+  local message = ("no result within %g s, and the task goes on"):format(seconds)
+  return setmetatable({ kind = "timeout", message = message, attempts = 1 }, LambdaTimeoutError)
+end
+
+-- Frames of this library, by the names that its chunks have.
+local own_frame = "^\tlambdapool/[%w_/]+%.lua:"
+
+--- A traceback without the frames of lambdapool itself: what stands in the user's own files. Below
+--- `stop`, a pattern for the frame that ran the user's main chunk, everything is hidden.
+---@param message string
+---@param level integer as for debug.traceback
+---@param stop string
+---@return string
+local function traceback(message, level, stop)
+  local lines = {}
+  for line in debug.traceback("", level + 1):gmatch "[^\n]+" do
+    if line:find(stop) then
+      lines[#lines + 1] = "\t[C]: in ?"
+      break
+    elseif not line:find(own_frame) then
+      lines[#lines + 1] = line
+    end
+  end
+  return message .. "\n" .. table.concat(lines, "\n")
+end
+
+return { new = new, waited = waited, traceback = traceback }
