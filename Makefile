@@ -125,7 +125,7 @@ $(BUILD)/exports.list: Makefile
 
 $(ARCHIVE): $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 	rm -f $@
-	ar rcs $@ $^
+	ar qcs $@ $^ # q: two files may share a base name
 
 $(BUILD)/lambdapool: $(BUILD)/host/main.o $(ARCHIVE) $(BUILD)/exports.list
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) $(EXPORT_LUA) -o $@ $(BUILD)/host/main.o $(ARCHIVE) $(HOST_LIBS)
