@@ -1,0 +1,296 @@
+/* Ordinary Lambda handlers.  See handler.h. */
+#include "handler.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "json.h"
+
+static const char handler_key = 0;
+
+/* The error value becomes a message, and below it comes the traceback, as
+ * lp__answer_failure takes them. Returned in a table, for a message handler
+ * has one result. */
+static int describe(lua_State *L) {
+  lua_settop(L, 1);
+  lp__answer_message(L);         /* message */
+  lua_createtable(L, 2, 0);      /* message t */
+  luaL_traceback(L, L, NULL, 1); /* message t trace */
+  lua_rawseti(L, -2, 1);         /* message t */
+  lua_insert(L, 1);              /* t message */
+  lua_rawseti(L, 1, 2);          /* t */
+  return 1;
+}
+
+/* Replaces what a failed lua_pcall left, the table of describe or a string,
+ * by the traceback (or nil) and the message.  [-1, +2, m] */
+static void unfold(lua_State *L) {
+  if (lua_type(L, -1) == LUA_TTABLE) {
+    lua_rawgeti(L, -1, 1); /* t trace */
+    lua_rawgeti(L, -2, 2); /* t trace message */
+    lua_remove(L, -3);
+  } else {
+    if (lua_type(L, -1) != LUA_TSTRING) {
+      lua_pushliteral(L, "error in error handling");
+      lua_replace(L, -2);
+    }
+    lua_pushnil(L);
+    lua_insert(L, -2);
+  }
+}
+
+/* Makes the failure `failure` of what a failed lua_pcall left. */
+static void fail(lua_State *L, struct lp__answer *answer,
+                 const struct lp__failure *failure) {
+  unfold(L);
+  lp__answer_failure(L, answer, failure);
+}
+
+/* --- loading ------------------------------------------------------------- */
+
+/* Puts templates in front of package[field], for the files below `root`. */
+static void prepend(lua_State *L, const char *field, const char *templates,
+                    const char *root) {
+  lua_getglobal(L, LUA_LOADLIBNAME);     /* package */
+  luaL_gsub(L, templates, "ROOT", root); /* package ours */
+  lua_getfield(L, -2, field);            /* package ours path */
+  lua_concat(L, 2);                      /* package all */
+  lua_setfield(L, -2, field);            /* package */
+  lua_pop(L, 1);
+}
+
+static void set_paths(lua_State *L) {
+  const char *root = getenv("LAMBDA_TASK_ROOT");
+  if (root == NULL || *root == '\0')
+    return;
+  prepend(L, "path",
+          "ROOT/?.lua;ROOT/?/init.lua;ROOT/lua/?.lua;ROOT/lua/?/init.lua;"
+          "/opt/lua/?.lua;/opt/lua/?/init.lua;",
+          root);
+  prepend(L, "cpath", "ROOT/?.so;ROOT/lib/?.so;/opt/lua/?.so;/opt/lib/?.so;",
+          root);
+}
+
+/* Why `require` raised, as far as its message tells. */
+static const struct lp__failure *load_failure(const char *message) {
+  if (strncmp(message, "module '", 8) == 0 && strstr(message, "' not found:"))
+    return &lp__no_module;
+  if (strncmp(message, "error loading module '", 22) == 0)
+    return &lp__syntax_error;
+  return &lp__init_error;
+}
+
+/* Splits "dir/module.function" at its last dot: pushes the module's name, as
+ * require wants it, and returns the function's; NULL when one is empty. */
+static const char *split_name(lua_State *L, const char *name) {
+  const char *dot = strrchr(name, '.');
+  if (dot == name || dot[1] == '\0')
+    return NULL;
+  lua_pushlstring(L, name, (size_t)(dot - name));
+  luaL_gsub(L, lua_tostring(L, -1), "/", ".");
+  lua_remove(L, -2);
+  return dot + 1;
+}
+
+/* Raises nothing but for want of memory. */
+static int load(lua_State *L) {
+  const char *name = lua_touserdata(L, 1);
+  struct lp__answer *answer = lua_touserdata(L, 2);
+  const char *function;
+  int status;
+  lua_settop(L, 2);
+  if ((function = split_name(L, name)) == NULL) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "_HANDLER is '%s', but has to be module.function", name);
+    lp__answer_failure(L, answer, &lp__bad_handler);
+    return 1;
+  }
+  set_paths(L);
+  lua_pushcfunction(L, describe); /* module describe */
+  lua_getglobal(L, "require");    /* module describe require */
+  lua_pushvalue(L, 3);            /* module describe require module */
+  status = lua_pcall(L, 1, 1, 4); /* module describe value */
+  if (status == LUA_ERRMEM)
+    return lua_error(L);
+  if (status != LUA_OK) {
+    unfold(L); /* module describe trace message */
+    lp__answer_failure(L, answer, load_failure(lua_tostring(L, -1)));
+    return 1;
+  }
+  if (lua_type(L, -1) == LUA_TTABLE)
+    lua_getfield(L, -1, function); /* module describe value function */
+  if (lua_type(L, -1) != LUA_TFUNCTION) {
+    lua_pushnil(L);
+    lua_pushfstring(L, "module '%s' has no function '%s' (_HANDLER is '%s')",
+                    lua_tostring(L, 3), function, name);
+    lp__answer_failure(L, answer, &lp__no_function);
+    return 1;
+  }
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &handler_key);
+  return 0;
+}
+
+int lp__handler_load(lua_State *L, const char *name,
+                     struct lp__answer *answer) {
+  int top = lua_gettop(L);
+  if (name == NULL || strchr(name, '.') == NULL)
+    return 1;
+  lua_pushcfunction(L, load);
+  lua_pushlightuserdata(L, (void *)name);
+  lua_pushlightuserdata(L, answer);
+  if (lua_pcall(L, 2, LUA_MULTRET, 0) != LUA_OK)
+    lp__answer_no_memory(answer);
+  return lua_gettop(L) == top;
+}
+
+/* --- the context --------------------------------------------------------- */
+
+static int remaining_ms(lua_State *L) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  lua_pushinteger(L, lua_tointeger(L, lua_upvalueindex(1)) -
+                         ((lua_Integer)now.tv_sec * 1000 +
+                          (lua_Integer)now.tv_nsec / 1000000));
+  return 1;
+}
+
+/* Sets a field of the table at the top, if there is a value. */
+static void set_string(lua_State *L, const char *name, const char *value) {
+  if (value == NULL || *value == '\0')
+    return;
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, name);
+}
+
+static void set_json(lua_State *L, const char *name, const char *text) {
+  if (text == NULL)
+    return;
+  lp__json_decode(L, text, strlen(text));
+  lua_setfield(L, -2, name);
+}
+
+/* Pushes the context of `event`.  [-0, +1, e] */
+static void push_context(lua_State *L, const struct lp__event *event) {
+  const char *memory = getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
+  lua_createtable(L, 0, 12);
+  set_string(L, "request_id", event->request_id);
+  set_string(L, "function_arn", event->function_arn);
+  set_string(L, "trace_id", event->trace_id);
+  set_string(L, "function_name", getenv("AWS_LAMBDA_FUNCTION_NAME"));
+  set_string(L, "function_version", getenv("AWS_LAMBDA_FUNCTION_VERSION"));
+  set_json(L, "client_context", event->client_context);
+  set_json(L, "identity", event->identity);
+  if (memory) {
+    lua_pushinteger(L, strtoll(memory, NULL, 10));
+    lua_setfield(L, -2, "memory_limit_mb");
+  }
+  lua_pushinteger(L, event->deadline_ms);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "deadline_ms");
+  lua_pushcclosure(L, remaining_ms, 1);
+  lua_setfield(L, -2, "remaining_ms");
+}
+
+/* --- running ------------------------------------------------------------- */
+
+struct run {
+  const struct lp__event *event;
+  struct lp__task *task;
+  struct lp__answer *answer;
+};
+
+/* Pushes the event and the context. */
+static int prepare(lua_State *L) {
+  const struct lp__event *event = lua_touserdata(L, 1);
+  /* Lambda hands an empty payload over as {}; its emulators do not. */
+  if (event->size == 0)
+    lua_newtable(L);
+  else
+    lp__json_decode(L, event->body, event->size);
+  push_context(L, event);
+  return 2;
+}
+
+/* Replaces the value at the top by its JSON text. */
+static int encode(lua_State *L) {
+  lp__json_encode(L, 1);
+  return 1;
+}
+
+/* Makes the answer of how the handler ended. Its error is at the top. */
+static void conclude(lua_State *L, struct run *run, enum lp__limits_end end) {
+  const char *where = lp__limits_where(run->task->limits);
+  const char *separator = *where ? ": " : "";
+  switch (end) {
+  case LP__LIMITS_ERROR:
+    fail(L, run->answer, &lp__user_error);
+    break;
+  case LP__LIMITS_TIMEOUT:
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s%stask timed out after %I ms", where, separator,
+                    (lua_Integer)lp__limits_timeout(run->task->limits));
+    lp__answer_failure(L, run->answer, &lp__timeout);
+    break;
+  default:
+    lua_pushnil(L);
+    lua_pushfstring(L, "%s%snot enough memory", where, separator);
+    lp__answer_failure(L, run->answer, &lp__out_of_memory);
+  }
+}
+
+/* Raises nothing but for want of memory. */
+static int run_handler(lua_State *L) {
+  struct run *run = lua_touserdata(L, 1);
+  enum lp__limits_end end;
+  int status;
+  lua_settop(L, 0);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &handler_key) != LUA_TFUNCTION) {
+    const char *name = getenv("_HANDLER");
+    lua_pushnil(L);
+    lua_pushfstring(L,
+                    "no handler for this event: it is not a call from "
+                    "lambdapool, and _HANDLER is '%s', not module.function",
+                    name ? name : "");
+    lp__answer_failure(L, run->answer, &lp__no_handler);
+    return 1;
+  }
+  lua_pushcfunction(L, describe);
+  lua_insert(L, 1);                                 /* describe handler */
+  lua_pushcfunction(L, prepare);                    /* describe handler f */
+  lua_pushlightuserdata(L, (void *)run->event);     /* describe handler f e */
+  if ((status = lua_pcall(L, 1, 2, 0)) != LUA_OK) { /* … event context */
+    if (status == LUA_ERRMEM)
+      return lua_error(L);
+    fail(L, run->answer, &lp__invalid_event);
+    return 1;
+  }
+  lp__limits_begin(run->task->limits, L, lp__task_time(run->task, 0));
+  status = lua_pcall(L, 2, 1, 1);
+  end = lp__limits_end(run->task->limits, L, status);
+  if (end != LP__LIMITS_OK) {
+    conclude(L, run, end);
+    return 1;
+  }
+  lua_pushcfunction(L, encode);
+  lua_insert(L, -2);
+  if ((status = lua_pcall(L, 1, 1, 0)) == LUA_OK) {
+    lp__answer_result(L, run->answer, "application/json");
+  } else {
+    if (status == LUA_ERRMEM)
+      return lua_error(L);
+    fail(L, run->answer, &lp__invalid_result);
+  }
+  return 1;
+}
+
+void lp__handler_run(lua_State *L, const struct lp__event *event,
+                     struct lp__task *task, struct lp__answer *answer) {
+  struct run run = {event, task, answer};
+  lua_pushcfunction(L, run_handler);
+  lua_pushlightuserdata(L, &run);
+  if (lua_pcall(L, 1, 1, 0) != LUA_OK)
+    lp__answer_no_memory(answer);
+}

@@ -1,0 +1,31 @@
+/*
+ * JSON text to Lua values and back, for handlers of plain events.
+ *
+ * Reading is lua-cjson's work, but Debian's version makes every number a
+ * float: whole numbers up to 2^53 are made integers again. Writing is not: it
+ * prints 14 digits, and a request id or a price needs more. The rules of
+ * lua-cjson about tables are kept: cjson.null is null; a table is an array
+ * when all its keys are positive integers (holes are null), otherwise an
+ * object, and so is the empty table.
+ */
+#ifndef LP__JSON_H
+#define LP__JSON_H
+
+#include <lua.h>
+#include <stddef.h>
+
+/* Prepares `L`: keeps a decoder of our own, whose settings Lua code cannot
+ * change. Once per state.  [-0, +0, e] */
+void lp__json_open(lua_State *L);
+
+/* Pushes the value of a JSON text. Raises what lua-cjson says about a text
+ * that is not JSON.  [-0, +1, e] */
+void lp__json_decode(lua_State *L, const char *text, size_t size);
+
+/* Pushes the JSON text of the value at `index`. Raises an error that names
+ * the field for what JSON cannot express: functions, userdata, NaN, keys that
+ * are neither strings nor numbers, more than 1000 levels (so cycles), and
+ * arrays that are mostly holes.  [-0, +1, e] */
+void lp__json_encode(lua_State *L, int index);
+
+#endif

@@ -1,0 +1,324 @@
+/* Memory and time limits of Lua code.  See limits.h. */
+#define _GNU_SOURCE /* gettid */
+#include "limits.h"
+
+#include <lauxlib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#endif
+#endif
+#ifndef UNDER_ASAN
+#define UNDER_ASAN 0
+#endif
+
+/* The C library does not name this field of struct sigevent everywhere. */
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+#define SIGNAL      SIGVTALRM
+#define MIB         ((size_t)1024 * 1024)
+#define RESERVE     (16 * MIB)
+#define NANOSECONDS 1000000000
+
+struct lp__limits {
+  size_t used;
+  size_t peak;
+  size_t ceiling;
+  timer_t timer;
+  int has_timer;
+  uint64_t timeout_ms;
+  char where[LUA_IDSIZE + 16];
+
+  /* Shared with the signal handler. It runs in the same thread, so volatile
+   * is enough. `deadline` and `armed` are times of CLOCK_MONOTONIC in ns, 0
+   * for none; the handler can only come while `armed` is not 0. */
+  lua_State *volatile running; /* the coroutine that runs */
+  volatile uint64_t deadline;  /* of the task */
+  volatile uint64_t armed;     /* when the timer will fire: never later */
+  volatile sig_atomic_t up;    /* the task's time is up */
+  volatile sig_atomic_t fired; /* the hook has raised its error */
+};
+
+/* --- where --------------------------------------------------------------- */
+
+/* Notes where the innermost Lua function of `L` is. This is called from the
+ * allocator while Lua is in the middle of an instruction, which its manual
+ * does not allow. It is safe in Lua 5.4.4, which is linked statically:
+ * lua_getstack and lua_getinfo with "Sl" only read the call chain and the
+ * saved program counter, which are consistent whenever Lua allocates, and
+ * neither allocates nor raises. */
+static void note_where(struct lp__limits *limits, lua_State *L) {
+  lua_Debug ar;
+  int level;
+  limits->where[0] = '\0';
+  for (level = 0; lua_getstack(L, level, &ar); level++) {
+    lua_getinfo(L, "Sl", &ar);
+    if (ar.currentline > 0) {
+      snprintf(limits->where, sizeof limits->where, "%s:%d", ar.short_src,
+               ar.currentline);
+      return;
+    }
+  }
+}
+
+/* --- memory -------------------------------------------------------------- */
+
+/* Every failure is noted, also the first one, after which Lua collects
+ * garbage and may succeed: it is used only if the task fails of it. */
+static void *refuse(struct lp__limits *limits) {
+  if (limits->running)
+    note_where(limits, limits->running);
+  return NULL;
+}
+
+void *lp__limits_alloc(void *argument, void *block, size_t old_size,
+                       size_t size) {
+  struct lp__limits *limits = argument;
+  size_t old = block ? old_size : 0; /* else it is the kind of object */
+  void *moved;
+  if (size == 0) {
+    free(block);
+    limits->used -= old;
+    return NULL;
+  }
+  if (size > old && size - old > limits->ceiling - limits->used)
+    return refuse(limits);
+  if ((moved = realloc(block, size)) == NULL) {
+    if (size <= old)
+      return block; /* Lua relies on it that shrinking does not fail */
+    return refuse(limits);
+  }
+  limits->used += size - old;
+  if (limits->used > limits->peak)
+    limits->peak = limits->used;
+  return moved;
+}
+
+size_t lp__limits_memory(const struct lp__limits *limits) {
+  return limits->used;
+}
+
+size_t lp__limits_peak(const struct lp__limits *limits) {
+  return limits->peak;
+}
+
+void lp__limits_reset_peak(struct lp__limits *limits) {
+  limits->peak = limits->used;
+}
+
+void lp__limits_process(size_t memory_mb) {
+  struct rlimit limit;
+  if (UNDER_ASAN || memory_mb == 0 || getrlimit(RLIMIT_DATA, &limit) != 0)
+    return;
+  limit.rlim_cur = memory_mb * MIB;
+  setrlimit(RLIMIT_DATA, &limit);
+}
+
+/* --- time ---------------------------------------------------------------- */
+
+static uint64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
+}
+
+static void set_hook(lua_State *L);
+
+/* Raises the error at every instruction. A hook that was left on a coroutine
+ * of an earlier task removes itself. */
+static void on_instruction(lua_State *L, lua_Debug *ar) {
+  struct lp__limits *limits = lp__limits_of(L);
+  (void)ar;
+  if (!limits->up) {
+    lua_sethook(L, NULL, 0, 0);
+    return;
+  }
+  if (!limits->fired)
+    note_where(limits, L);
+  limits->fired = 1;
+  /* Not luaL_error: in a hook, its position is that of the caller. */
+  lua_pushfstring(L, "%s: task timed out after %I ms", limits->where,
+                  (lua_Integer)limits->timeout_ms);
+  lua_error(L);
+}
+
+static void set_hook(lua_State *L) {
+  lua_sethook(L, on_instruction, LUA_MASKCOUNT, 1);
+}
+
+/* Arms the timer for `time`; 0: never. Async-signal-safe. */
+static void arm(struct lp__limits *limits, uint64_t time) {
+  struct itimerspec spec;
+  memset(&spec, 0, sizeof spec);
+  spec.it_value.tv_sec = (time_t)(time / NANOSECONDS);
+  spec.it_value.tv_nsec = (long)(time % NANOSECONDS);
+  limits->armed = time;
+  timer_settime(limits->timer, TIMER_ABSTIME, &spec, NULL);
+}
+
+/* The timer may have been armed for an earlier task: then it is armed again
+ * for the one that runs now, if any. lua_sethook may be called in a signal
+ * handler, says its source, and lua.c does so, too. */
+static void on_signal(int number, siginfo_t *info, void *context) {
+  struct lp__limits *limits = info->si_value.sival_ptr;
+  (void)number, (void)context;
+  if (info->si_code != SI_TIMER)
+    return;
+  limits->armed = 0;
+  if (limits->deadline == 0)
+    return;
+  if (now_ns() < limits->deadline) {
+    arm(limits, limits->deadline);
+    return;
+  }
+  limits->up = 1;
+  set_hook(limits->running);
+}
+
+/* Creates the timer at the first task that needs one: it takes time that a
+ * cold start does not have. The signal goes to this thread only, for the
+ * handler changes what this thread's Lua does. */
+static int ensure_timer(struct lp__limits *limits) {
+  struct sigaction action;
+  struct sigevent event;
+  sigset_t signals;
+  if (limits->has_timer)
+    return 1;
+  memset(&action, 0, sizeof action);
+  action.sa_sigaction = on_signal;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGNAL, &action, NULL);
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGNAL);
+  pthread_sigmask(SIG_UNBLOCK, &signals, NULL); /* masks are inherited */
+  memset(&event, 0, sizeof event);
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = SIGNAL;
+  event.sigev_value.sival_ptr = limits;
+  event.sigev_notify_thread_id = gettid();
+  limits->has_timer =
+      timer_create(CLOCK_MONOTONIC, &event, &limits->timer) == 0;
+  return limits->has_timer;
+}
+
+/* --- tasks --------------------------------------------------------------- */
+
+void lp__limits_begin(struct lp__limits *limits, lua_State *L,
+                      uint64_t timeout_ms) {
+  uint64_t deadline;
+  limits->running = L;
+  limits->where[0] = '\0';
+  limits->up = limits->fired = 0;
+  limits->timeout_ms = timeout_ms;
+  if (timeout_ms == 0 || timeout_ms > INT64_MAX / NANOSECONDS ||
+      !ensure_timer(limits))
+    return;
+  deadline = now_ns() + timeout_ms * (NANOSECONDS / 1000);
+  limits->deadline = deadline;
+  if (limits->armed == 0 || limits->armed > deadline)
+    arm(limits, deadline);
+}
+
+/* Error values that say that memory was exhausted: Lua's own, and what user
+ * code made of it ("job.lua:3: not enough memory") after a failed
+ * allocation. */
+static int is_out_of_memory(const struct lp__limits *limits, lua_State *L,
+                            int status) {
+  static const char message[] = "not enough memory";
+  size_t size;
+  const char *text;
+  if (status == LUA_ERRMEM)
+    return 1;
+  if (limits->where[0] == '\0' || lua_type(L, -1) != LUA_TSTRING)
+    return 0;
+  text = lua_tolstring(L, -1, &size);
+  return size >= sizeof message - 1 &&
+         strcmp(text + size - (sizeof message - 1), message) == 0;
+}
+
+enum lp__limits_end lp__limits_end(struct lp__limits *limits, lua_State *L,
+                                   int status) {
+  int fired = limits->fired;
+  limits->deadline = 0; /* from here on the handler sets no hook */
+  limits->up = limits->fired = 0;
+  limits->running = L;
+  if (lua_gethook(L))
+    lua_sethook(L, NULL, 0, 0);
+  if (fired)
+    return LP__LIMITS_TIMEOUT;
+  if (status == LUA_OK)
+    return LP__LIMITS_OK;
+  return is_out_of_memory(limits, L, status) ? LP__LIMITS_OUT_OF_MEMORY
+                                             : LP__LIMITS_ERROR;
+}
+
+const char *lp__limits_where(const struct lp__limits *limits) {
+  return limits->where;
+}
+
+uint64_t lp__limits_timeout(const struct lp__limits *limits) {
+  return limits->timeout_ms;
+}
+
+void lp__limits_idle(struct lp__limits *limits) {
+  if (limits->armed != 0)
+    arm(limits, 0);
+}
+
+/* The signal may come at any point of these two. Whoever runs next gets the
+ * hook: either the handler already sees it in `running`, or `up` is seen
+ * here. */
+lua_State *lp__limits_enter(struct lp__limits *limits, lua_State *next) {
+  lua_State *previous = limits->running;
+  limits->running = next;
+  if (limits->up)
+    set_hook(next);
+  return previous;
+}
+
+void lp__limits_leave(struct lp__limits *limits, lua_State *previous) {
+  limits->running = previous;
+  if (limits->up)
+    set_hook(previous);
+}
+
+/* --- life ---------------------------------------------------------------- */
+
+struct lp__limits *lp__limits_of(lua_State *L) {
+  void *limits;
+  lua_getallocf(L, &limits);
+  return limits;
+}
+
+struct lp__limits *lp__limits_open(size_t memory_mb) {
+  struct lp__limits *limits = calloc(1, sizeof *limits);
+  size_t memory = memory_mb * MIB;
+  if (limits == NULL)
+    return NULL;
+  if (memory == 0)
+    limits->ceiling = SIZE_MAX;
+  else
+    limits->ceiling = memory > 2 * RESERVE ? memory - RESERVE : memory / 2;
+  return limits;
+}
+
+void lp__limits_close(struct lp__limits *limits) {
+  if (limits == NULL)
+    return;
+  if (limits->has_timer)
+    timer_delete(limits->timer);
+  free(limits);
+}

@@ -1,0 +1,92 @@
+/* One event.  See task.h. */
+#include "task.h"
+
+#include <time.h>
+
+#include "handler.h"
+#include "host/codec/call.h"
+#include "host/lambdapool.h"
+
+/* Kept back from the time that the platform gives, to post the answer. A
+ * quarter of it when it is short. */
+#define MARGIN_MS 50
+
+uint64_t lp__task_time(const struct lp__task *task, uint64_t timeout_ms) {
+  struct timespec now;
+  int64_t left;
+  if (task->deadline_ms <= 0)
+    return timeout_ms;
+  clock_gettime(CLOCK_REALTIME, &now);
+  left =
+      task->deadline_ms - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+  left -= left / 4 < MARGIN_MS ? left / 4 : MARGIN_MS;
+  if (left < 1)
+    left = 1;
+  return timeout_ms > 0 && timeout_ms < (uint64_t)left ? timeout_ms
+                                                       : (uint64_t)left;
+}
+
+/* The limits, as the codec asks for them around each function it calls. */
+
+static void begin(void *context, lua_State *L, uint64_t timeout_ms) {
+  struct lp__task *task = context;
+  lp__limits_begin(task->limits, L, lp__task_time(task, timeout_ms));
+}
+
+static enum lp__task_end end(void *context, lua_State *L, int status,
+                             const char **where) {
+  struct lp__task *task = context;
+  enum lp__limits_end end = lp__limits_end(task->limits, L, status);
+  *where = lp__limits_where(task->limits);
+  switch (end) {
+  case LP__LIMITS_OK:
+    return LP__TASK_OK;
+  case LP__LIMITS_TIMEOUT:
+    return LP__TASK_TIMEOUT;
+  case LP__LIMITS_OUT_OF_MEMORY:
+    return LP__TASK_OUT_OF_MEMORY;
+  default:
+    return LP__TASK_ERROR;
+  }
+}
+
+static uint64_t peak_memory(void *context) {
+  struct lp__task *task = context;
+  return lp__limits_peak(task->limits);
+}
+
+/* Makes the failure of the message at the top. */
+static int refuse(lua_State *L) {
+  struct lp__answer *answer = lua_touserdata(L, 1);
+  lua_pushnil(L);   /* answer message nil */
+  lua_insert(L, 2); /* answer nil message */
+  lp__answer_failure(L, answer, &lp__invalid_call);
+  return 1;
+}
+
+static void run_call(lua_State *L, const struct lp__event *event,
+                     struct lp__task *task, int cold,
+                     struct lp__answer *answer) {
+  struct lp__call_hooks hooks = {task, begin, end, peak_memory};
+  if (lp__call_run(L, event->body, event->size, &hooks, cold) == LP_OK) {
+    lp__answer_result(L, answer, "application/octet-stream");
+    return;
+  }
+  lua_pushcfunction(L, refuse); /* message refuse */
+  lua_insert(L, -2);            /* refuse message */
+  lua_pushlightuserdata(L, answer);
+  lua_insert(L, -2); /* refuse answer message */
+  if (lua_pcall(L, 2, 1, 0) != LUA_OK)
+    lp__answer_no_memory(answer);
+}
+
+void lp__task_run(lua_State *L, const struct lp__event *event, int cold,
+                  struct lp__answer *answer) {
+  struct lp__task task = {lp__limits_of(L), event->deadline_ms};
+  lp__limits_reset_peak(task.limits);
+  if (lp__call_is_envelope(event->body, event->size))
+    run_call(L, event, &task, cold, answer);
+  else
+    lp__handler_run(L, event, &task, answer);
+  lp__limits_idle(task.limits);
+}

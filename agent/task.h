@@ -1,0 +1,32 @@
+/*
+ * One event, from its arrival to the answer that is posted: a lambdapool call
+ * goes to the codec, anything else to the ordinary handler. Both run within
+ * the limits of the event: the deadline that came with it, with a margin in
+ * which the answer can still be posted, and the memory of the process.
+ */
+#ifndef LP__TASK_H
+#define LP__TASK_H
+
+#include <lua.h>
+#include <stdint.h>
+
+#include "answer.h"
+#include "limits.h"
+#include "runtime.h"
+
+struct lp__task {
+  struct lp__limits *limits;
+  int64_t deadline_ms; /* Unix time; 0: none */
+};
+
+/* How long a task may run that starts now: `timeout_ms` (0: not limited), but
+ * not beyond the deadline of the event. In ms, at least 1; 0: not limited. */
+uint64_t lp__task_time(const struct lp__task *task, uint64_t timeout_ms);
+
+/* Runs `event`; `cold`: it is the first one of this process. Fills in the
+ * answer, whose bytes stay on the stack of L until it is cleared. Never
+ * raises; needs a few free stack slots. */
+void lp__task_run(lua_State *L, const struct lp__event *event, int cold,
+                  struct lp__answer *answer);
+
+#endif
