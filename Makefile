@@ -48,7 +48,7 @@ TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-
 BENCH_PACKAGES = python3 python3-cloudpickle
 CHECK_PACKAGES = valgrind
 
-ifeq ($(filter -j% --jobs%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 MAKEFLAGS += --no-print-directory --no-builtin-rules
