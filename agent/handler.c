@@ -3,6 +3,7 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -148,8 +149,13 @@ int lp__handler_load(lua_State *L, const char *name,
 
 /* --- the context --------------------------------------------------------- */
 
+/* Without a deadline it is infinity, so that it can be compared anyway. */
 static int remaining_ms(lua_State *L) {
   struct timespec now;
+  if (lua_isnil(L, lua_upvalueindex(1))) {
+    lua_pushnumber(L, (lua_Number)INFINITY);
+    return 1;
+  }
   clock_gettime(CLOCK_REALTIME, &now);
   lua_pushinteger(L, lua_tointeger(L, lua_upvalueindex(1)) -
                          ((lua_Integer)now.tv_sec * 1000 +
@@ -187,7 +193,10 @@ static void push_context(lua_State *L, const struct lp__event *event) {
     lua_pushinteger(L, strtoll(memory, NULL, 10));
     lua_setfield(L, -2, "memory_limit_mb");
   }
-  lua_pushinteger(L, event->deadline_ms);
+  if (event->deadline_ms > 0)
+    lua_pushinteger(L, event->deadline_ms);
+  else
+    lua_pushnil(L);
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, "deadline_ms");
   lua_pushcclosure(L, remaining_ms, 1);

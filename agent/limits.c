@@ -31,6 +31,7 @@
 #define MIB         ((size_t)1024 * 1024)
 #define RESERVE     (16 * MIB)
 #define NANOSECONDS 1000000000
+#define INSIST      (NANOSECONDS / 100)
 
 struct lp__limits {
   size_t used;
@@ -46,7 +47,7 @@ struct lp__limits {
    * for none; the handler can only come while `armed` is not 0. */
   lua_State *volatile running; /* the coroutine that runs */
   volatile uint64_t deadline;  /* of the task */
-  volatile uint64_t armed;     /* when the timer will fire: never later */
+  volatile uint64_t armed;     /* when the timer will fire */
   volatile sig_atomic_t up;    /* the task's time is up */
   volatile sig_atomic_t fired; /* the hook has raised its error */
 };
@@ -136,8 +137,11 @@ static uint64_t now_ns(void) {
 
 static void set_hook(lua_State *L);
 
-/* Raises the error at every instruction. A hook that was left on a coroutine
- * of an earlier task removes itself. */
+/* Raises an error at every instruction. It is Lua's own memory error, because
+ * that one calls no message handler: a handler would run inside this hook,
+ * where hooks are off, and could go on for ever. What the task hears does not
+ * matter, for none of its code runs any more. A hook that was left on a
+ * coroutine of an earlier task removes itself. */
 static void on_instruction(lua_State *L, lua_Debug *ar) {
   struct lp__limits *limits = lp__limits_of(L);
   (void)ar;
@@ -148,9 +152,7 @@ static void on_instruction(lua_State *L, lua_Debug *ar) {
   if (!limits->fired)
     note_where(limits, L);
   limits->fired = 1;
-  /* Not luaL_error: in a hook, its position is that of the caller. */
-  lua_pushfstring(L, "%s: task timed out after %I ms", limits->where,
-                  (lua_Integer)limits->timeout_ms);
+  lua_pushliteral(L, "not enough memory");
   lua_error(L);
 }
 
@@ -170,21 +172,25 @@ static void arm(struct lp__limits *limits, uint64_t time) {
 
 /* The timer may have been armed for an earlier task: then it is armed again
  * for the one that runs now, if any. lua_sethook may be called in a signal
- * handler, says its source, and lua.c does so, too. */
+ * handler, says its source, and lua.c does so, too. The task may be inside
+ * debug.sethook right now, so the hook is set again until the task ends. */
 static void on_signal(int number, siginfo_t *info, void *context) {
   struct lp__limits *limits = info->si_value.sival_ptr;
+  uint64_t now;
   (void)number, (void)context;
   if (info->si_code != SI_TIMER)
     return;
   limits->armed = 0;
   if (limits->deadline == 0)
     return;
-  if (now_ns() < limits->deadline) {
+  now = now_ns();
+  if (now < limits->deadline) {
     arm(limits, limits->deadline);
     return;
   }
   limits->up = 1;
   set_hook(limits->running);
+  arm(limits, now + INSIST);
 }
 
 /* Creates the timer at the first task that needs one: it takes time that a
@@ -232,23 +238,6 @@ void lp__limits_begin(struct lp__limits *limits, lua_State *L,
     arm(limits, deadline);
 }
 
-/* Error values that say that memory was exhausted: Lua's own, and what user
- * code made of it ("job.lua:3: not enough memory") after a failed
- * allocation. */
-static int is_out_of_memory(const struct lp__limits *limits, lua_State *L,
-                            int status) {
-  static const char message[] = "not enough memory";
-  size_t size;
-  const char *text;
-  if (status == LUA_ERRMEM)
-    return 1;
-  if (limits->where[0] == '\0' || lua_type(L, -1) != LUA_TSTRING)
-    return 0;
-  text = lua_tolstring(L, -1, &size);
-  return size >= sizeof message - 1 &&
-         strcmp(text + size - (sizeof message - 1), message) == 0;
-}
-
 enum lp__limits_end lp__limits_end(struct lp__limits *limits, lua_State *L,
                                    int status) {
   int fired = limits->fired;
@@ -261,8 +250,7 @@ enum lp__limits_end lp__limits_end(struct lp__limits *limits, lua_State *L,
     return LP__LIMITS_TIMEOUT;
   if (status == LUA_OK)
     return LP__LIMITS_OK;
-  return is_out_of_memory(limits, L, status) ? LP__LIMITS_OUT_OF_MEMORY
-                                             : LP__LIMITS_ERROR;
+  return status == LUA_ERRMEM ? LP__LIMITS_OUT_OF_MEMORY : LP__LIMITS_ERROR;
 }
 
 const char *lp__limits_where(const struct lp__limits *limits) {

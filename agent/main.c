@@ -87,14 +87,19 @@ static void set_trace_id(const char *trace_id) {
   putenv(variable);
 }
 
+/* A failure belongs into the log, too, where people look first. */
+static void log_failure(const struct lp__answer *answer) {
+  fprintf(stderr, "lambdapool: %s: %.*s\n", answer->failure, (int)answer->size,
+          answer->bytes);
+}
+
 /* Loads the handler; a failure is told to the platform. */
 static int load_handler(struct agent *agent) {
   struct lp__answer answer;
   if (lp__handler_load(agent->L, getenv("_HANDLER"), &answer))
     return 0;
+  log_failure(&answer);
   flush_output();
-  fprintf(stderr, "lambdapool: cannot start: %.*s\n", (int)answer.size,
-          answer.bytes);
   lp__runtime_init_error(agent->runtime, answer.failure, answer.bytes,
                          answer.size);
   return -1;
@@ -117,6 +122,8 @@ static int serve(struct agent *agent, int cold) {
     return status;
   set_trace_id(event.trace_id);
   lp__task_run(agent->L, &event, cold, &answer);
+  if (answer.failure)
+    log_failure(&answer);
   flush_output();
   if (answer.failure)
     status = lp__runtime_error(agent->runtime, answer.failure, answer.bytes,
