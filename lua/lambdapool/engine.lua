@@ -14,7 +14,7 @@ local rules = {
   timeout = { "seconds", default = 900 },
   chunksize = { "integer", min = 1 },
   prefix = { "boolean", default = false },
-  backend = { "choice", "local", default = "local" },
+  backend = { "choice", choices = { "local" }, default = "local" },
 }
 
 --- Makes the backend and the scheduler for a pool or an executor.

@@ -127,7 +127,7 @@ local own_frame = "^\tlambdapool/[%w_/]+%.lua:"
 --- A traceback without the frames of lambdapool itself: what stands in the user's own files. Below
 --- `stop`, a pattern for the frame that ran the user's main chunk, everything is hidden.
 ---@param message string
----@param level integer as for debug.traceback
+---@param level integer 1 is the caller, 2 its caller, and so on
 ---@param stop string
 ---@return string
 local function traceback(message, level, stop)

@@ -36,12 +36,12 @@ function checks.boolean(value)
 end
 
 function checks.choice(value, rule)
-  for _, choice in ipairs(rule) do
+  for _, choice in ipairs(rule.choices) do
     if value == choice then
       return value
     end
   end
-  return nil, "'" .. table.concat(rule, "' or '") .. "'"
+  return nil, "'" .. table.concat(rule.choices, "' or '") .. "'"
 end
 
 local function sorted_names(rules)

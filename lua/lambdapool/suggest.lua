@@ -1,20 +1,24 @@
 --- Finds the name that was probably meant: for options, commands and flags.
 
--- Levenshtein's distance, row by row.
+-- The edit distance of two words; swapping two neighbours is one edit. rows[i][j] is the distance
+-- between the first i letters of `a` and the first j of `b`.
 local function distance(a, b)
-  local row = {}
+  local rows = { [0] = {} }
   for j = 0, #b do
-    row[j] = j
+    rows[0][j] = j
   end
   for i = 1, #a do
-    local diagonal = row[0]
-    row[0] = i
+    local row, above = { [0] = i }, rows[i - 1]
     for j = 1, #b do
       local cost = a:byte(i) == b:byte(j) and 0 or 1
-      diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
+      row[j] = math.min(above[j] + 1, row[j - 1] + 1, above[j - 1] + cost)
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        row[j] = math.min(row[j], rows[i - 2][j - 2] + 1)
+      end
     end
+    rows[i] = row
   end
-  return row[#b]
+  return rows[#a][#b]
 end
 
 --- The name nearest to `name`, or nil when none is near: at most a third of its letters may differ.

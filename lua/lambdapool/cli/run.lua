@@ -34,7 +34,7 @@ local function parse(argv)
     if argv[i] == "--" then
       return steps, i + 1
     elseif argv[i] == "--help" or argv[i] == "-h" then
-      return { { "help" } }, i
+      return { { "help" } }, #argv + 1
     elseif argv[i] == "-W" then
       steps[#steps + 1] = { "-W" }
     elseif flag == "-e" or flag == "-l" then
@@ -89,7 +89,8 @@ local function describe(object)
     end
     message = ("(error object is a %s value)"):format(type(object))
   end
-  return errors.traceback(message, 2, "^\t%[C%]: in function 'xpcall'$")
+  local text = errors.traceback(message, 2, "^\t%[C%]: in function 'xpcall'$")
+  return text -- no tail call: it would be one level less
 end
 
 -- Runs a chunk that `load` gave, or reports why there is none. True when it went well.

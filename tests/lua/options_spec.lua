@@ -1,0 +1,65 @@
+local options = require "lambdapool.options"
+
+local rules = {
+  count = { "integer", min = 1, max = 9, default = 4 },
+  least = { "integer", min = 0 },
+  pause = { "seconds", default = 2.5 },
+  quick = { "boolean", default = false },
+  kind = { "choice", choices = { "red", "blue" }, default = "red" },
+}
+
+local function check(given)
+  return options.check("thing", given, rules)
+end
+
+local function complaint(given)
+  local ok, message = pcall(function()
+    local checked = check(given)
+    return checked
+  end)
+  assert.is_false(ok)
+  return message
+end
+
+describe("options", function()
+  it("fills in the defaults and leaves the given table alone", function()
+    local given = { quick = true }
+    assert.same({ count = 4, pause = 2.5, quick = true, kind = "red" }, check(given))
+    assert.same({ quick = true }, given)
+    assert.same({ count = 4, pause = 2.5, quick = false, kind = "red" }, check(nil))
+  end)
+
+  it("takes a float for an integer only when it is whole", function()
+    assert.equal("integer", math.type(check({ count = 3.0 }).count))
+    assert.matches("option 'count' must be an integer, got 3.5", complaint { count = 3.5 })
+  end)
+
+  it("suggests the nearest name", function()
+    assert.matches("thing: unknown option 'cuont', did you mean 'count'%?$",
+      complaint { cuont = 1 })
+    assert.matches("unknown option 1$", complaint { "red" })
+  end)
+
+  it("refuses values that make no sense, and says which would", function()
+    assert.matches("must be from 1 to 9, got 0", complaint { count = 0 })
+    assert.matches("must be at least 0, got %-1", complaint { least = -1 })
+    assert.matches("must be an integer, got 'x'", complaint { count = "x" })
+    assert.matches("must be true or false, got 1", complaint { quick = 1 })
+    assert.matches("must be 'red' or 'blue', got 'green'", complaint { kind = "green" })
+    for _, pause in ipairs { 0, -1, math.huge, 0 / 0, "1" } do
+      assert.matches("seconds above 0", complaint { pause = pause })
+    end
+  end)
+
+  it("refuses what is not a table", function()
+    assert.matches("thing: the options must be a table, got a number", complaint(7))
+  end)
+
+  it("tells an options table from other tables", function()
+    assert.is_true(options.is_options({ count = 3 }, rules))
+    assert.is_false(options.is_options({ count = 3, other = 1 }, rules))
+    assert.is_false(options.is_options({}, rules))
+    assert.is_false(options.is_options(nil, rules))
+    assert.is_false(options.is_options({ 1, 2 }, rules))
+  end)
+end)
