@@ -63,8 +63,11 @@ end
 ---@param f function
 ---@param args table?
 ---@return any ...
-function methods:apply(f, args)
+function methods:apply(f, args, ...)
   check_call(self, "pool:apply", f)
+  if select("#", ...) > 0 then
+    error("pool:apply: the arguments must be in one table, and there are more", 2)
+  end
   args = args == nil and {} or args
   if type(args) ~= "table" then
     error("pool:apply: the arguments must be a table, got a " .. type(args), 2)

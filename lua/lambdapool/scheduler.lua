@@ -8,6 +8,9 @@ local system = require "lambdapool.system"
 -- An invocation that its worker never took goes to another one, so often and no more.
 local HANDOVERS = 3
 
+-- Workers that print without end must not keep the host from going on.
+local EVENTS_AT_ONCE = 1000
+
 ---@class lambdapool.Scheduler
 local methods = {}
 local mt = { __name = "lambdapool.Scheduler", __index = methods }
@@ -169,12 +172,12 @@ end
 function methods:wait(ready, seconds)
   local limit = seconds and system.monotonic() + seconds
   while not ready() do
-    local left = limit and math.max(0, limit - system.monotonic())
-    local again = self.backend:poll(left)
-    if not again and not limit then
-      error("lambdapool: waiting for a task while no worker is alive", 0)
-    elseif left == 0 and not again then
+    local left = limit and limit - system.monotonic()
+    if left and left <= 0 then
+      self:pump()
       return ready()
+    elseif not self.backend:poll(left) and not left then
+      error("lambdapool: waiting for a task while no worker is alive", 0)
     end
   end
   return true
@@ -182,7 +185,10 @@ end
 
 --- Takes in what has happened meanwhile, without waiting.
 function methods:pump()
-  while self.backend:poll(0) do end
+  local events = 0
+  while self.backend:poll(0) and events < EVENTS_AT_ONCE do
+    events = events + 1
+  end
 end
 
 --- Waits until everything that was queued has ended, then ends the workers.

@@ -41,8 +41,8 @@ local function find_agent()
       return path
     end
   end
-  return nil, ("cannot find the agent: there is no `bootstrap` in %s\n" ..
-    "  build it with `make build`, or name it in LAMBDAPOOL_AGENT"):format(folder)
+  error(("cannot find the agent: there is no `bootstrap` in %s\n" ..
+    "  build it with `make build`, or name it in LAMBDAPOOL_AGENT"):format(folder), 0)
 end
 
 -- A name for each invocation, in the shape that Lambda's have. Not random: math.random belongs to
@@ -58,7 +58,7 @@ end
 -- Workers ------------------------------------------------------------------------------------
 
 local signals = {
-  [4] = "SIGILL", [6] = "SIGABRT", [7] = "SIGBUS", [8] = "SIGFPE", [9] = "SIGKILL",
+  [2] = "SIGINT", [4] = "SIGILL", [6] = "SIGABRT", [7] = "SIGBUS", [8] = "SIGFPE", [9] = "SIGKILL",
   [11] = "SIGSEGV", [13] = "SIGPIPE", [15] = "SIGTERM", [24] = "SIGXCPU",
 }
 
@@ -89,18 +89,26 @@ function events.response(self, worker, bytes)
   settle(worker, { bytes = bytes })
 end
 
+-- The text in the error that an agent posts.
+local function error_message(body)
+  local fields = json.decode(body)
+  return type(fields) == "table" and fields.errorMessage or body
+end
+
+local error_kinds = {
+  ["Function.Timeout"] = "timeout",
+  ["Function.OutOfMemory"] = "out_of_memory",
+  ["Function.ResponseSizeTooLarge"] = "too_large",
+}
+
 -- The agent answers with an error only when it could not run the call at all.
 function events.error(self, worker, body, error_type)
   table.insert(self.idle, worker)
-  local fields = json.decode(body)
-  local message = type(fields) == "table" and fields.errorMessage or body
-  local kind = error_type and error_type:find "TooLarge" and "too_large" or "error"
-  settle(worker, { kind = kind, message = message })
+  settle(worker, { kind = error_kinds[error_type] or "error", message = error_message(body) })
 end
 
 function events.init_error(_, worker, body)
-  local fields = json.decode(body)
-  worker.complaint = type(fields) == "table" and fields.errorMessage or body
+  worker.complaint = error_message(body)
 end
 
 function events.timeout(_, worker)
@@ -139,16 +147,12 @@ function events.exit(self, worker, code, signal)
 end
 
 local function start_worker(self)
-  local agent, complaint = find_agent()
-  if not agent then
-    return nil, complaint
-  end
   local worker = { number = self.started + 1, log = {} }
-  local id, message = loop.start({ agent = agent, memory = self.memory }, function(event, a, b)
+  local id, message = loop.start({ agent = self.agent, memory = self.memory }, function(event, a, b)
     events[event](self, worker, a, b)
   end)
   if not id then
-    return nil, ("cannot start the agent %s: %s"):format(agent, message)
+    return nil, ("cannot start the agent %s: %s"):format(self.agent, message)
   end
   worker.id = id
   self.started = worker.number
@@ -204,10 +208,12 @@ function methods:close()
   while next(self.alive) and loop.poll() do end
 end
 
+--- Raises when there is no agent to run.
 ---@param options { workers: integer, memory: integer, prefix: boolean }
 ---@return lambdapool.LocalBackend
 local function new(options)
   return setmetatable({
+    agent = find_agent(),
     workers = options.workers,
     memory = options.memory,
     prefix = options.prefix,
