@@ -1,6 +1,6 @@
 --- The event loop of this Lua state: one for all pools and executors, so that waiting for one of
---- them keeps the others going. It opens with the first worker. Events go to whoever started the
---- worker they are about.
+--- them keeps the others going. It opens with the first worker and closes with the last. Events go
+--- to whoever started the worker they are about.
 
 local workers = require "lambdapool.workers"
 
@@ -37,18 +37,24 @@ local function poll(seconds)
   if event == "exit" then
     handlers[id] = nil
   end
-  if handler then
-    handler(event, a, b)
+  handler(event, a, b)
+  if loop and not next(handlers) then
+    loop:close()
+    loop = nil
   end
   return true
 end
 
+--- Gives a worker that has not exited its next invocation; see lambdapool.workers.
+---@return boolean?
+---@return string? message
 local function invoke(id, request, options)
   return loop:invoke(id, request, options)
 end
 
+--- Kills a worker that has not exited. Its "exit" follows.
 local function kill(id)
-  return loop:kill(id)
+  loop:kill(id)
 end
 
 return { start = start, poll = poll, invoke = invoke, kill = kill }
