@@ -10,37 +10,30 @@
 
 #include "json.h"
 
-static const char handler_key = 0;
+static const char handler_key = 0; /* the function */
+static const char trace_key = 0;   /* of the last error */
 
-/* The error value becomes a message, and below it comes the traceback, as
- * lp__answer_failure takes them. Returned in a table, for a message handler
- * has one result. */
+/* Message handler: makes a message of the error value, and keeps the traceback
+ * for push_trace. */
 static int describe(lua_State *L) {
   lua_settop(L, 1);
   lp__answer_message(L);         /* message */
-  lua_createtable(L, 2, 0);      /* message t */
-  luaL_traceback(L, L, NULL, 1); /* message t trace */
-  lua_rawseti(L, -2, 1);         /* message t */
-  lua_insert(L, 1);              /* t message */
-  lua_rawseti(L, 1, 2);          /* t */
+  luaL_traceback(L, L, NULL, 1); /* message trace */
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &trace_key);
   return 1;
 }
 
-/* Replaces what a failed lua_pcall left, the table of describe or a string,
- * by the traceback (or nil) and the message.  [-1, +2, m] */
+/* Replaces what a failed lua_pcall left by the traceback (or nil) and the
+ * message.  [-1, +2, m] */
 static void unfold(lua_State *L) {
-  if (lua_type(L, -1) == LUA_TTABLE) {
-    lua_rawgeti(L, -1, 1); /* t trace */
-    lua_rawgeti(L, -2, 2); /* t trace message */
-    lua_remove(L, -3);
-  } else {
-    if (lua_type(L, -1) != LUA_TSTRING) {
-      lua_pushliteral(L, "error in error handling");
-      lua_replace(L, -2);
-    }
-    lua_pushnil(L);
-    lua_insert(L, -2);
+  if (lua_type(L, -1) != LUA_TSTRING) {
+    lua_pushliteral(L, "error in error handling");
+    lua_replace(L, -2);
   }
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &trace_key); /* message trace */
+  lua_insert(L, -2);                             /* trace message */
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &trace_key);
 }
 
 /* Makes the failure `failure` of what a failed lua_pcall left. */

@@ -37,6 +37,7 @@ struct lp__limits {
   size_t used;
   size_t peak;
   size_t ceiling;
+  int refused; /* the last allocation has failed */
   timer_t timer;
   int has_timer;
   uint64_t timeout_ms;
@@ -54,7 +55,8 @@ struct lp__limits {
 
 /* --- where --------------------------------------------------------------- */
 
-/* Notes where the innermost Lua function of `L` is. This is called from the
+/* Notes where the innermost Lua function of `L` is; a coroutine that is being
+ * closed has none and changes nothing. This is called from the
  * allocator while Lua is in the middle of an instruction, which its manual
  * does not allow. It is safe in Lua 5.4.4, which is linked statically:
  * lua_getstack and lua_getinfo with "Sl" only read the call chain and the
@@ -63,7 +65,6 @@ struct lp__limits {
 static void note_where(struct lp__limits *limits, lua_State *L) {
   lua_Debug ar;
   int level;
-  limits->where[0] = '\0';
   for (level = 0; lua_getstack(L, level, &ar); level++) {
     lua_getinfo(L, "Sl", &ar);
     if (ar.currentline > 0) {
@@ -76,11 +77,13 @@ static void note_where(struct lp__limits *limits, lua_State *L) {
 
 /* --- memory -------------------------------------------------------------- */
 
-/* Every failure is noted, also the first one, after which Lua collects
- * garbage and may succeed: it is used only if the task fails of it. */
+/* After a first failure Lua collects garbage and tries again, and only a second
+ * one in a row is the end. But luaL_Buffer does not try again: without a better
+ * place a first one counts, too. */
 static void *refuse(struct lp__limits *limits) {
-  if (limits->running)
+  if (limits->running && (limits->refused || limits->where[0] == '\0'))
     note_where(limits, limits->running);
+  limits->refused = 1;
   return NULL;
 }
 
@@ -101,6 +104,8 @@ void *lp__limits_alloc(void *argument, void *block, size_t old_size,
       return block; /* Lua relies on it that shrinking does not fail */
     return refuse(limits);
   }
+  if (size > old)
+    limits->refused = 0;
   limits->used += size - old;
   if (limits->used > limits->peak)
     limits->peak = limits->used;
@@ -238,6 +243,23 @@ void lp__limits_begin(struct lp__limits *limits, lua_State *L,
     arm(limits, deadline);
 }
 
+/* Memory is exhausted, too, when an allocation has failed and the error is
+ * what user code made of Lua's own ("job.lua:3: not enough memory"), as
+ * assert(coroutine.resume(co)) does. */
+static int is_out_of_memory(const struct lp__limits *limits, lua_State *L,
+                            int status) {
+  static const char message[] = "not enough memory";
+  const size_t length = sizeof message - 1;
+  size_t size;
+  const char *text;
+  if (status == LUA_ERRMEM)
+    return 1;
+  if (limits->where[0] == '\0' || lua_type(L, -1) != LUA_TSTRING)
+    return 0;
+  text = lua_tolstring(L, -1, &size);
+  return size >= length && memcmp(text + size - length, message, length) == 0;
+}
+
 enum lp__limits_end lp__limits_end(struct lp__limits *limits, lua_State *L,
                                    int status) {
   int fired = limits->fired;
@@ -250,7 +272,8 @@ enum lp__limits_end lp__limits_end(struct lp__limits *limits, lua_State *L,
     return LP__LIMITS_TIMEOUT;
   if (status == LUA_OK)
     return LP__LIMITS_OK;
-  return status == LUA_ERRMEM ? LP__LIMITS_OUT_OF_MEMORY : LP__LIMITS_ERROR;
+  return is_out_of_memory(limits, L, status) ? LP__LIMITS_OUT_OF_MEMORY
+                                             : LP__LIMITS_ERROR;
 }
 
 const char *lp__limits_where(const struct lp__limits *limits) {

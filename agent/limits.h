@@ -65,8 +65,9 @@ struct lp__limits *lp__limits_of(lua_State *L);
 void lp__limits_begin(struct lp__limits *limits, lua_State *L,
                       uint64_t timeout_ms);
 
-/* The task has ended with `status`, of lua_pcall. Returns what happened and
- * makes the state usable again. An error that user code has caught is no
+/* The task has ended with `status`, of lua_pcall; when that is an error, its
+ * value is at the top of L. Returns what happened and makes the state usable
+ * again. An error that user code has caught is no
  * error; but a timeout is one whatever the code made of it. */
 enum lp__limits_end lp__limits_end(struct lp__limits *limits, lua_State *L,
                                    int status);

@@ -163,13 +163,13 @@ static void bounds_memory(void **state) {
   assert_exhausts("local t = {}\nwhile true do t[#t + 1] = {} end");
   assert_exhausts("local s = 'x'\nwhile true do s = s .. s end");
   assert_exhausts("\nreturn string.rep('x', 1 << 30)");
-  assert_exhausts("local t = {} for i = 1, 100 do t[i] = ('x'):rep(1 << 20)\n"
+  assert_exhausts("local t = {}\nfor i = 1, 100 do t[i] = ('x'):rep(1 << 20) "
                   "t[i] = t[i] .. i end");
   assert_exhausts("coroutine.wrap(function() local t = {}\n"
                   "while true do t = {t, {}} end end)()");
   assert_exhausts("assert(coroutine.resume(coroutine.create(function() local "
                   "t = {}\nwhile true do t = {t, {}} end end)))");
-  assert_exhausts("local t = {} for i = 1, 100 do t[i] = ('x'):rep(1e6)\n"
+  assert_exhausts("local t = {}\nfor i = 1, 100 do t[i] = ('x'):rep(1e6) "
                   "t[-i] = table.concat(t) end");
 }
 

@@ -1,0 +1,414 @@
+--- The agent as a whole: the real program against a scripted Runtime API (rapi.c).
+local build = os.getenv("LAMBDAPOOL_BUILD") or "build"
+local tasks = os.getenv("PWD") .. "/tests/agent/tasks"
+local cjson = require "cjson"
+
+local ECHO = { _HANDLER = "handlers.echo" }
+
+local function quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local function write(name, text)
+  local file = assert(io.open(name, "wb"))
+  file:write(text)
+  file:close()
+  return name
+end
+
+local folder
+
+--- A file of `text` in the folder of this test.
+local files = 0
+local function file_of(text)
+  files = files + 1
+  return write(folder .. "/" .. files, text)
+end
+
+--- The script's line for an event.
+local function event(text, deadline, id)
+  return ("event %s %d %s"):format(id or "id-1", deadline or 0, file_of(text))
+end
+
+local function command(script, environment)
+  local words = { build .. "/tests/rapi", file_of(table.concat(script, "\n") .. "\n"),
+    build .. "/bootstrap" }
+  environment.LAMBDA_TASK_ROOT = environment.LAMBDA_TASK_ROOT or tasks
+  for name, value in pairs(environment) do
+    words[#words + 1] = name .. "=" .. value
+  end
+  for i, word in ipairs(words) do
+    words[i] = quote(word)
+  end
+  return table.concat(words, " ")
+end
+
+--- Plays a script; returns the requests that came, with `output`, `code` and `signal`.
+local function play(script, environment)
+  local pipe = assert(io.popen(command(script, environment or {})))
+  local text = pipe:read("a")
+  assert(pipe:close(), "rapi failed: " .. text)
+  return assert(load(text, "=rapi", "t", {}))()
+end
+
+--- Plays one event; returns the POST that answers it.
+local function answer(handler, text, deadline, environment)
+  environment = environment or {}
+  environment._HANDLER = environment._HANDLER or "handlers." .. handler
+  return play({ event(text, deadline), "post 202", "idle" }, environment)[2]
+end
+
+local function body(post)
+  return cjson.decode(post.body)
+end
+
+local function error_type(post)
+  return post.head:match("\r\nLambda%-Runtime%-Function%-Error%-Type: (.-)\r\n")
+end
+
+local function assert_failure(post, metric, type, message)
+  assert.equal("/2018-06-01/runtime/invocation/id-1/error", post.path)
+  assert.equal(metric, error_type(post))
+  assert.truthy(metric:match("^Runtime%.[A-Z]%a+$") or metric:match("^Function%.[A-Z]%a+$"))
+  assert.equal(type, body(post).errorType)
+  assert.matches(message, body(post).errorMessage)
+  assert.equal("table", _G.type(body(post).stackTrace))
+end
+
+setup(function()
+  local pipe = assert(io.popen("mktemp -d"))
+  folder = pipe:read("l")
+  pipe:close()
+end)
+
+teardown(function()
+  os.execute("rm -r " .. quote(folder))
+end)
+
+describe("the protocol", function()
+  it("asks for an event, posts its result and asks again", function()
+    local log = play({ event('{"a":1}'), "post 202", "idle" }, ECHO)
+    assert.equal("/2018-06-01/runtime/invocation/next", log[1].path)
+    assert.matches("^GET /[^ ]+ HTTP/1%.1\r\nHost: 127%.0%.0%.1:%d+\r\n", log[1].head)
+    assert.equal("/2018-06-01/runtime/invocation/id-1/response", log[2].path)
+    assert.matches("\r\nContent%-Type: application/json\r\n", log[2].head)
+    assert.equal([[{"a":1}]], log[2].body)
+    assert.equal("GET", log[3].method)
+  end)
+
+  it("takes events in any packing", function()
+    local text = '["' .. ("0123456789"):rep(1000) .. '"]'
+    local header = "header X: " .. ("y"):rep(3000)
+    for _, packing in ipairs { "chunked 1", "chunked 4000", "drip 777", header } do
+      local log = play({ packing, event(text), "post 202", "idle" }, ECHO)
+      assert.equal(text, log[2].body)
+    end
+  end)
+
+  it("carries megabytes both ways", function()
+    local text = '"' .. ("x"):rep(5000000) .. '"'
+    assert.equal(text, answer("echo", text).body)
+  end)
+
+  for _, status in ipairs { 400, 403, 413 } do
+    it("goes on after " .. status, function()
+      local log = play({ event("1"), "post " .. status, event("2"), "post 202", "idle" },
+        ECHO)
+      assert.equal("2", log[4].body)
+      assert.matches("answer is " .. status, log.output)
+      assert.equal(9, log.signal)
+    end)
+  end
+
+  it("tries again after 500, four times in all, and gives up with code 1", function()
+    local log = play({ event("1"), "post 500", "post 500", "post 500", "post 500", "wait" }, ECHO)
+    assert.equal(5, #log)
+    assert.equal("1", log[5].body)
+    assert.equal(1, log.code)
+    log = play({ event("1"), "post 500", "post 202", "next 500", "idle" }, ECHO)
+    assert.equal(5, #log)
+  end)
+
+  it("gives up when it may not ask", function()
+    local log = play({ "next 403", "wait" })
+    assert.equal(1, log.code)
+    assert.matches("the answer is 403", log.output)
+  end)
+
+  it("connects again when the connection breaks", function()
+    for _, packing in ipairs { "cut 1", "cut 30", "cut 100" } do
+      local log = play({ packing, event("1"), event("2"), "post 202", "idle" }, ECHO)
+      assert.equal("2", log[3].body)
+    end
+    local log = play({ event("1"), "drop", "post 202", "drop", "idle" }, ECHO)
+    assert.equal("1", log[3].body)
+    assert.equal(5, #log)
+  end)
+
+  it("waits for an API that is late, but not for ever", function()
+    assert.equal(1, #play({ "refuse 200", "idle" }))
+    local log = play({ "idle", "close", "wait" })
+    assert.equal(1, log.code)
+    assert.matches("Connection refused", log.output)
+  end)
+
+  it("refuses answers that are not HTTP, or have no usable request id", function()
+    local bad = "header a b\n" .. event("1")
+    assert.equal(1, play({ bad, bad, bad, bad, "wait" }).code)
+    local log = play({ event("1", 0, "a/../b"), "wait" })
+    assert.equal(1, log.code)
+    assert.matches("request id", log.output)
+  end)
+end)
+
+describe("a handler", function()
+  it("gets a context", function()
+    local log = play({
+      "header LAMBDA-RUNTIME-TRACE-ID: Root=1-2-3",
+      'header Lambda-Runtime-Client-Context: {"a":1}',
+      "header Lambda-Runtime-Cognito-Identity: ",
+      "header Lambda-Runtime-Invoked-Function-Arn: arn:aws:x",
+      event("{}", 3000), "post 202", event("{}", 3000), "post 202", "idle",
+    }, {
+      _HANDLER = "handlers.context",
+      AWS_LAMBDA_FUNCTION_NAME = "algorithms",
+      AWS_LAMBDA_FUNCTION_MEMORY_SIZE = "256",
+    })
+    local context = body(log[2])
+    assert.equal("id-1", context.request_id)
+    assert.equal("Root=1-2-3", context.trace_id)
+    assert.equal("Root=1-2-3", context.environment)
+    assert.equal("arn:aws:x", context.function_arn)
+    assert.equal("algorithms", context.function_name)
+    assert.equal(256, context.memory_limit_mb)
+    assert.same({ a = 1 }, context.client_context)
+    assert.is_nil(context.identity)
+    assert.equal("integer", context.remaining_is_a_number)
+    assert.is_true(context.remaining_fits)
+    assert.is_nil(body(log[4]).trace_id)
+    assert.is_nil(body(log[4]).environment)
+    assert.equal("[true,true]", answer("no_deadline", "{}").body)
+  end)
+
+  it("stays warm", function()
+    local log = play({ event("1"), "post 202", event("1"), "post 202", "idle" },
+      { _HANDLER = "handlers.count" })
+    assert.same({ "1", "2" }, { log[2].body, log[4].body })
+  end)
+
+  it("keeps integers and digits", function()
+    local post = answer("numbers", "[9007199254740992, -3, 2.5, 1e3, -0.0, 1e300]")
+    assert.same({ "integer", "integer", "float", "integer", "float", "float" }, body(post).kinds)
+    for _, text in ipairs { '"sum":9007199254740993', '"big":123456789012345678',
+      '"tenth":0.30000000000000004', '"whole":3[,}]', '"smallest":%-9223372036854775808' } do
+      assert.matches(text, post.body)
+    end
+  end)
+
+  it("returns any JSON", function()
+    assert.equal("null", answer("none", "{}").body)
+    for _, text in ipairs { "null", "[null,1]", [=["\"\\\u0001\n/"]=], "true", "[[1],{}]" } do
+      assert.equal(text, answer("echo", text).body)
+    end
+    assert.equal("{}", answer("echo", "").body)
+  end)
+
+  it("prints before its answer is posted", function()
+    assert.matches("^one\n.*two three", answer("print", "{}").output)
+    assert.matches("four\n", answer("print", "{}").output)
+  end)
+
+  it("is told what its event or result cannot be", function()
+    local unmarshal, marshal = "Runtime.UnmarshalError", "Runtime.MarshalError"
+    assert_failure(answer("echo", "{nonsense"), unmarshal, unmarshal, "Expected")
+    for kind, message in pairs { ["function"] = "function", nan = "NaN", cycle = "1000",
+      key = "key", sparse = "holes" } do
+      local post = answer("cannot_encode", ('{"kind":"%s"}'):format(kind))
+      assert_failure(post, marshal, marshal, message)
+    end
+  end)
+
+  it("may raise anything", function()
+    local post = answer("raise", '{"kind":"string"}')
+    assert_failure(post, "Function.LambdaPoolError", "LambdaPoolError",
+      "^/.*/tasks/handlers%.lua:%d+: text$")
+    assert.matches("handlers%.lua:%d+: in function 'handlers%.raise'",
+      table.concat(body(post).stackTrace, "\n"))
+    for kind, message in pairs { readable = "^a readable error$", table = "table",
+      ["function"] = "function", boolean = "false", ["nil"] = "nil", broken = "." } do
+      assert_failure(answer("raise", ('{"kind":"%s"}'):format(kind)), "Function.LambdaPoolError",
+        "LambdaPoolError", message)
+    end
+  end)
+
+  it("may end the process", function()
+    for code, close in pairs { [0] = "false", [7] = "true" } do
+      local log = play({ event(('{"code":%d,"close":%s}'):format(code, close)), "wait" },
+        { _HANDLER = "handlers.exit" })
+      assert.equal(code, log.code)
+      assert.equal("last words", log.output)
+      assert.equal(1, #log)
+    end
+  end)
+end)
+
+describe("limits", function()
+  local environment = { _HANDLER = "handlers.any", AWS_LAMBDA_FUNCTION_MEMORY_SIZE = "64" }
+
+  --- Each of the named handlers fails with `message`, and the process serves the next event.
+  local function assert_survives(names, deadline, kind, message)
+    local pattern = "^/.*/handlers%.lua:%d+: " .. message .. "$"
+    local script = {}
+    for _, name in ipairs(names) do
+      script[#script + 1] = event(('{"run":"%s"}'):format(name), deadline)
+      script[#script + 1] = "post 202"
+      script[#script + 1] = event('{"run":"count"}', 5000)
+      script[#script + 1] = "post 202"
+    end
+    script[#script + 1] = "idle"
+    local log = play(script, environment)
+    for i in ipairs(names) do
+      assert_failure(log[4 * i - 2], "Function." .. kind, "Lambdapool." .. kind, pattern)
+      assert.equal(tostring(i), log[4 * i].body)
+    end
+  end
+
+  it("end a task whose time is up", function()
+    assert_survives({ "loop", "loop_in_coroutine", "loop_in_pcall", "loop" }, 120, "Timeout",
+      "task timed out after %d+ ms")
+  end)
+
+  it("end a task that uses up its memory", function()
+    assert_survives({ "fill", "fill_by_strings", "fill_in_coroutine", "fill" }, 20000,
+      "OutOfMemory", "not enough memory")
+  end)
+
+  it("leave the coroutine library as it is", function()
+    write(folder .. "/coroutines.lua",
+      ("return { run = function() return dofile %q end }"):format(tasks .. "/coroutines.lua"))
+    local post = answer("", "{}", 0, { _HANDLER = "coroutines.run", LAMBDA_TASK_ROOT = folder })
+    assert.same(dofile(tasks .. "/coroutines.lua"), body(post))
+  end)
+
+  it("do not keep a large response from the platform's own answer", function()
+    local log = play({ event('{"run":"big","size":7000000}'), "post 413",
+      event('{"run":"count"}'), "post 202", "idle" }, environment)
+    assert.equal(7000002, #log[2].body)
+    assert.equal("1", log[4].body)
+  end)
+end)
+
+describe("starting", function()
+  local function assert_cannot_start(handler, type, message)
+    local log = play({ "post 202", "wait" }, { _HANDLER = handler, LAMBDA_TASK_ROOT = folder })
+    assert.equal("/2018-06-01/runtime/init/error", log[1].path)
+    assert.equal(type, error_type(log[1]))
+    assert.equal(type, body(log[1]).errorType)
+    assert.matches(message, body(log[1]).errorMessage)
+    assert.matches(message, (log.output:gsub("\\n", "\n"):gsub("\\t", "\t"):gsub('\\"', '"')))
+    assert.equal(1, log.code)
+    assert.equal(1, #log)
+  end
+
+  it("fails when the handler cannot be loaded", function()
+    write(folder .. "/broken.lua", "\nlocal = 1")
+    write(folder .. "/raising.lua", "\nerror('at start')")
+    write(folder .. "/empty.lua", "return {}")
+    write(folder .. "/nothing.lua", "")
+    assert_cannot_start("missing.f", "Runtime.ImportModuleError", "module 'missing' not found")
+    assert_cannot_start("broken.f", "Runtime.UserCodeSyntaxError", "broken%.lua:2: ")
+    assert_cannot_start("raising.f", "Runtime.InitError", "raising%.lua:2: at start")
+    assert_cannot_start("empty.f", "Runtime.HandlerNotFound", "module 'empty' has no function 'f'")
+    assert_cannot_start("nothing.f", "Runtime.HandlerNotFound", "no function 'f'")
+    assert_cannot_start(".f", "Runtime.MalformedHandlerName", "_HANDLER is '%.f'")
+    assert_cannot_start("f.", "Runtime.MalformedHandlerName", "module%.function")
+  end)
+
+  it("finds modules in folders, and those that they require", function()
+    os.execute("mkdir -p " .. quote(folder .. "/deep/er"))
+    write(folder .. "/deep/er/init.lua", "return { f = require('deep.helper') }")
+    write(folder .. "/deep/helper.lua", "return function() return 'found' end")
+    for _, name in ipairs { "deep.er.f", "deep/er.f" } do
+      local post = answer("", "1", 0, { _HANDLER = name, LAMBDA_TASK_ROOT = folder })
+      assert.equal('"found"', post.body)
+    end
+  end)
+
+  it("works without a handler until a plain event comes", function()
+    local post = answer("", "1", 0, { _HANDLER = "lambdapool" })
+    assert_failure(post, "Runtime.NoHandler", "Runtime.NoHandler", "_HANDLER is 'lambdapool'")
+  end)
+
+  it("needs an API, and can tell its version", function()
+    local pipe = io.popen("env -i " .. build .. "/bootstrap 2>&1; echo $?")
+    assert.equal("bootstrap: AWS_LAMBDA_RUNTIME_API is not set\n"
+      .. "  this program is started by AWS Lambda or a lambdapool host\n1\n", pipe:read("a"))
+    pipe:close()
+    pipe = io.popen(build .. "/bootstrap --version")
+    assert.matches("^bootstrap: lambdapool %d+%.%d+%.%d+, Lua 5%.4%.%d+\n$", pipe:read("a"))
+    pipe:close()
+  end)
+end)
+
+describe("a call", function()
+  it("that cannot be decoded is an error of its own type", function()
+    for _, call in ipairs { "", "!", "AAAA", "bm9uc2Vuc2U=" } do
+      local envelope = ('{"lambdapool":1,"call":"%s"}'):format(call)
+      local post = answer("", envelope, 0, { _HANDLER = "lambdapool" })
+      assert_failure(post, "Runtime.InvalidCall", "Lambdapool.InvalidCall", ".")
+    end
+  end)
+end)
+
+describe("a worker", function()
+  local function is_alive(pid)
+    local status = io.open("/proc/" .. pid .. "/stat")
+    if not status then return false end
+    local state = status:read("a"):match("%) (%a)")
+    status:close()
+    return state ~= "Z"
+  end
+
+  local function read(name)
+    local file = io.open(name)
+    local text = file and file:read("l")
+    if file then file:close() end
+    return text
+  end
+
+  --- Waits up to 10 s.
+  local function eventually(condition)
+    for _ = 1, 500 do
+      if condition() then return true end
+      os.execute("sleep 0.02")
+    end
+    return false
+  end
+
+  it("ends quietly when its host closes the connection", function()
+    local log = play({ "lifeline", "idle", "close", "wait" })
+    assert.equal(0, log.code)
+    assert.equal("", log.output)
+  end)
+
+  it("ends with its host, and so does what it has started", function()
+    local file = folder .. "/grandchild"
+    local script = { "lifeline", event(('{"file":"%s"}'):format(file)), "stall" }
+    local pipe = io.popen("exec " .. command(script, { _HANDLER = "handlers.grandchild" })
+      .. " 2>/dev/null & echo $!")
+    local host = pipe:read("l")
+    assert.is_true(eventually(function() return read(file) end))
+    local grandchild = read(file)
+    assert.is_true(is_alive(host))
+    assert.is_true(is_alive(grandchild))
+    os.execute("kill -9 " .. host)
+    assert.is_true(eventually(function() return not is_alive(grandchild) end))
+    pipe:close()
+  end)
+
+  it("kills itself when the lifeline is closed, idle or busy", function()
+    assert.equal(9, play({ "lifeline", "idle", "hangup", "wait" }).signal)
+    local log = play({ "lifeline", event("1"), "hangup", "wait" }, { _HANDLER = "handlers.loop" })
+    assert.equal(9, log.signal)
+  end)
+end)
