@@ -30,10 +30,11 @@ describe("bootstrap", function()
     assert.is_nil(headers:find("DT_RELR", 1, true))
   end)
 
+  -- libc's own variables (`B stderr@GLIBC_2.2.5`) live in the program that uses them.
   it("exports the whole Lua API and nothing else", function()
     local symbols = output_of("nm -D --defined-only " .. bootstrap)
     local exported = {}
-    for name in symbols:gmatch "%x+ %a ([%w_]+)" do
+    for name in symbols:gmatch "%x+ %a ([%w_]+)\n" do
       assert.is_truthy(name:find "^lua", name)
       exported[name] = true
     end

@@ -165,6 +165,9 @@ end)
 
 describe("the tree", function()
   it("has the top level of the design", function()
+    if not read ".git/HEAD" then
+      return -- a copy of the files, without their list
+    end
     local allowed = set "host lua agent examples tests Makefile README.md LICENSE"
     local found = {}
     for _, name in ipairs(lines_of "git ls-files | cut -d/ -f1 | sort -u") do
