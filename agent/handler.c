@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "host/state.h"
 #include "json.h"
 
 static const char handler_key = 0; /* the function */
@@ -56,8 +57,10 @@ static void prepend(lua_State *L, const char *field, const char *templates,
   lua_pop(L, 1);
 }
 
-static void set_paths(lua_State *L) {
+void lp__handler_open(lua_State *L) {
   const char *root = getenv("LAMBDA_TASK_ROOT");
+  luaL_requiref(L, LUA_LOADLIBNAME, luaopen_package, 1);
+  lua_pop(L, 1);
   if (root == NULL || *root == '\0')
     return;
   prepend(L, "path",
@@ -102,7 +105,6 @@ static int load(lua_State *L) {
     lp__answer_failure(L, answer, &lp__bad_handler);
     return 1;
   }
-  set_paths(L);
   lua_pushcfunction(L, describe); /* module describe */
   lua_getglobal(L, "require");    /* module describe require */
   lua_pushvalue(L, 3);            /* module describe require module */
@@ -249,6 +251,7 @@ static int run_handler(lua_State *L) {
   enum lp__limits_end end;
   int status;
   lua_settop(L, 0);
+  lp__state_reset(L);
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &handler_key) != LUA_TFUNCTION) {
     const char *name = getenv("_HANDLER");
     lua_pushnil(L);

@@ -1,8 +1,6 @@
 /*
  * Ordinary Lambda handlers: `function(event, context)` for any JSON event,
- * named by the variable _HANDLER as "module.function". The module is found in
- * LAMBDA_TASK_ROOT (?.lua, ?/init.lua, C modules ?.so) and in layers
- * (/opt/lua), then where Lua looks anyway.
+ * named by the variable _HANDLER as "module.function".
  *
  * The context is a table: request_id, deadline_ms (Unix time), remaining_ms()
  * (a function), function_arn, function_name, function_version,
@@ -18,6 +16,13 @@
 #include "runtime.h"
 #include "task.h"
 
+/* Opens the library "package", so that modules are found in LAMBDA_TASK_ROOT
+ * (?.lua, ?/init.lua, the same below lua/, C modules ?.so) and in layers
+ * (/opt/lua) before the places where Lua looks anyway. Called before the other
+ * libraries are opened, in a fresh state, so that these paths are the standard
+ * ones of this state.  [-0, +0, e] */
+void lp__handler_open(lua_State *L);
+
 /* Loads the handler called `name`. A name without a dot, or NULL, means that
  * there is none, which is fine until a plain event arrives. Returns 1, or 0
  * with a failure in *answer, whose body is pushed. Never raises.
@@ -25,7 +30,8 @@
 int lp__handler_load(lua_State *L, const char *name, struct lp__answer *answer);
 
 /* Runs the handler on `event` within its limits and pushes the bytes of
- * *answer. Never raises.  [-0, +1, -] */
+ * *answer. Globals that earlier events have set are gone, those of modules and
+ * the modules themselves are still there. Never raises.  [-0, +1, -] */
 void lp__handler_run(lua_State *L, const struct lp__event *event,
                      struct lp__task *task, struct lp__answer *answer);
 

@@ -29,9 +29,10 @@ struct agent {
   size_t collected; /* bytes in use after the last full collection */
 };
 
-/* Opens the libraries. coroutine comes first: see coroutine.h. */
+/* Opens the libraries; those that differ from Lua's own come first. */
 static int open_libraries(lua_State *L) {
   lp__coroutine_open(L);
+  lp__handler_open(L);
   lp__state_open(L);
   lp__json_open(L);
   return 0;
