@@ -1,0 +1,196 @@
+/* JSON for plain handlers: what comes back, what is written, what is refused,
+ * and that running out of memory anywhere is a Lua error. */
+#include "agent/json.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <lauxlib.h>
+#include <lualib.h>
+
+static lua_State *L;
+
+static int set_up(void **state) {
+  (void)state;
+  L = luaL_newstate();
+  luaL_openlibs(L);
+  lp__json_open(L);
+  return 0;
+}
+
+static int tear_down(void **state) {
+  (void)state;
+  lua_close(L);
+  return 0;
+}
+
+static int decode(lua_State *l) {
+  size_t size;
+  const char *text = luaL_checklstring(l, 1, &size);
+  lp__json_decode(l, text, size);
+  return 1;
+}
+
+static int encode(lua_State *l) {
+  lp__json_encode(l, 1);
+  return 1;
+}
+
+/* The JSON text of the value of a Lua expression, or the error. */
+static const char *written(const char *expression) {
+  lua_settop(L, 0);
+  lua_pushcfunction(L, encode);
+  lua_pushfstring(L, "return %s", expression);
+  assert_int_equal(luaL_loadstring(L, lua_tostring(L, -1)), LUA_OK);
+  lua_remove(L, -2);
+  lua_call(L, 0, 1);
+  lua_pcall(L, 1, 1, 0);
+  assert_int_equal(lua_gettop(L), 1);
+  return lua_tostring(L, 1);
+}
+
+/* What reading a text and writing it again makes of it, or the error. */
+static const char *again(const char *text) {
+  lua_settop(L, 0);
+  lua_pushcfunction(L, decode);
+  lua_pushstring(L, text);
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
+    lua_pushcfunction(L, encode);
+    lua_insert(L, 1);
+    lua_pcall(L, 1, 1, 0);
+  }
+  assert_int_equal(lua_gettop(L), 1);
+  return lua_tostring(L, 1);
+}
+
+static void writes_numbers_in_full(void **state) {
+  (void)state;
+  assert_string_equal(written("0"), "0");
+  assert_string_equal(written("math.maxinteger"), "9223372036854775807");
+  assert_string_equal(written("math.mininteger"), "-9223372036854775808");
+  assert_string_equal(written("2^53 + 1"), "9007199254740992");
+  assert_string_equal(written("0.1"), "0.1");
+  assert_string_equal(written("0.1 + 0.2"), "0.30000000000000004");
+  assert_string_equal(written("1/3"), "0.3333333333333333");
+  assert_string_equal(written("5e-324"), "4.94065645841247e-324");
+  assert_string_equal(written("-0.0"), "-0");
+}
+
+static void writes_strings(void **state) {
+  (void)state;
+  assert_string_equal(written("''"), "\"\"");
+  assert_string_equal(written("'\\0\\1\\b\\t\\n\\f\\r\\27\\127'"),
+                      "\"\\u0000\\u0001\\b\\t\\n\\f\\r\\u001b\\u007f\"");
+  assert_string_equal(written("'\"\\\\/'"), "\"\\\"\\\\/\"");
+  assert_string_equal(written("'\xc3\xa4'"), "\"\xc3\xa4\"");
+}
+
+static void writes_tables(void **state) {
+  (void)state;
+  assert_string_equal(written("{}"), "{}");
+  assert_string_equal(written("{1, {2, 'x'}, {a = true}}"),
+                      "[1,[2,\"x\"],{\"a\":true}]");
+  assert_string_equal(written("{nil, nil, 3}"), "[null,null,3]");
+  assert_string_equal(written("{[2.5] = 1}"), "{\"2.5\":1}");
+  assert_string_equal(written("{[0] = 1}"), "{\"0\":1}");
+  assert_string_equal(written("nil"), "null");
+}
+
+static void names_what_cannot_be_written(void **state) {
+  (void)state;
+  assert_non_null(strstr(written("print"), "a function cannot be JSON"));
+  assert_non_null(strstr(written("io.stdout"), "a userdata cannot be JSON"));
+  assert_non_null(strstr(written("0/0"), "NaN"));
+  assert_non_null(strstr(written("{-math.huge}"), "infinity"));
+  assert_non_null(strstr(written("{[true] = 1}"), "a boolean cannot be a key"));
+  assert_non_null(strstr(written("{[1] = 1, [math.maxinteger] = 1}"), "holes"));
+  assert_non_null(strstr(
+      written("(function() local t = {} t.t = t return t end)()"), "1000"));
+}
+
+static void reads_integers(void **state) {
+  static const char *const same[] = {"9007199254740992",
+                                     "-9007199254740992",
+                                     "[1,2.5,[3,{\"a\":4}]]",
+                                     "{\"a\":{\"b\":{\"c\":1}}}",
+                                     "null",
+                                     "[null,false,true,\"x\"]",
+                                     "1e+300",
+                                     "-0"};
+  size_t i;
+  (void)state;
+  for (i = 0; i < sizeof same / sizeof *same; i++)
+    assert_string_equal(again(same[i]), same[i]);
+  assert_string_equal(again("1e3"), "1000");
+}
+
+static void refuses_other_texts(void **state) {
+  static const char *const bad[] = {"",    "{",   "[1,]",     "nul",
+                                    "1 2", "NaN", "Infinity", "0x10",
+                                    "'a'", "[1",  "{1:2}"};
+  size_t i;
+  (void)state;
+  for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+    if (strstr(again(bad[i]), "Expected") == NULL)
+      fail_msg("%s: %s", bad[i], again(bad[i]));
+  }
+}
+
+/* An allocator that fails from the n-th allocation on. */
+static void *failing(void *countdown, void *block, size_t old_size,
+                     size_t size) {
+  long *left = countdown;
+  (void)old_size;
+  if (size == 0) {
+    free(block);
+    return NULL;
+  }
+  if (*left <= 0)
+    return NULL;
+  --*left;
+  return realloc(block, size);
+}
+
+static int prepare(lua_State *l) {
+  static const char text[] = "{\"list\":[1,2,3,{\"deep\":[\"text\",null,true,0."
+                             "5]}],\"a\":\"\\u0001\"}";
+  lp__json_open(l);
+  lp__json_decode(l, text, sizeof text - 1);
+  return 1;
+}
+
+/* Only writing: lua-cjson leaks its buffer when it runs out of memory. */
+static void survives_want_of_memory(void **state) {
+  long n, done = 0;
+  (void)state;
+  for (n = 0; !done; n++) {
+    long left = 100000;
+    lua_State *l = lua_newstate(failing, &left);
+    lua_pushcfunction(l, encode);
+    lua_pushcfunction(l, prepare);
+    assert_int_equal(lua_pcall(l, 0, 1, 0), LUA_OK);
+    left = n;
+    done = lua_pcall(l, 1, 1, 0) == LUA_OK;
+    lua_close(l);
+    assert_true(n < 10000);
+  }
+  assert_true(n > 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(writes_numbers_in_full),
+      cmocka_unit_test(writes_strings),
+      cmocka_unit_test(writes_tables),
+      cmocka_unit_test(names_what_cannot_be_written),
+      cmocka_unit_test(reads_integers),
+      cmocka_unit_test(refuses_other_texts),
+      cmocka_unit_test(survives_want_of_memory),
+  };
+  cmocka_set_message_output(CM_OUTPUT_TAP);
+  return cmocka_run_group_tests(tests, set_up, tear_down);
+}
