@@ -37,11 +37,29 @@ static void unfold(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &trace_key);
 }
 
-/* Makes the failure `failure` of what a failed lua_pcall left. */
-static void fail(lua_State *L, struct lp__answer *answer,
-                 const struct lp__failure *failure) {
+/* Makes the failure of what a failed lua_pcall with `describe` left. */
+static int fail(lua_State *L, struct lp__answer *answer,
+                const struct lp__failure *failure) {
   unfold(L);
   lp__answer_failure(L, answer, failure);
+  return 1;
+}
+
+/* Makes the failure of the message at the top. */
+static int refuse(lua_State *L, struct lp__answer *answer,
+                  const struct lp__failure *failure) {
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  lp__answer_failure(L, answer, failure);
+  return 1;
+}
+
+/* lua_pcall, but want of memory is raised again. */
+static int try(lua_State *L, int arguments, int results, int handler) {
+  int status = lua_pcall(L, arguments, results, handler);
+  if (status == LUA_ERRMEM)
+    lua_error(L);
+  return status;
 }
 
 /* --- loading ------------------------------------------------------------- */
@@ -92,38 +110,40 @@ static const char *split_name(lua_State *L, const char *name) {
   return dot + 1;
 }
 
+/* (module, function) -> what the module has under that name; nil when the
+ * module is no table. */
+static int find(lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 1);
+  if (lua_type(L, -1) != LUA_TTABLE)
+    return 0;
+  lua_getfield(L, -1, lua_tostring(L, 2));
+  return 1;
+}
+
 /* Raises nothing but for want of memory. */
 static int load(lua_State *L) {
   const char *name = lua_touserdata(L, 1);
   struct lp__answer *answer = lua_touserdata(L, 2);
   const char *function;
-  int status;
-  lua_settop(L, 2);
+  lua_settop(L, 0);
   if ((function = split_name(L, name)) == NULL) {
-    lua_pushnil(L);
     lua_pushfstring(L, "_HANDLER is '%s', but has to be module.function", name);
-    lp__answer_failure(L, answer, &lp__bad_handler);
-    return 1;
+    return refuse(L, answer, &lp__bad_handler);
   }
   lua_pushcfunction(L, describe); /* module describe */
-  lua_getglobal(L, "require");    /* module describe require */
-  lua_pushvalue(L, 3);            /* module describe require module */
-  status = lua_pcall(L, 1, 1, 4); /* module describe value */
-  if (status == LUA_ERRMEM)
-    return lua_error(L);
-  if (status != LUA_OK) {
-    unfold(L); /* module describe trace message */
-    lp__answer_failure(L, answer, load_failure(lua_tostring(L, -1)));
-    return 1;
+  lua_pushcfunction(L, find);
+  lua_pushvalue(L, 1);
+  lua_pushstring(L, function); /* module describe find module function */
+  if (try(L, 2, 1, 2) != LUA_OK) {
+    const char *message = lua_tostring(L, -1);
+    return fail(L, answer, load_failure(message ? message : ""));
   }
-  if (lua_type(L, -1) == LUA_TTABLE)
-    lua_getfield(L, -1, function); /* module describe value function */
   if (lua_type(L, -1) != LUA_TFUNCTION) {
-    lua_pushnil(L);
     lua_pushfstring(L, "module '%s' has no function '%s' (_HANDLER is '%s')",
-                    lua_tostring(L, 3), function, name);
-    lp__answer_failure(L, answer, &lp__no_function);
-    return 1;
+                    lua_tostring(L, 1), function, name);
+    return refuse(L, answer, &lp__no_function);
   }
   lua_rawsetp(L, LUA_REGISTRYINDEX, &handler_key);
   return 0;
@@ -224,70 +244,57 @@ static int encode(lua_State *L) {
   return 1;
 }
 
-/* Makes the answer of how the handler ended. Its error is at the top. */
-static void conclude(lua_State *L, struct run *run, enum lp__limits_end end) {
+/* Makes the answer of a handler that did not return. Its error is at the
+ * top. */
+static int conclude(lua_State *L, struct run *run, enum lp__limits_end end) {
   const char *where = lp__limits_where(run->task->limits);
   const char *separator = *where ? ": " : "";
-  switch (end) {
-  case LP__LIMITS_ERROR:
-    fail(L, run->answer, &lp__user_error);
-    break;
-  case LP__LIMITS_TIMEOUT:
-    lua_pushnil(L);
+  if (end == LP__LIMITS_ERROR)
+    return fail(L, run->answer, &lp__user_error);
+  if (end == LP__LIMITS_TIMEOUT) {
     lua_pushfstring(L, "%s%stask timed out after %I ms", where, separator,
                     (lua_Integer)lp__limits_timeout(run->task->limits));
-    lp__answer_failure(L, run->answer, &lp__timeout);
-    break;
-  default:
-    lua_pushnil(L);
-    lua_pushfstring(L, "%s%snot enough memory", where, separator);
-    lp__answer_failure(L, run->answer, &lp__out_of_memory);
+    return refuse(L, run->answer, &lp__timeout);
   }
+  lua_pushfstring(L, "%s%snot enough memory", where, separator);
+  return refuse(L, run->answer, &lp__out_of_memory);
+}
+
+/* Nobody can take the event. */
+static int give_up(lua_State *L, struct run *run) {
+  const char *name = getenv("_HANDLER");
+  lua_pushfstring(L,
+                  "no handler for this event: it is not a call from "
+                  "lambdapool, and _HANDLER is '%s', not module.function",
+                  name ? name : "");
+  return refuse(L, run->answer, &lp__no_handler);
 }
 
 /* Raises nothing but for want of memory. */
 static int run_handler(lua_State *L) {
   struct run *run = lua_touserdata(L, 1);
+  struct lp__limits *limits = run->task->limits;
   enum lp__limits_end end;
-  int status;
   lua_settop(L, 0);
   lp__state_reset(L);
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &handler_key) != LUA_TFUNCTION) {
-    const char *name = getenv("_HANDLER");
-    lua_pushnil(L);
-    lua_pushfstring(L,
-                    "no handler for this event: it is not a call from "
-                    "lambdapool, and _HANDLER is '%s', not module.function",
-                    name ? name : "");
-    lp__answer_failure(L, run->answer, &lp__no_handler);
-    return 1;
-  }
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &trace_key);
   lua_pushcfunction(L, describe);
-  lua_insert(L, 1);                                 /* describe handler */
-  lua_pushcfunction(L, prepare);                    /* describe handler f */
-  lua_pushlightuserdata(L, (void *)run->event);     /* describe handler f e */
-  if ((status = lua_pcall(L, 1, 2, 0)) != LUA_OK) { /* … event context */
-    if (status == LUA_ERRMEM)
-      return lua_error(L);
-    fail(L, run->answer, &lp__invalid_event);
-    return 1;
-  }
-  lp__limits_begin(run->task->limits, L, lp__task_time(run->task, 0));
-  status = lua_pcall(L, 2, 1, 1);
-  end = lp__limits_end(run->task->limits, L, status);
-  if (end != LP__LIMITS_OK) {
-    conclude(L, run, end);
-    return 1;
-  }
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &handler_key) != LUA_TFUNCTION)
+    return give_up(L, run);
+  lua_pushcfunction(L, prepare); /* describe handler prepare */
+  lua_pushlightuserdata(L, (void *)run->event);
+  if (try(L, 1, 2, 0) != LUA_OK) /* describe handler event context */
+    return refuse(L, run->answer, &lp__invalid_event);
+  lp__limits_begin(limits, L, lp__task_time(run->task, 0));
+  end = lp__limits_end(limits, L, lua_pcall(L, 2, 1, 1)); /* describe result */
+  if (end != LP__LIMITS_OK)
+    return conclude(L, run, end);
   lua_pushcfunction(L, encode);
   lua_insert(L, -2);
-  if ((status = lua_pcall(L, 1, 1, 0)) == LUA_OK) {
-    lp__answer_result(L, run->answer, "application/json");
-  } else {
-    if (status == LUA_ERRMEM)
-      return lua_error(L);
-    fail(L, run->answer, &lp__invalid_result);
-  }
+  if (try(L, 1, 1, 0) != LUA_OK)
+    return refuse(L, run->answer, &lp__invalid_result);
+  lp__answer_result(L, run->answer, "application/json");
   return 1;
 }
 

@@ -151,8 +151,8 @@ static void refuses_what_is_not_http(void **state) {
       "HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\n",
       "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
       "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: "
-      "chunked\r\n\r\n",
+      ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n"
+       "Transfer-Encoding: chunked\r\n\r\n"),
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
