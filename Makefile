@@ -205,20 +205,19 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(ARCHIVE)
 
 # --- speed ------------------------------------------------------------------------------------------------------------
 
-BENCH = $(addprefix $(BUILD)/tests/bench/,runtime_server runtime_baseline stopwatch limits.so)
+BENCH = $(addprefix $(BUILD)/tests/bench/,runtime_server runtime_baseline stopwatch limits)
 
 bench: setup-bench ## measure side by side with Python and plain C: ratios, targets
 	@$(MAKE) programs $(BENCH)
-	LUA_CPATH_5_4='$(BUILD)/tests/bench/?.so;;' lua5.4 tests/bench/run.lua $(BUILD) $(PYTHON) $(ROUNDS)
+	lua5.4 tests/bench/run.lua $(BUILD) $(PYTHON) $(ROUNDS)
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $<
 $(BUILD)/tests/bench/runtime_baseline: tests/bench/runtime_baseline.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -s -static -o $@ $<
-$(BUILD)/tests/bench/%.so: tests/bench/%.c
-	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O2 $(CPP_FLAGS) -fPIC -shared -o $@ $<
+$(BUILD)/tests/bench/limits: $(BUILD)/tests/bench/limits.o
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(LUA_LIBS) -lm
 
 # --- source -----------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
---- The codec against the bare Lua C API, side by side: prints "name microseconds" lines. A closure
---- has no counterpart there; bench/closure.py measures the same one with cloudpickle.
-local limits = require "limits"
+--- The codec: prints "name microseconds" lines. limits.c measures the same values through the bare
+--- Lua C API, closure.py the same closure with cloudpickle.
+local system = require "lambdapool.system"
 local codec = require "lambdapool.codec"
 
 local dump, load = codec.dump, codec.load
@@ -15,11 +15,11 @@ local function medians(functions, rounds, calls)
     for name, f in pairs(functions) do
       collectgarbage()
       collectgarbage "stop"
-      local start = limits.clock()
+      local start = system.monotonic()
       for _ = 1, calls do
         f()
       end
-      times[name][round] = (limits.clock() - start) * 1e6 / calls
+      times[name][round] = (system.monotonic() - start) * 1e6 / calls
       collectgarbage "restart"
     end
   end
@@ -30,18 +30,23 @@ local function medians(functions, rounds, calls)
   return times
 end
 
-local function measure(name, value, build, rounds, calls)
+local function measure(name, value, rounds, calls)
   local bytes = dump(value)
-  local read = type(value) == "string" and limits.copy or limits.walk
   local times = medians({
     dump = function() return dump(value) end,
-    dump_limit = function() return read(value) end,
     load = function() return load(bytes) end,
-    load_limit = build,
   }, rounds, calls)
   for key, time in pairs(times) do
     print(name .. "_" .. key, time)
   end
+end
+
+local function list(n)
+  local numbers = {}
+  for i = 1, n do
+    numbers[i] = i
+  end
+  return numbers
 end
 
 local function closure()
@@ -61,12 +66,8 @@ end
 local function wire_size()
   local path = os.tmpname()
   local file <close> = assert(io.open(path, "w"))
-  for i = 1, 4999 do
-    file:write("local function f", i % 100, "(a, b) return a * b + ", i, " end\n")
-    file:write("f", i % 100, "(", i, ", 2)\n")
-    if i % 100 == 0 then
-      file:write "do end\n"
-    end
+  for i = 1, 9997 do
+    file:write("f", i % 100, " = function(a, b) return a * b + ", i, " end\n")
   end
   file:write "return function(x)\n  return x * 2\nend\n"
   file:close()
@@ -82,9 +83,15 @@ local times = medians({
 for key, time in pairs(times) do
   print(key, time)
 end
-measure("list", limits.list(10000), function() return limits.list(10000) end, 15, 20)
-measure("lists", limits.lists(10000, 10), function() return limits.lists(10000, 10) end, 15, 1)
-measure("records", limits.records(20000), function() return limits.records(20000) end, 15, 1)
-local text = noise()
-measure("string", text, function() return limits.copy(text) end, 15, 1)
+local lists, records = {}, {}
+for i = 1, 10000 do
+  lists[i] = list(10)
+end
+for i = 1, 20000 do
+  records[i] = { id = i, x = i / 2, y = -i, name = "somebody", seen = true }
+end
+measure("list", list(10000), 15, 20)
+measure("lists", lists, 15, 1)
+measure("records", records, 15, 1)
+measure("string", noise(), 15, 1)
 print("wire", (wire_size()))
