@@ -1,0 +1,510 @@
+/*
+ * The worker's side of a call.  See call.h.
+ *
+ * Everything that may raise runs in one protected function.  Within it each
+ * task is protected again, between the agent's limits: loading its arguments,
+ * the function itself, and dumping its results.
+ */
+#define _GNU_SOURCE /* memmem */
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "../base64.h"
+#include "../lambdapool.h"
+#include "../state.h"
+#include "call.h"
+#include "dump.h"
+#include "load.h"
+#include "offered.h"
+#include "seal.h"
+#include "wire.h"
+
+/* After so much time or output no further task of a call is begun: the caller
+ * queues the rest again, and another worker may take it. */
+enum { STOP_AFTER_US = 1000000, STOP_AFTER_BYTES = 256 << 10 };
+
+#define PREFIX "{\"lambdapool\":1,\"call\":\""
+#define SUFFIX "\"}"
+
+/* --- the envelope ------------------------------------------------------- */
+
+static int has_prefix(const char *event, size_t size) {
+  size_t prefix = sizeof PREFIX - 1, suffix = sizeof SUFFIX - 1;
+  return size >= prefix + suffix && memcmp(event, PREFIX, prefix) == 0 &&
+         memcmp(event + size - suffix, SUFFIX, suffix) == 0;
+}
+
+/* Whether the object's first key is one of the two, and the other follows. */
+int lp__call_is_envelope(const char *event, size_t size) {
+  const char *at = event, *end = event + size;
+  if (has_prefix(event, size))
+    return 1;
+  while (at < end && strchr(" \t\r\n{", *at) && *at)
+    at++;
+  if (at == event || at == end)
+    return 0;
+  if ((size_t)(end - at) > 12 && memcmp(at, "\"lambdapool\"", 12) == 0) {
+    return memmem(at, (size_t)(end - at), "\"call\"", 6) != NULL;
+  }
+  return (size_t)(end - at) > 6 && memcmp(at, "\"call\"", 6) == 0 &&
+         memmem(at, (size_t)(end - at), "\"lambdapool\"", 12) != NULL;
+}
+
+/* Finds the base64 text; pushes what keeps it alive. */
+static struct lp__bytes find_text(lua_State *L, const char *event,
+                                  size_t size) {
+  struct lp__bytes text;
+  if (has_prefix(event, size)) {
+    text.at = (const unsigned char *)event + sizeof PREFIX - 1;
+    text.end = (const unsigned char *)event + size - (sizeof SUFFIX - 1);
+    lua_pushnil(L);
+    return text;
+  }
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "cjson");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "decode");
+  lua_pushlstring(L, event, size);
+  lua_call(L, 1, 1); /* cjson envelope */
+  lua_getfield(L, -1, "lambdapool");
+  if (lua_tonumber(L, -1) != 1) {
+    luaL_error(L, "this worker understands calls of version 1, not %s",
+               luaL_tolstring(L, -1, NULL));
+  }
+  lua_getfield(L, -2, "call");
+  if (lua_type(L, -1) != LUA_TSTRING)
+    luaL_error(L, "the call is no string");
+  text.at = (const unsigned char *)lua_tolstring(L, -1, &size);
+  text.end = text.at + size;
+  return text;
+}
+
+/* --- the run ------------------------------------------------------------ */
+
+struct run {
+  const char *event;
+  size_t size;
+  const struct lp__call_hooks *hooks;
+  int cold;
+  struct lp__bytes at; /* what is left of the call */
+  uint64_t timeout_ms;
+  uint64_t compress_from;
+  struct lp__rope out; /* the response */
+  lua_Integer done;
+  size_t last_size; /* of the response before the last task */
+  unsigned last_segments;
+};
+
+/* Stack indexes in the protected function. */
+enum { RUN = 1, BOX, ANCHORS, NOTES, GLOBALS, FUNCTION, HANDLER };
+
+static int malformed(lua_State *L) {
+  return luaL_error(L, "malformed call");
+}
+
+static uint64_t get_varint(lua_State *L, struct run *r) {
+  uint64_t v = 0;
+  r->at.at = lp__get_varint(r->at.at, r->at.end, &v);
+  if (r->at.at == NULL)
+    malformed(L);
+  return v;
+}
+
+static struct lp__bytes get_sized(lua_State *L, struct run *r) {
+  struct lp__bytes bytes;
+  size_t size;
+  if (r->at.end - r->at.at < 4)
+    malformed(L);
+  size = lp__get_u32(r->at.at);
+  bytes.at = r->at.at + 4;
+  if (size > (size_t)(r->at.end - bytes.at))
+    malformed(L);
+  bytes.end = r->at.at = bytes.at + size;
+  return bytes;
+}
+
+/* Begins the record of a task that ended so; returns where its body begins. */
+static size_t begin_record(lua_State *L, struct lp__rope *out,
+                           enum lp__task_end end) {
+  unsigned char *at = lp__buffer_reserve(L, &out->buffer, 5);
+  memset(at, 0, 5);
+  at[0] = (unsigned char)end;
+  out->buffer.size += 5;
+  return out->buffer.size;
+}
+
+static void end_record(struct lp__rope *out, size_t position) {
+  size_t size = lp__rope_size(out) - lp__rope_offset(out, position);
+  lp__put_u32(out->buffer.bytes + position - 4, (uint32_t)size);
+}
+
+/* --- one task ----------------------------------------------------------- */
+
+/* dump_results(run, box, anchors, notes, results...): adds their record;
+ * returns the box, which may be a new one. */
+static int dump_results(lua_State *L) {
+  struct run *r = lua_touserdata(L, 1);
+  struct lp__dumper d;
+  int n = lua_gettop(L) - 4;
+  size_t position;
+  unsigned char *at;
+  size_t simple;
+  lp__dump_begin(L, &d);
+  d.out = r->out;
+  d.out.buffer.box = 2;
+  d.out.anchors = 3;
+  d.origins = 4;
+  d.numbered = LP__BY_RESULT;
+  position = begin_record(L, &d.out, LP__TASK_OK);
+  at = lp__buffer_reserve(L, &d.out.buffer, LP__SIMPLE_MAX);
+  simple = lp__dump_simple(L, 5, n, at);
+  if (simple) {
+    d.out.buffer.size += simple;
+  } else {
+    lp__dump_body(L, &d, 5, n);
+  }
+  end_record(&d.out, position);
+  r->out = d.out;
+  lua_settop(L, 2);
+  return 1;
+}
+
+/* Adds the record of the results above index `base`, without a session when
+ * they are simple. */
+static void put_results(lua_State *L, struct run *r, int base) {
+  int n = lua_gettop(L) - base;
+  unsigned char simple[LP__SIMPLE_MAX];
+  size_t size = lp__dump_simple(L, base + 1, n, simple), position;
+  if (size) {
+    position = begin_record(L, &r->out, LP__TASK_OK);
+    lp__buffer_add(L, &r->out.buffer, simple, size);
+    end_record(&r->out, position);
+    return;
+  }
+  luaL_checkstack(L, 10, "too many results");
+  lua_pushlightuserdata(L, r);
+  lua_pushvalue(L, BOX);
+  lua_pushvalue(L, ANCHORS);
+  lua_pushvalue(L, NOTES);
+  lua_rotate(L, base + 1, 4);
+  lp__dump_call(L, dump_results, n + 4, 1);
+  lua_replace(L, BOX);
+}
+
+/* run_task(run, box, anchors, notes, globals, function): loads the arguments
+ * in r->at, calls, dumps the results; returns the box. */
+static int run_task(lua_State *L) {
+  struct run *r = lua_touserdata(L, RUN);
+  struct lp__load_options options = {1, GLOBALS, 0, NOTES, 0};
+  struct lp__bytes body = get_sized(L, r);
+  int n;
+  options.dump = 2 + r->done;
+  r->out.buffer.box = BOX;
+  r->out.anchors = ANCHORS;
+  lua_pushvalue(L, FUNCTION);
+  n = lp__load_body(L, body, &options);
+  lua_call(L, n, LUA_MULTRET);
+  put_results(L, r, FUNCTION);
+  lua_settop(L, BOX);
+  return 1;
+}
+
+/* What a user sees of an error value. */
+static void push_message(lua_State *L, int index) {
+  if (lua_type(L, index) == LUA_TSTRING || lua_type(L, index) == LUA_TNUMBER ||
+      luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) {
+    luaL_tolstring(L, index, NULL);
+  } else {
+    lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, index));
+  }
+}
+
+/* Message handler: { message, traceback, value }. */
+static int handle_error(lua_State *L) {
+  lua_settop(L, 1);
+  lua_createtable(L, 3, 0);
+  push_message(L, 1);
+  lua_rawseti(L, 2, 1);
+  luaL_traceback(L, L, NULL, 1);
+  lua_rawseti(L, 2, 2);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, 2, 3);
+  lua_settop(L, 2);
+  return 1;
+}
+
+/* dump_value(run, notes, value): pushes the body of (message, traceback,
+ * value) as a string. */
+static int dump_error(lua_State *L) {
+  struct lp__dumper d;
+  int n = lua_gettop(L) - 1;
+  lp__dump_begin(L, &d);
+  d.origins = 1;
+  lp__dump_body(L, &d, 2, n);
+  lp__rope_push(L, &d.out, 0);
+  lp__dump_end(L, &d);
+  return 1;
+}
+
+static int dump_error_protected(lua_State *L) {
+  lp__dump_call(L, dump_error, lua_gettop(L), 1);
+  return 1;
+}
+
+/* Adds the record of a task that failed: message and traceback at `first`,
+ * and the error value, which is left out when it cannot travel. */
+static void put_failure(lua_State *L, struct run *r, enum lp__task_end end,
+                        int first) {
+  size_t position;
+  int n;
+  lua_settop(L, first + 2);
+  for (n = 3; n >= 2; n--) {
+    int i;
+    lua_pushcfunction(L, dump_error_protected);
+    lua_pushvalue(L, NOTES);
+    for (i = 0; i < n; i++)
+      lua_pushvalue(L, first + i);
+    if (lua_pcall(L, n + 1, 1, 0) == LUA_OK)
+      break;
+    lua_settop(L, first + 2);
+  }
+  if (n < 2)
+    luaL_error(L, "not enough memory to report an error");
+  position = begin_record(L, &r->out, end);
+  lp__rope_add_string(L, &r->out, -1);
+  end_record(&r->out, position);
+  lua_settop(L, first - 1);
+}
+
+/* Pushes message, traceback and value of what pcall gave, on top. */
+static void push_failure(lua_State *L, const struct run *r,
+                         enum lp__task_end end, const char *where) {
+  int error = lua_gettop(L), i;
+  const char *colon = where && where[0] ? ": " : "";
+  for (i = 1; i <= 3; i++) {
+    if (lua_istable(L, error)) {
+      lua_rawgeti(L, error, i);
+    } else if (i == 1) {
+      push_message(L, error);
+    } else {
+      lua_pushnil(L);
+    }
+  }
+  if (end == LP__TASK_TIMEOUT) {
+    lua_pushfstring(L, "%s%stask timed out after %I ms", where, colon,
+                    (LUAI_UACINT)r->timeout_ms);
+    lua_replace(L, error + 1);
+  } else if (end == LP__TASK_OUT_OF_MEMORY) {
+    lua_pushfstring(L, "%s%snot enough memory", where, colon);
+    lua_replace(L, error + 1);
+  }
+  lua_remove(L, error);
+}
+
+/* Runs one task within the limits; adds its record.  Returns how it ended. */
+static enum lp__task_end do_task(lua_State *L, struct run *r) {
+  int top = lua_gettop(L), status, i;
+  const char *where = "";
+  enum lp__task_end end;
+  struct lp__rope before = r->out;
+  struct lp__bytes at = r->at;
+  lua_pushcfunction(L, run_task);
+  for (i = RUN; i <= FUNCTION; i++)
+    lua_pushvalue(L, i);
+  r->hooks->begin(r->hooks->context, L, r->timeout_ms);
+  status = lua_pcall(L, FUNCTION, 1, HANDLER);
+  end = r->hooks->end(r->hooks->context, L, status, &where);
+  if (status == LUA_OK) {
+    lua_replace(L, BOX);
+    end = LP__TASK_OK;
+  } else {
+    r->out = before; /* with the box it had */
+    r->at = at;
+    get_sized(L, r);
+    push_failure(L, r, end == LP__TASK_OK ? LP__TASK_ERROR : end, where);
+    put_failure(L, r, end == LP__TASK_OK ? LP__TASK_ERROR : end, top + 1);
+  }
+  lua_settop(L, top);
+  return end;
+}
+
+/* --- the whole call ----------------------------------------------------- */
+
+/* load_code(run, notes, globals, bytes): pushes the function. */
+static int load_code(lua_State *L) {
+  const struct lp__bytes *bytes = lua_touserdata(L, 1);
+  struct lp__load_options options = {1, 3, 0, 2, 1};
+  if (lp__load_values(L, *bytes, &options) != 1)
+    malformed(L);
+  return 1;
+}
+
+/* Loads the function, within the limits too: it may require modules.  Leaves
+ * it, or the failure of pcall with *end telling which. */
+static int prepare(lua_State *L, struct run *r, struct lp__bytes code,
+                   enum lp__task_end *end, const char **where) {
+  int status;
+  lua_pushcfunction(L, load_code);
+  lua_pushlightuserdata(L, &code);
+  lua_pushvalue(L, NOTES);
+  lua_pushvalue(L, GLOBALS);
+  r->hooks->begin(r->hooks->context, L, r->timeout_ms);
+  status = lua_pcall(L, 3, 1, HANDLER);
+  *end = r->hooks->end(r->hooks->context, L, status, where);
+  if (status != LUA_OK && *end == LP__TASK_OK)
+    *end = LP__TASK_ERROR;
+  return status == LUA_OK;
+}
+
+static uint64_t now_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Every task fails as loading the function did. */
+static void fail_tasks(lua_State *L, struct run *r, uint64_t tasks,
+                       enum lp__task_end end, const char *where) {
+  int top = lua_gettop(L);
+  uint64_t i;
+  for (i = 0; i < tasks; i++) {
+    lua_pushvalue(L, top);
+    push_failure(L, r, end, where);
+    put_failure(L, r, end, top + 1);
+    r->done++;
+  }
+}
+
+static void do_tasks(lua_State *L, struct run *r, uint64_t tasks,
+                     uint64_t start) {
+  enum lp__task_end end = LP__TASK_OK;
+  while ((uint64_t)r->done < tasks) {
+    r->last_size = r->out.buffer.size;
+    r->last_segments = r->out.segment_count;
+    end = do_task(L, r);
+    r->done++;
+    if (end == LP__TASK_TIMEOUT || end == LP__TASK_OUT_OF_MEMORY)
+      return;
+    if (lp__rope_size(&r->out) > STOP_AFTER_BYTES ||
+        now_us() - start > STOP_AFTER_US)
+      return;
+  }
+}
+
+/* The last result does not fit: an error takes its place. */
+static void put_too_large(lua_State *L, struct run *r) {
+  int top = lua_gettop(L);
+  r->out.buffer.size = r->last_size;
+  r->out.segment_count = r->last_segments;
+  lua_pushfstring(L,
+                  "the results are too large: with them the response would "
+                  "be over %d bytes",
+                  (int)LP__MAX_RESPONSE);
+  lua_pushnil(L);
+  lua_pushnil(L);
+  put_failure(L, r, LP__TASK_TOO_LARGE, top + 1);
+}
+
+/* The head of the response, filled in at the end. */
+enum { HEAD_SIZE = LP__HEADER_SIZE + 16 + 1 + 8 + 8 + 4 };
+
+static void begin_response(lua_State *L, struct run *r) {
+  struct lp__buffer *b = &r->out.buffer;
+  memset(lp__buffer_reserve(L, b, HEAD_SIZE), 0, HEAD_SIZE);
+  b->size = HEAD_SIZE;
+}
+
+static void fill_head(struct run *r, struct lp__bytes code, uint64_t start) {
+  unsigned char *at = r->out.buffer.bytes + LP__HEADER_SIZE;
+  XXH128_canonical_t hash;
+  XXH128_canonicalFromHash(&hash,
+                           XXH3_128bits(code.at, (size_t)(code.end - code.at)));
+  memcpy(at, hash.digest, sizeof hash.digest);
+  at += sizeof hash.digest;
+  *at++ = (unsigned char)r->cold;
+  lp__put_u64(at, now_us() - start);
+  lp__put_u64(at + 8, r->hooks->peak_memory(r->hooks->context));
+  lp__put_u32(at + 16, (uint32_t)r->done);
+}
+
+/* Pushes the response. */
+static void push_response(lua_State *L, struct run *r, struct lp__bytes code,
+                          uint64_t start) {
+  size_t size = lp__rope_size(&r->out);
+  fill_head(r, code, start);
+  if (size > LP__MAX_RESPONSE ||
+      (r->compress_from && size >= r->compress_from)) {
+    lp__rope_push(L, &r->out, LP__HEADER_SIZE);
+    lp__seal(L, 0);
+  } else {
+    lp__seal_end(&r->out);
+    lp__rope_push(L, &r->out, 0);
+  }
+}
+
+/* run(struct run): pushes the response. */
+static int run_call(lua_State *L) {
+  struct run *r = lua_touserdata(L, RUN);
+  uint64_t start = now_us(), tasks;
+  enum lp__task_end end;
+  const char *where = "";
+  struct lp__bytes text, code;
+  size_t size;
+  unsigned char *bytes;
+  lp__state_reset(L);
+  lp__offered_begin(L);
+  lp__rope_begin(L, &r->out);
+  lua_newtable(L);
+  lua_pushglobaltable(L);
+  lua_pushnil(L); /* the function */
+  lua_pushcfunction(L, handle_error);
+  text = find_text(L, r->event, r->size);
+  size = (size_t)(text.end - text.at);
+  bytes = lua_newuserdatauv(L, size / 4 * 3 + 1, 0);
+  if (lp__base64_decode(bytes, (const char *)text.at, size, &size)) {
+    luaL_error(L, "the call is not base64");
+  }
+  r->at.at = bytes;
+  r->at.end = bytes + size;
+  r->at = lp__unseal(L, r->at);
+  r->timeout_ms = get_varint(L, r);
+  r->compress_from = get_varint(L, r);
+  code = get_sized(L, r);
+  tasks = get_varint(L, r);
+  if (tasks > (uint64_t)(r->at.end - r->at.at))
+    malformed(L);
+  begin_response(L, r);
+  if (prepare(L, r, code, &end, &where)) {
+    lua_replace(L, FUNCTION);
+    do_tasks(L, r, tasks, start);
+  } else {
+    fail_tasks(L, r, tasks, end, where);
+  }
+  push_response(L, r, code, start);
+  if (lua_rawlen(L, -1) > LP__MAX_RESPONSE) {
+    lua_pop(L, 1);
+    put_too_large(L, r);
+    push_response(L, r, code, start);
+  }
+  return 1;
+}
+
+int lp__call_run(lua_State *L, const char *event, size_t size,
+                 const struct lp__call_hooks *hooks, int cold) {
+  struct run r;
+  memset(&r, 0, sizeof r);
+  r.event = event;
+  r.size = size;
+  r.hooks = hooks;
+  r.cold = cold;
+  if (!lua_checkstack(L, 20))
+    return LP_ELUA;
+  lua_pushcfunction(L, run_call);
+  lua_pushlightuserdata(L, &r);
+  return lua_pcall(L, 1, 1, 0) == LUA_OK ? LP_OK : LP_ELUA;
+}

@@ -1,0 +1,1222 @@
+/*
+ * Bytes to Lua values.  See load.h, and wire.h for the format.
+ *
+ * Containers are created when their tag is read and filled as their contents
+ * arrive, on a stack of frames: no recursion in C.  What needs code to run, a
+ * module that is not loaded or a value to be rebuilt, is a promise at first:
+ * a light userdata that stands for it, and a note where it must be put.
+ * Promises are kept, and metatables set, when all bytes were found good.
+ */
+#include "load.h"
+
+#include <lauxlib.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "buffer.h"
+#include "dump.h"
+#include "frame.h"
+#include "lift.h"
+#include "offered.h"
+#include "pointer_map.h"
+#include "reference.h"
+#include "seal.h"
+#include "source.h"
+#include "wire.h"
+
+enum frame_kind {
+  VALUES, /* the values of the body */
+  ARRAY,  /* a table's sequence */
+  KEY,    /* of a table's pair comes next */
+  VALUE,  /* to the key at base + 1 */
+  METATABLE,
+  CELL, /* an upvalue of a function */
+  GLOBAL_NAME,
+  GLOBAL,  /* value to the name at base + 1 */
+  REBUILT, /* function, then the arguments */
+  MODULE   /* the loader of a module, its name at base */
+};
+
+struct frame {
+  int base;     /* stack index of the container */
+  uint8_t kind; /* enum frame_kind */
+  uint8_t tag;
+  uint32_t next, count;
+  uint32_t offset; /* of the tag, from the start of the body */
+};
+
+/* What an earlier offset means: kind in the low bits, then an index. */
+enum kept_kind { KEPT_OBJECT, KEPT_CELL, KEPT_CODE, KEPT_CHUNK };
+
+struct chunk {
+  struct lp__bytes name, text;
+  lua_Integer newlines;
+};
+
+struct code {
+  uint32_t chunk; /* index */
+  const unsigned char *path;
+};
+
+struct loader {
+  const struct lp__load_options *options;
+  const unsigned char *start, *at, *end;
+  size_t budget;      /* elements that may still be announced */
+  size_t pair_budget; /* pairs that tables may still be presized for */
+  struct lp__buffer frames;
+  struct lp__buffer chunks;
+  struct lp__buffer codes;
+  struct lp__map offsets; /* offset + 1 -> what it means */
+  int offsets_box;
+  int kept; /* stack index: list of kept objects */
+  lua_Integer kept_count;
+  int metatables; /* stack index: list of table, metatable, ... */
+  lua_Integer metatable_count;
+  int promises; /* stack index: list of what is promised */
+  lua_Integer promise_count;
+  int notes; /* stack index: list of places to put it */
+  lua_Integer note_count;
+  int environment;        /* stack index; nil until needed */
+  uint32_t object_offset; /* where the last value read was defined */
+};
+
+static int malformed(lua_State *L, const char *what) {
+  return luaL_error(L, "cannot load: malformed bytes (%s)", what);
+}
+
+/* --- reading ------------------------------------------------------------ */
+
+static size_t rest(const struct loader *l) {
+  return (size_t)(l->end - l->at);
+}
+
+static uint64_t get_varint(lua_State *L, struct loader *l) {
+  uint64_t v = 0;
+  l->at = lp__get_varint(l->at, l->end, &v);
+  if (l->at == NULL)
+    malformed(L, "cut off");
+  return v;
+}
+
+/* A number of things that follow, each at least one byte.  The sum of all
+ * announced is bounded by the bytes there are, so nested tables cannot
+ * announce the same bytes again and again. */
+static uint32_t get_count(lua_State *L, struct loader *l) {
+  uint64_t n = get_varint(L, l);
+  if (n > l->budget || n > rest(l))
+    malformed(L, "bad count");
+  l->budget -= n;
+  return (uint32_t)n;
+}
+
+static struct lp__bytes get_bytes(lua_State *L, struct loader *l, size_t n) {
+  struct lp__bytes bytes;
+  if (n > rest(l))
+    malformed(L, "cut off");
+  bytes.at = l->at;
+  bytes.end = l->at += n;
+  return bytes;
+}
+
+static struct lp__bytes get_string(lua_State *L, struct loader *l) {
+  uint64_t n = get_varint(L, l);
+  if (n > rest(l))
+    malformed(L, "cut off");
+  return get_bytes(L, l, (size_t)n);
+}
+
+static void push_bytes(lua_State *L, struct lp__bytes b) {
+  lua_pushlstring(L, (const char *)b.at, (size_t)(b.end - b.at));
+}
+
+static void push_string(lua_State *L, struct loader *l) {
+  push_bytes(L, get_string(L, l));
+}
+
+/* --- what REFs mean ----------------------------------------------------- */
+
+static uint32_t offset_of(const struct loader *l, const unsigned char *at) {
+  return (uint32_t)(at - l->start);
+}
+
+static void keep(lua_State *L, struct loader *l, uint32_t offset,
+                 enum kept_kind kind, uint32_t index) {
+  int found;
+  const void *key = (const void *)((uintptr_t)offset + 1);
+  if (index > UINT32_MAX >> 2)
+    malformed(L, "too many references");
+  lp__map_reserve(L, &l->offsets, l->offsets_box);
+  lp__map_at(&l->offsets, key, &found)->value = index << 2 | kind;
+}
+
+/* Remembers the object on top. */
+static void keep_object(lua_State *L, struct loader *l, uint32_t offset) {
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, l->kept, ++l->kept_count);
+  keep(L, l, offset, KEPT_OBJECT, (uint32_t)l->kept_count);
+}
+
+/* Reads a distance from `tag` and returns what stands there. */
+static uint32_t get_kept(lua_State *L, struct loader *l,
+                         const unsigned char *tag, uint64_t distance,
+                         enum kept_kind kind) {
+  struct lp__map_entry *entry;
+  if (distance == 0 || distance > (uint64_t)(tag - l->start)) {
+    malformed(L, "bad reference");
+  }
+  l->object_offset = offset_of(l, tag) - (uint32_t)distance;
+  entry = lp__map_find(&l->offsets,
+                       (const void *)((uintptr_t)l->object_offset + 1));
+  if (entry == NULL || (entry->value & 3) != (uint32_t)kind) {
+    malformed(L, "bad reference");
+  }
+  return entry->value >> 2;
+}
+
+/* --- frames ------------------------------------------------------------- */
+
+static struct frame *top_frame(struct loader *l) {
+  return (struct frame *)(void *)(l->frames.bytes + l->frames.size) - 1;
+}
+
+/* Opens a frame for the container on top. */
+static struct frame *push_frame(lua_State *L, struct loader *l,
+                                enum frame_kind kind) {
+  struct frame *f;
+  if (l->frames.size / sizeof *f > LP__MAX_DEPTH) {
+    malformed(L, "nested too deeply");
+  }
+  luaL_checkstack(L, 20, "cannot load: nested too deeply");
+  f = (void *)lp__buffer_reserve(L, &l->frames, sizeof *f);
+  l->frames.size += sizeof *f;
+  memset(f, 0, sizeof *f);
+  f->base = lua_gettop(L);
+  f->kind = (uint8_t)kind;
+  return f;
+}
+
+/* --- promises ----------------------------------------------------------- */
+
+enum promise_kind { PROMISE_MODULE, PROMISE_FIELD, PROMISE_REBUILD };
+enum { KIND = 1, FIRST, SECOND, RESULT, NOTES, PROMISE_FIELDS = NOTES };
+
+enum place { IN_FIELD, IN_PAIR, IN_UPVALUE, IN_METATABLE };
+enum { PLACE = 1, CONTAINER, OPERAND, NEXT, NOTE_FIELDS = NEXT };
+
+static lua_Integer promise_field(lua_Integer id, int field) {
+  return PROMISE_FIELDS * (id - 1) + field;
+}
+
+static lua_Integer note_field(lua_Integer note, int field) {
+  return NOTE_FIELDS * (note - 1) + field;
+}
+
+static lua_Integer promise_at(lua_State *L, int index) {
+  if (lua_type(L, index) != LUA_TLIGHTUSERDATA)
+    return 0;
+  return (lua_Integer)(uintptr_t)lua_touserdata(L, index);
+}
+
+/* Pushes the stand-in for a new promise made of `kind` and the two values on
+ * top.  [-2, +1, m] */
+static void make_promise(lua_State *L, struct loader *l,
+                         enum promise_kind kind) {
+  lua_Integer id = ++l->promise_count;
+  lua_pushinteger(L, kind);
+  lua_rawseti(L, l->promises, promise_field(id, KIND));
+  lua_rawseti(L, l->promises, promise_field(id, SECOND));
+  lua_rawseti(L, l->promises, promise_field(id, FIRST));
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, l->promises, promise_field(id, RESULT));
+  lua_pushinteger(L, 0);
+  lua_rawseti(L, l->promises, promise_field(id, NOTES));
+  lua_pushlightuserdata(L, (void *)(uintptr_t)id);
+}
+
+/* Notes that promise `id` belongs to `place` of the container at `container`,
+ * with the operand (key, number) on top.  The notes of a promise are a chain.
+ * [-1, +0, m] */
+static void note_place(lua_State *L, struct loader *l, lua_Integer id,
+                       enum place place, int container) {
+  lua_Integer note = ++l->note_count;
+  lua_pushinteger(L, place);
+  lua_rawseti(L, l->notes, note_field(note, PLACE));
+  lua_pushvalue(L, container);
+  lua_rawseti(L, l->notes, note_field(note, CONTAINER));
+  lua_rawseti(L, l->notes, note_field(note, OPERAND));
+  lua_rawgeti(L, l->promises, promise_field(id, NOTES));
+  lua_rawseti(L, l->notes, note_field(note, NEXT));
+  lua_pushinteger(L, note);
+  lua_rawseti(L, l->promises, promise_field(id, NOTES));
+}
+
+/* --- simple values ------------------------------------------------------ */
+
+static void push_environment(lua_State *L, struct loader *l) {
+  if (lua_isnil(L, l->environment)) {
+    lua_newtable(L);
+    lua_replace(L, l->environment);
+    lp__reference_globals(L);
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+      lua_pushvalue(L, -2);
+      lua_insert(L, -2);
+      lua_rawset(L, l->environment);
+    }
+    lua_pop(L, 1);
+    lua_pushliteral(L, "_G");
+    lua_pushvalue(L, l->environment);
+    lua_rawset(L, l->environment);
+  }
+  lua_pushvalue(L, l->environment);
+}
+
+static void read_standard(lua_State *L, struct loader *l) {
+  push_string(L, l);
+  lua_pushvalue(L, -1);
+  lp__reference_standard(L);
+  if (lua_isnil(L, -1)) {
+    luaL_error(L, "cannot load: there is no standard value '%s' here",
+               lua_tostring(L, -2));
+  }
+  lua_remove(L, -2);
+}
+
+/* Pushes package.loaded[name] for the name on top; nil if it is not loaded.
+ * [-1, +1, -] */
+static void push_loaded(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_insert(L, -2);
+  lua_rawget(L, -2);
+  lua_remove(L, -2);
+}
+
+static void read_module(lua_State *L, struct loader *l, int has_field) {
+  push_string(L, l); /* name */
+  if (has_field) {
+    push_string(L, l);
+  } else {
+    lua_pushboolean(L, 0);
+  } /* name field */
+  make_promise(L, l, has_field ? PROMISE_FIELD : PROMISE_MODULE);
+}
+
+static void read_origin(lua_State *L, struct loader *l) {
+  uint64_t dump = get_varint(L, l), offset = get_varint(L, l);
+  if (l->options->origins == 0)
+    malformed(L, "bad origin");
+  lua_rawgeti(L, l->options->origins, (lua_Integer)dump);
+  if (!lua_istable(L, -1))
+    malformed(L, "bad origin");
+  lua_rawgeti(L, -1, (lua_Integer)offset);
+  if (lua_isnil(L, -1))
+    malformed(L, "bad origin");
+  lua_remove(L, -2);
+}
+
+static void read_long_string(lua_State *L, struct loader *l, int tag,
+                             uint32_t offset) {
+  push_string(L, l);
+  if (tag & LP__KEPT)
+    keep_object(L, l, offset);
+}
+
+static void read_ref(lua_State *L, struct loader *l) {
+  const unsigned char *tag = l->at - 1;
+  uint64_t distance = get_varint(L, l);
+  lua_rawgeti(L, l->kept, get_kept(L, l, tag, distance, KEPT_OBJECT));
+}
+
+static double get_double(lua_State *L, struct loader *l) {
+  return lp__get_double(get_bytes(L, l, 8).at);
+}
+
+static int open_container(lua_State *L, struct loader *l, int tag,
+                          uint32_t offset);
+
+/* Reads a value.  Pushes it and returns 1; or opens a container, whose frame
+ * is then on top, and returns 0. */
+static int read_value(lua_State *L, struct loader *l) {
+  uint32_t offset = offset_of(l, l->at);
+  int tag;
+  if (l->at >= l->end)
+    malformed(L, "cut off");
+  tag = *l->at++;
+  l->object_offset = offset;
+  if (tag >= LP__SMALL_INT) {
+    lua_pushinteger(L, tag - LP__SMALL_INT);
+    return 1;
+  }
+  if (tag >= LP__SHORT_STRING) {
+    push_bytes(L, get_bytes(L, l, (size_t)(tag & LP__SHORT_STRING_MAX)));
+    if (tag & LP__SHORT_STRING_KEPT)
+      keep_object(L, l, offset);
+    return 1;
+  }
+  switch (tag) {
+  case LP__NIL:
+    lua_pushnil(L);
+    return 1;
+  case LP__FALSE:
+    lua_pushboolean(L, 0);
+    return 1;
+  case LP__TRUE:
+    lua_pushboolean(L, 1);
+    return 1;
+  case LP__INT:
+    lua_pushinteger(L, lp__unzigzag(get_varint(L, l)));
+    return 1;
+  case LP__FLOAT:
+    lua_pushnumber(L, get_double(L, l));
+    return 1;
+  case LP__STRING:
+  case LP__STRING | LP__KEPT:
+    read_long_string(L, l, tag, offset);
+    return 1;
+  case LP__REF:
+    read_ref(L, l);
+    return 1;
+  case LP__GLOBALS:
+    push_environment(L, l);
+    return 1;
+  case LP__STANDARD:
+    read_standard(L, l);
+    return 1;
+  case LP__MODULE:
+    read_module(L, l, 0);
+    return 1;
+  case LP__MODULE_FIELD:
+    read_module(L, l, 1);
+    return 1;
+  case LP__ORIGIN:
+    read_origin(L, l);
+    return 1;
+  case LP__NULL_POINTER:
+    lua_pushlightuserdata(L, NULL);
+    return 1;
+  default:
+    return open_container(L, l, tag, offset);
+  }
+}
+
+/* --- containers --------------------------------------------------------- */
+
+/* The pairs of the table begin with their hint; without one there are none. */
+static void after_array(lua_State *L, struct loader *l, struct frame *f) {
+  unsigned char hint = *get_bytes(L, l, 1).at;
+  f->kind = hint ? KEY : METATABLE;
+}
+
+/* The table's size is known best before it is created, but the hint for the
+ * pairs stands behind the sequence; only a table without a sequence can be
+ * presized for its pairs. */
+static void open_table(lua_State *L, struct loader *l, int tag,
+                       uint32_t offset) {
+  uint32_t n = get_count(L, l);
+  size_t pairs = 0;
+  struct frame *f;
+  if (n == 0 && l->at < l->end)
+    pairs = lp__hint_pairs(*l->at);
+  if (pairs > l->pair_budget)
+    pairs = l->pair_budget;
+  l->pair_budget -= pairs;
+  if (n > INT32_MAX)
+    malformed(L, "bad count");
+  lua_createtable(L, (int)n, (int)pairs);
+  if (tag & LP__KEPT)
+    keep_object(L, l, offset);
+  f = push_frame(L, l, ARRAY);
+  f->tag = (uint8_t)(tag & ~LP__KEPT);
+  f->offset = offset;
+  f->count = n;
+}
+
+static struct lp__bytes get_path(lua_State *L, struct loader *l) {
+  struct lp__bytes path;
+  uint64_t depth, i;
+  path.at = l->at;
+  depth = get_varint(L, l);
+  if (depth > LP__MAX_PATH)
+    malformed(L, "bad path");
+  for (i = 0; i < depth; i++) {
+    if (get_varint(L, l) > UINT32_MAX)
+      malformed(L, "bad path");
+  }
+  path.end = l->at;
+  return path;
+}
+
+static uint32_t read_chunk(lua_State *L, struct loader *l) {
+  const unsigned char *tag = l->at;
+  uint64_t distance = get_varint(L, l), newlines;
+  struct chunk *chunk;
+  size_t index = l->chunks.size / sizeof *chunk;
+  if (distance)
+    return get_kept(L, l, tag, distance, KEPT_CHUNK);
+  chunk = (void *)lp__buffer_reserve(L, &l->chunks, sizeof *chunk);
+  chunk->name = get_string(L, l);
+  newlines = get_varint(L, l);
+  chunk->text = get_string(L, l);
+  if (newlines > LP__MAX_NEWLINES)
+    malformed(L, "bad line");
+  if (memchr(chunk->name.at, '\0', (size_t)(chunk->name.end - chunk->name.at)))
+    malformed(L, "bad chunk name");
+  chunk->newlines = (lua_Integer)newlines;
+  l->chunks.size += sizeof *chunk;
+  keep(L, l, offset_of(l, tag), KEPT_CHUNK, (uint32_t)index);
+  return (uint32_t)index;
+}
+
+static uint32_t read_code(lua_State *L, struct loader *l) {
+  const unsigned char *tag = l->at;
+  uint64_t distance = get_varint(L, l);
+  struct code code;
+  size_t index = l->codes.size / sizeof code;
+  if (distance)
+    return get_kept(L, l, tag, distance, KEPT_CODE);
+  code.chunk = read_chunk(L, l);
+  code.path = get_path(L, l).at;
+  lp__buffer_add(L, &l->codes, &code, sizeof code);
+  keep(L, l, offset_of(l, tag), KEPT_CODE, (uint32_t)index);
+  return (uint32_t)index;
+}
+
+/* Pushes a closure of the code; returns its number of upvalues. */
+static int push_closure(lua_State *L, const struct loader *l, uint32_t index) {
+  const struct code *code = (const struct code *)(void *)l->codes.bytes + index;
+  const struct chunk *chunk =
+      (const struct chunk *)(void *)l->chunks.bytes + code->chunk;
+  const unsigned char *at = code->path;
+  struct lp__origin_text origin;
+  uint64_t depth = 0, step = 0;
+  unsigned i;
+  origin.name = chunk->name;
+  origin.newlines = chunk->newlines;
+  origin.text = chunk->text;
+  at = lp__get_varint(at, l->end, &depth); /* was read before: is good */
+  origin.path.depth = (unsigned)depth;
+  for (i = 0; i < origin.path.depth; i++) {
+    at = lp__get_varint(at, l->end, &step);
+    origin.path.index[i] = (unsigned)step;
+  }
+  return lp__lift(L, &origin);
+}
+
+static void open_function(lua_State *L, struct loader *l, int tag,
+                          uint32_t offset) {
+  uint32_t code = read_code(L, l), n;
+  int upvalues = push_closure(L, l, code);
+  struct frame *f;
+  if (tag & LP__KEPT)
+    keep_object(L, l, offset);
+  n = get_count(L, l);
+  if (n != (uint32_t)upvalues)
+    malformed(L, "bad number of upvalues");
+  f = push_frame(L, l, CELL);
+  f->tag = LP__FUNCTION;
+  f->offset = offset;
+  f->count = n;
+}
+
+/* A rebuilt value: a list of the function and its arguments. */
+static void open_rebuilt(lua_State *L, struct loader *l, int tag,
+                         uint32_t offset) {
+  struct frame *f;
+  lua_newtable(L);
+  f = push_frame(L, l, REBUILT);
+  f->tag = (uint8_t)tag;
+  f->offset = offset;
+  f->count = 1; /* the function; more is known behind it */
+}
+
+static int open_container(lua_State *L, struct loader *l, int tag,
+                          uint32_t offset) {
+  switch (tag & ~LP__KEPT) {
+  case LP__TABLE:
+  case LP__TABLE_META:
+    open_table(L, l, tag, offset);
+    return 0;
+  case LP__FUNCTION:
+    open_function(L, l, tag, offset);
+    return 0;
+  case LP__REBUILD:
+    open_rebuilt(L, l, tag, offset);
+    return 0;
+  default:
+    return malformed(L, "unknown tag");
+  }
+}
+
+/* --- putting values in their place -------------------------------------- */
+
+static void put_element(lua_State *L, struct loader *l, struct frame *f) {
+  lua_Integer id = promise_at(L, -1);
+  f->next++;
+  if (id == 0) {
+    lua_rawseti(L, f->base, f->next);
+  } else {
+    lua_pushinteger(L, f->next);
+    note_place(L, l, id, IN_FIELD, f->base);
+    lua_pop(L, 1);
+  }
+}
+
+static void check_key(lua_State *L, int index) {
+  if (lua_isnil(L, index) ||
+      (lua_type(L, index) == LUA_TNUMBER && !lua_rawequal(L, index, index))) {
+    malformed(L, "bad key");
+  }
+}
+
+static void put_key(lua_State *L, struct frame *f) {
+  check_key(L, -1);
+  f->kind = VALUE;
+}
+
+/* The pair's key is below the value. */
+static void put_pair(lua_State *L, struct loader *l, struct frame *f) {
+  lua_Integer key = promise_at(L, -2), value = promise_at(L, -1);
+  f->kind = KEY;
+  if (key == 0 && value == 0) {
+    lua_rawset(L, f->base);
+  } else if (key == 0) {
+    lua_pop(L, 1);
+    note_place(L, l, value, IN_FIELD, f->base);
+  } else { /* the later promise decides when the pair can be set */
+    lua_createtable(L, 2, 0);
+    lua_insert(L, -3);
+    lua_rawseti(L, -3, 2);
+    lua_rawseti(L, -2, 1);
+    note_place(L, l, key > value ? key : value, IN_PAIR, f->base);
+  }
+}
+
+/* Notes where a metatable or rebuild function (on top) was sent from. */
+static void note_origin(lua_State *L, const struct loader *l) {
+  if (l->options->note == 0 || promise_at(L, -1))
+    return;
+  lua_pushvalue(L, -1);
+  lua_pushinteger(L, l->options->dump << 32 | l->object_offset);
+  lua_rawset(L, l->options->note);
+}
+
+static void put_metatable(lua_State *L, struct loader *l, struct frame *f) {
+  lua_Integer id = promise_at(L, -1);
+  note_origin(L, l);
+  if (id) {
+    lua_pushboolean(L, 0);
+    note_place(L, l, id, IN_METATABLE, f->base);
+    lua_pop(L, 1);
+  } else {
+    if (!lua_istable(L, -1))
+      malformed(L, "bad metatable");
+    lua_pushvalue(L, f->base);
+    lua_rawseti(L, l->metatables, ++l->metatable_count);
+    lua_rawseti(L, l->metatables, ++l->metatable_count);
+  }
+  f->tag = LP__TABLE; /* complete */
+}
+
+static void put_cell(lua_State *L, struct loader *l, struct frame *f) {
+  lua_Integer id = promise_at(L, -1);
+  f->next++;
+  if (id) {
+    lua_pushinteger(L, f->next);
+    note_place(L, l, id, IN_UPVALUE, f->base);
+    lua_pop(L, 1);
+  } else {
+    lua_setupvalue(L, f->base, (int)f->next);
+  }
+}
+
+static void put_global(lua_State *L, struct loader *l, struct frame *f) {
+  lua_Integer id = promise_at(L, -1);
+  f->kind = GLOBAL_NAME;
+  push_environment(L, l);
+  lua_insert(L, -3); /* environment name value */
+  if (id) {
+    lua_pop(L, 1);
+    note_place(L, l, id, IN_FIELD, l->environment);
+  } else {
+    lua_rawset(L, -3);
+  }
+  lua_pop(L, 1);
+}
+
+static void put_rebuilt(lua_State *L, struct loader *l, struct frame *f) {
+  if (f->next == 0)
+    note_origin(L, l);
+  put_element(L, l, f);
+  if (f->next == 1)
+    f->count = 1 + get_count(L, l);
+}
+
+static void offer_loader(lua_State *L) { /* name loader */
+  if (!lua_isfunction(L, -1))
+    malformed(L, "bad module");
+  lua_pushboolean(L, 0);
+  lp__offered_add(L);
+}
+
+/* The value on top was read for the frame. */
+static void put(lua_State *L, struct loader *l) {
+  struct frame *f = top_frame(l);
+  switch (f->kind) {
+  case VALUES:
+    f->next++;
+    break; /* stays where it is */
+  case ARRAY:
+    put_element(L, l, f);
+    break;
+  case KEY:
+    put_key(L, f);
+    break;
+  case VALUE:
+    put_pair(L, l, f);
+    break;
+  case METATABLE:
+    put_metatable(L, l, f);
+    break;
+  case CELL:
+    put_cell(L, l, f);
+    break;
+  case GLOBAL_NAME:
+    if (lua_type(L, -1) != LUA_TSTRING)
+      malformed(L, "bad global");
+    f->kind = GLOBAL;
+    break;
+  case GLOBAL:
+    put_global(L, l, f);
+    break;
+  case MODULE:
+    f->next++;
+    break;
+  default:
+    put_rebuilt(L, l, f);
+    break;
+  }
+}
+
+/* The frame's container is complete and on top: put it where it belongs. */
+static void close_frame(lua_State *L, struct loader *l) {
+  struct frame f = *top_frame(l);
+  l->frames.size -= sizeof f;
+  if (f.kind == REBUILT) {
+    lua_pushinteger(L, f.count);
+    make_promise(L, l, PROMISE_REBUILD);
+    if (f.tag & LP__KEPT)
+      keep_object(L, l, f.offset);
+  }
+  l->object_offset = f.offset;
+  put(L, l);
+}
+
+/* --- the walk ----------------------------------------------------------- */
+
+static void step_array(lua_State *L, struct loader *l) {
+  struct frame *f = top_frame(l);
+  int base = f->base;
+  while (f->next < f->count) {
+    if (l->at < l->end && *l->at >= LP__SMALL_INT) {
+      lua_pushinteger(L, *l->at++ - LP__SMALL_INT);
+      lua_rawseti(L, base, ++f->next);
+    } else if (l->at < l->end && *l->at == LP__INT) {
+      l->at++;
+      lua_pushinteger(L, lp__unzigzag(get_varint(L, l)));
+      lua_rawseti(L, base, ++f->next);
+    } else if (read_value(L, l)) {
+      put_element(L, l, f);
+    } else {
+      return;
+    }
+  }
+  after_array(L, l, f);
+}
+
+static void step_pairs(lua_State *L, struct loader *l) {
+  struct frame *f = top_frame(l);
+  for (;;) {
+    if (f->kind == KEY && l->at < l->end && *l->at == LP__END) {
+      l->at++;
+      f->kind = METATABLE;
+      return;
+    }
+    if (!read_value(L, l))
+      return;
+    put(L, l);
+  }
+}
+
+static void step_metatable(lua_State *L, struct loader *l) {
+  if (top_frame(l)->tag == LP__TABLE) {
+    close_frame(L, l);
+  } else if (read_value(L, l)) {
+    put(L, l);
+  }
+}
+
+static void step_cell(lua_State *L, struct loader *l) {
+  struct frame *f = top_frame(l);
+  const unsigned char *tag = l->at;
+  if (f->next == f->count) {
+    f->kind = GLOBAL_NAME;
+    f->next = 0;
+    f->count = get_count(L, l);
+    return;
+  }
+  switch (*get_bytes(L, l, 1).at) {
+  case LP__CELL | LP__KEPT: /* the function and the upvalue's number */
+    lua_pushvalue(L, f->base);
+    lua_rawseti(L, l->kept, ++l->kept_count);
+    lua_pushinteger(L, f->next + 1);
+    lua_rawseti(L, l->kept, ++l->kept_count);
+    keep(L, l, offset_of(l, tag), KEPT_CELL, (uint32_t)l->kept_count);
+    /* fall through */
+  case LP__CELL:
+    if (read_value(L, l))
+      put(L, l);
+    return;
+  case LP__CELL_REF: {
+    uint64_t distance = get_varint(L, l);
+    uint32_t cell = get_kept(L, l, tag, distance, KEPT_CELL);
+    lua_rawgeti(L, l->kept, cell);
+    lua_rawgeti(L, l->kept, cell - 1);
+    lua_upvaluejoin(L, f->base, (int)++f->next, -1, (int)lua_tointeger(L, -2));
+    lua_pop(L, 2);
+    return;
+  }
+  default:
+    malformed(L, "bad upvalue");
+  }
+}
+
+static void step_global(lua_State *L, struct loader *l) {
+  struct frame *f = top_frame(l);
+  if (f->kind == GLOBAL_NAME) {
+    if (f->next == f->count) {
+      close_frame(L, l);
+      return;
+    }
+    f->next++;
+  }
+  if (read_value(L, l))
+    put(L, l);
+}
+
+static void step_rebuilt(lua_State *L, struct loader *l) {
+  struct frame *f = top_frame(l);
+  if (f->next == f->count) {
+    close_frame(L, l);
+  } else if (read_value(L, l)) {
+    put(L, l);
+  }
+}
+
+static void step(lua_State *L, struct loader *l) {
+  switch (top_frame(l)->kind) {
+  case ARRAY:
+    step_array(L, l);
+    break;
+  case KEY:
+  case VALUE:
+    step_pairs(L, l);
+    break;
+  case METATABLE:
+    step_metatable(L, l);
+    break;
+  case CELL:
+    step_cell(L, l);
+    break;
+  case GLOBAL_NAME:
+  case GLOBAL:
+    step_global(L, l);
+    break;
+  default:
+    step_rebuilt(L, l);
+    break;
+  }
+}
+
+/* Fills the frame on top, which takes `count` values, and removes it. */
+static void fill(lua_State *L, struct loader *l) {
+  size_t floor = l->frames.size;
+  while (top_frame(l)->next < top_frame(l)->count) {
+    if (read_value(L, l))
+      put(L, l);
+    while (l->frames.size > floor)
+      step(L, l);
+    luaL_checkstack(L, 20, "cannot load: too many values");
+  }
+  l->frames.size -= sizeof(struct frame);
+}
+
+static void read_modules(lua_State *L, struct loader *l) {
+  for (;;) {
+    switch (*get_bytes(L, l, 1).at) {
+    case LP__END:
+      return;
+    case LP__MODULE_TEXT:
+      push_string(L, l);
+      push_string(L, l);
+      push_string(L, l);
+      if (lua_rawlen(L, -2) == 0)
+        malformed(L, "bad chunk name");
+      if (l->options->trusted) {
+        lp__offered_add(L);
+      } else {
+        lua_pop(L, 3);
+      }
+      break;
+    case LP__MODULE_LOADER:
+      push_string(L, l);
+      push_frame(L, l, MODULE)->count = 1;
+      fill(L, l);
+      if (l->options->trusted) {
+        offer_loader(L);
+      } else {
+        lua_pop(L, 2);
+      }
+      break;
+    default:
+      malformed(L, "unknown tag");
+    }
+  }
+}
+
+/* --- keeping promises --------------------------------------------------- */
+
+/* Pushes the module whose name is on top: loaded, or required when trusted.
+ * [-1, +1, e] */
+static void resolve_module(lua_State *L, const struct loader *l) {
+  lua_pushvalue(L, -1);
+  push_loaded(L); /* name module */
+  if (lua_isnil(L, -1) && l->options->trusted) {
+    lua_pop(L, 1);
+    lua_pushliteral(L, "require");
+    lp__reference_standard(L);
+    lua_pushvalue(L, -2);
+    lua_call(L, 1, 1);
+  } else if (lua_isnil(L, -1)) {
+    luaL_error(L,
+               "cannot load: module '%s' is not loaded here\n  require it "
+               "first; loading runs no code",
+               lua_tostring(L, -2));
+  }
+  lua_remove(L, -2);
+}
+
+/* Whether the table on top has a `__lambdapool` hook, or a class in it does. */
+static int offers_hooks(lua_State *L) {
+  int top = lua_gettop(L);
+  lua_pushliteral(L, "__lambdapool");
+  if (lua_rawget(L, top) == LUA_TNIL) {
+    lua_pushnil(L);
+    while (lua_next(L, top)) {
+      if (lua_istable(L, -1)) {
+        lua_pushliteral(L, "__lambdapool");
+        if (lua_rawget(L, -2) != LUA_TNIL)
+          break;
+        lua_pop(L, 1);
+      }
+      lua_pop(L, 1);
+    }
+  }
+  if (lua_gettop(L) == top)
+    return 0;
+  lua_settop(L, top);
+  return 1;
+}
+
+/* Pushes field `field` (on top) of the module whose name is below it.  A Lua
+ * function of a loaded module that has hooks may rebuild values.
+ * [-2, +1, e] */
+static void resolve_field(lua_State *L, const struct loader *l) {
+  int name = lua_gettop(L) - 1;
+  lua_pushvalue(L, name);
+  resolve_module(L, l); /* name field module */
+  if (!lua_istable(L, -1)) {
+    luaL_error(L, "cannot load: module '%s' is no table here",
+               lua_tostring(L, name));
+  }
+  lua_pushvalue(L, name + 1);
+  if (lua_rawget(L, -2) == LUA_TNIL) { /* name field module value */
+    luaL_error(L, "cannot load: module '%s' has no field '%s' here",
+               lua_tostring(L, name), lua_tostring(L, name + 1));
+  }
+  lua_insert(L, name);
+  if (lua_isfunction(L, name) && !lua_iscfunction(L, name) && offers_hooks(L)) {
+    lp__dump_note_rebuilder(L, name);
+  }
+  lua_settop(L, name);
+}
+
+/* Replaces the list on top, a function and its arguments, by what the
+ * function returns.  `n` counts both, nils included.  [-1, +1, e] */
+static void rebuild(lua_State *L, const struct loader *l, int n) {
+  int list = lua_gettop(L), i;
+  luaL_checkstack(L, n + 10, "too many arguments");
+  for (i = 1; i <= n; i++)
+    lua_rawgeti(L, list, i);
+  if (!lua_isfunction(L, list + 1))
+    malformed(L, "bad rebuild function");
+  if (!l->options->trusted) {
+    if (!lp__dump_is_rebuilder(L, list + 1)) {
+      lp__push_function_name(L, list + 1);
+      luaL_error(L,
+                 "cannot load: a value wants to be rebuilt by %s, which no "
+                 "__lambdapool hook returned here\n  loading runs no code "
+                 "from outside",
+                 lua_tostring(L, -1));
+    }
+    lua_replace(L, list + 1); /* the receiver's own */
+  }
+  lua_call(L, n - 1, 1);
+  lua_replace(L, list);
+}
+
+/* Pushes what promise `id` turns out to be, and keeps it. */
+static void resolve(lua_State *L, struct loader *l, lua_Integer id, int kind) {
+  int top = lua_gettop(L);
+  lua_rawgeti(L, l->promises, promise_field(id, FIRST));
+  lua_rawgeti(L, l->promises, promise_field(id, SECOND));
+  switch (kind) {
+  case PROMISE_MODULE:
+    lua_pop(L, 1);
+    resolve_module(L, l);
+    break;
+  case PROMISE_FIELD:
+    resolve_field(L, l);
+    break;
+  default: {
+    int n = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    rebuild(L, l, n);
+  }
+  }
+  lua_settop(L, top + 1);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, l->promises, promise_field(id, RESULT));
+}
+
+/* Replaces a promise on top by what it turned out to be. */
+static void use_result(lua_State *L, const struct loader *l) {
+  lua_Integer id = promise_at(L, -1);
+  if (id) {
+    lua_pop(L, 1);
+    lua_rawgeti(L, l->promises, promise_field(id, RESULT));
+  }
+}
+
+/* Sets the pair { key, value } on top in the table below it. */
+static void set_pair(lua_State *L, const struct loader *l) {
+  lua_rawgeti(L, -1, 1);
+  use_result(L, l);
+  check_key(L, -1);
+  lua_rawgeti(L, -2, 2);
+  use_result(L, l); /* table pair key value */
+  lua_rawset(L, -4);
+}
+
+/* Puts the value on top into its place: container and operand are above. */
+static void set_place(lua_State *L, struct loader *l, int place) {
+  int value = lua_gettop(L) - 2;
+  switch (place) {
+  case IN_FIELD: /* value table key */
+    lua_pushvalue(L, value);
+    lua_rawset(L, value + 1);
+    break;
+  case IN_PAIR:
+    set_pair(L, l);
+    break;
+  case IN_UPVALUE: /* value function number */
+    lua_pushvalue(L, value);
+    lua_setupvalue(L, value + 1, (int)lua_tointeger(L, value + 2));
+    break;
+  default: /* value table false */
+    if (!lua_istable(L, value))
+      malformed(L, "bad metatable");
+    lua_pushvalue(L, value + 1);
+    lua_rawseti(L, l->metatables, ++l->metatable_count);
+    lua_pushvalue(L, value);
+    lua_rawseti(L, l->metatables, ++l->metatable_count);
+  }
+  lua_settop(L, value);
+}
+
+/* Puts the value on top into all places of promise `id`.  [-1, +0, e] */
+static void set_places(lua_State *L, struct loader *l, lua_Integer id) {
+  lua_Integer note;
+  int place;
+  lua_rawgeti(L, l->promises, promise_field(id, NOTES));
+  note = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  while (note) {
+    lua_rawgeti(L, l->notes, note_field(note, PLACE));
+    place = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    lua_rawgeti(L, l->notes, note_field(note, CONTAINER));
+    lua_rawgeti(L, l->notes, note_field(note, OPERAND));
+    set_place(L, l, place);
+    lua_rawgeti(L, l->notes, note_field(note, NEXT));
+    note = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+/* Sets the metatables noted so far.  Nothing here can fail. */
+static void set_metatables(lua_State *L, struct loader *l) {
+  lua_Integer i;
+  for (i = 1; i < l->metatable_count; i += 2) {
+    lua_rawgeti(L, l->metatables, i);
+    lua_rawgeti(L, l->metatables, i + 1);
+    lua_setmetatable(L, -2);
+    lua_pop(L, 1);
+  }
+  l->metatable_count = 0;
+}
+
+/* Keeps the promises of some kinds, in the order they were made: what is
+ * inside the arguments of a rebuilt value was complete before it. */
+static void keep_promises(lua_State *L, struct loader *l, int rebuilds) {
+  lua_Integer id;
+  for (id = 1; id <= l->promise_count; id++) {
+    int kind;
+    lua_rawgeti(L, l->promises, promise_field(id, KIND));
+    kind = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    if ((kind == PROMISE_REBUILD) != rebuilds)
+      continue;
+    resolve(L, l, id, kind);
+    set_places(L, l, id);
+    if (rebuilds)
+      set_metatables(L, l);
+  }
+}
+
+static void finish(lua_State *L, struct loader *l, int first, int n) {
+  int i;
+  if (l->promise_count)
+    keep_promises(L, l, 0);
+  set_metatables(L, l);
+  if (l->promise_count)
+    keep_promises(L, l, 1);
+  for (i = first; i < first + n; i++) {
+    if (promise_at(L, i) == 0)
+      continue;
+    lua_pushvalue(L, i);
+    use_result(L, l);
+    lua_replace(L, i);
+  }
+}
+
+/* --- the whole ---------------------------------------------------------- */
+
+/* Pushes what a loader needs on the stack.  [-0, +10, m] */
+static void begin(lua_State *L, struct loader *l, struct lp__bytes body,
+                  const struct lp__load_options *options) {
+  int top = lua_gettop(L), i;
+  luaL_checkstack(L, 30, NULL);
+  memset(l, 0, sizeof *l);
+  l->options = options;
+  l->start = l->at = body.at;
+  l->end = body.end;
+  l->budget = (size_t)(body.end - body.at);
+  l->pair_budget = l->budget / 2;
+  if (l->budget > LP__MAX_SIZE)
+    malformed(L, "too large");
+  for (i = 0; i < 4; i++)
+    lua_pushnil(L);
+  for (i = 0; i < 4; i++)
+    lua_newtable(L);
+  l->frames.box = top + 1;
+  l->chunks.box = top + 2;
+  l->codes.box = top + 3;
+  l->offsets_box = top + 4;
+  l->kept = top + 5;
+  l->metatables = top + 6;
+  l->promises = top + 7;
+  l->notes = top + 8;
+  if (options->environment) {
+    lua_pushvalue(L, options->environment);
+  } else {
+    lua_pushnil(L);
+  }
+  l->environment = top + 9;
+}
+
+/* Reads a body of one simple value: most results and arguments are one.
+ * Returns 0, with nothing pushed, when it is not that. */
+static int load_simple(lua_State *L, struct lp__bytes body) {
+  const unsigned char *at = body.at;
+  uint64_t v;
+  size_t size = (size_t)(body.end - at);
+  if (size < 3 || at[0] != 1 || body.end[-1] != LP__END)
+    return 0;
+  if (at[1] >= LP__SMALL_INT) {
+    if (size != 3)
+      return 0;
+    lua_pushinteger(L, at[1] - LP__SMALL_INT);
+    return 1;
+  }
+  if (at[1] >= LP__SHORT_STRING) {
+    size_t n = at[1] & LP__SHORT_STRING_MAX;
+    if (size != n + 3)
+      return 0;
+    lua_pushlstring(L, (const char *)at + 2, n);
+    return 1;
+  }
+  switch (at[1]) {
+  case LP__NIL:
+    lua_pushnil(L);
+    return size == 3;
+  case LP__FALSE:
+  case LP__TRUE:
+    lua_pushboolean(L, at[1] == LP__TRUE);
+    return size == 3;
+  case LP__INT:
+    at = lp__get_varint(at + 2, body.end, &v);
+    if (at == NULL || at + 1 != body.end)
+      return 0;
+    lua_pushinteger(L, lp__unzigzag(v));
+    return 1;
+  case LP__FLOAT:
+    if (size != 11)
+      return 0;
+    lua_pushnumber(L, lp__get_double(at + 2));
+    return 1;
+  default:
+    return 0;
+  }
+}
+
+int lp__load_body(lua_State *L, struct lp__bytes body,
+                  const struct lp__load_options *options) {
+  struct loader l;
+  int top = lua_gettop(L), n;
+  if (load_simple(L, body))
+    return 1;
+  lua_settop(L, top);
+  begin(L, &l, body, options);
+  n = (int)get_count(L, &l);
+  push_frame(L, &l, VALUES)->count = (uint32_t)n;
+  fill(L, &l);
+  read_modules(L, &l);
+  if (options->trusted)
+    lp__offered_settle(L);
+  if (l.at != l.end)
+    malformed(L, "more bytes than needed");
+  finish(L, &l, lua_gettop(L) - n + 1, n);
+  lua_rotate(L, top + 1, n);
+  lua_settop(L, top + n);
+  return n;
+}
+
+int lp__load_values(lua_State *L, struct lp__bytes dump,
+                    const struct lp__load_options *options) {
+  int top = lua_gettop(L), n;
+  struct lp__bytes body = lp__unseal(L, dump);
+  n = lp__load_body(L, body, options);
+  lua_remove(L, top + 1);
+  return n;
+}

@@ -1,0 +1,501 @@
+/*
+ * Values that travel by name.  See reference.h.
+ *
+ * The registry keeps a table of tables (the home) and a pointer map from
+ * objects to entries of its list; an entry of a module is checked against
+ * package.loaded whenever it is used, so a stale one does no harm.
+ */
+#include "reference.h"
+
+#include <lauxlib.h>
+#include <string.h>
+
+#include "source.h"
+
+/* The home's fields: snapshot of the globals; standard name -> value; names of
+ * the objects in the two maps, { name, field, ... }; module name -> value when
+ * last looked at; module name -> whether it can travel by name; module name ->
+ * { chunk name, text }. */
+enum {
+  GLOBALS = 1,
+  VALUES,
+  STANDARD_NAMES,
+  MODULE_NAMES,
+  SEEN,
+  TRAVELS,
+  TEXTS
+};
+
+/* User values of the userdata with the struct. */
+enum { HOME = 1, STANDARD_BOX, MODULES_BOX };
+
+static const char registry_key = 0;
+
+static const char *const libraries[] = {
+    "coroutine", "debug",  "io",    "math", "os",
+    "package",   "string", "table", "utf8", NULL};
+
+/* Notes the object at the top under the name below it and the field below
+ * that (false for none).  [-3, +0, m] */
+static void note(lua_State *L, struct lp__references *refs, struct lp__map *map,
+                 int names) {
+  struct lp__map_entry *entry;
+  lua_Integer n;
+  int found;
+  lp__map_reserve(L, map, refs->box);
+  entry = lp__map_at(map, lua_topointer(L, -1), &found);
+  if (!found) {
+    lua_rawgeti(L, refs->home, names); /* field name object names */
+    n = (lua_Integer)lua_rawlen(L, -1);
+    entry->value = (uint32_t)n;
+    lua_pushvalue(L, -3);
+    lua_rawseti(L, -2, n + 1);
+    lua_pushvalue(L, -4);
+    lua_rawseti(L, -2, n + 2);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 3);
+}
+
+static int has_identity(lua_State *L, int index) {
+  int type = lua_type(L, index);
+  return type == LUA_TFUNCTION || type == LUA_TTABLE || type == LUA_TUSERDATA;
+}
+
+/* Adds the value on top as the standard value `prefix``name`.  [-1, +0, m] */
+static void add_standard(lua_State *L, struct lp__references *refs,
+                         const char *prefix, const char *name) {
+  lua_pushfstring(L, "%s%s", prefix, name); /* value name */
+  lua_rawgeti(L, refs->home, VALUES);
+  lua_pushvalue(L, -2);
+  lua_pushvalue(L, -4);
+  lua_rawset(L, -3); /* value name values */
+  lua_pop(L, 1);
+  lua_pushboolean(L, 0);
+  lua_insert(L, -3);
+  lua_insert(L, -2); /* false name value */
+  note(L, refs, &refs->standard, STANDARD_NAMES);
+}
+
+/* Adds the functions, tables and files in the table on top. */
+static void add_library(lua_State *L, struct lp__references *refs,
+                        const char *prefix) {
+  lua_pushnil(L);
+  while (lua_next(L, -2)) { /* library key value */
+    if (lua_type(L, -2) == LUA_TSTRING && has_identity(L, -1) &&
+        strcmp(lua_tostring(L, -2), "_G") != 0) {
+      add_standard(L, refs, prefix, lua_tostring(L, -2));
+    } else {
+      lua_pop(L, 1);
+    }
+  }
+}
+
+static void copy_globals(lua_State *L, int home) {
+  lua_newtable(L);
+  lua_pushglobaltable(L); /* copy globals */
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -5);
+  }
+  lua_pop(L, 1);
+  lua_rawseti(L, home, GLOBALS);
+}
+
+static void add_standards(lua_State *L, struct lp__references *refs) {
+  int i;
+  lua_rawgeti(L, refs->home, GLOBALS); /* globals */
+  add_library(L, refs, "");
+  for (i = 0; libraries[i]; i++) {
+    char prefix[16];
+    if (lua_getfield(L, -1, libraries[i]) == LUA_TTABLE) {
+      strcpy(prefix, libraries[i]);
+      strcat(prefix, ".");
+      add_library(L, refs, prefix);
+    }
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+void lp__reference_open(lua_State *L) {
+  struct lp__references *refs = lua_newuserdatauv(L, sizeof *refs, MODULES_BOX);
+  int top = lua_gettop(L), i;
+  memset(refs, 0, sizeof *refs);
+  lua_createtable(L, TEXTS, 0); /* refs home */
+  for (i = GLOBALS; i <= TEXTS; i++) {
+    lua_newtable(L);
+    lua_rawseti(L, top + 1, i);
+  }
+  lua_pushnil(L); /* refs home box */
+  refs->home = top + 1;
+  refs->box = top + 2;
+  copy_globals(L, refs->home);
+  add_standards(L, refs);
+  lua_setiuservalue(L, top, STANDARD_BOX);
+  lua_setiuservalue(L, top, HOME);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+}
+
+/* Pushes the userdata.  [-0, +1, -] */
+static struct lp__references *push_references(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  return lua_touserdata(L, -1);
+}
+
+/* Pushes one of the home's tables.  [-0, +1, -] */
+static void push_table(lua_State *L, int field) {
+  push_references(L);
+  lua_getiuservalue(L, -1, HOME);
+  lua_rawgeti(L, -1, field);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+static int is_ours(const char *name) {
+  return strncmp(name, "lambdapool", 10) == 0 &&
+         (name[10] == '\0' || name[10] == '.');
+}
+
+/* Pushes package[field].  [-0, +1, -] */
+static void push_package(lua_State *L, const char *field) {
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushstring(L, "package");
+  lua_rawget(L, -2);
+  if (lua_istable(L, -1)) {
+    lua_pushstring(L, field);
+    lua_rawget(L, -2);
+  } else {
+    lua_pushnil(L);
+  }
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+/* Finds the module's file along package[path].  Pushes its name and returns
+ * 1, or returns 0. */
+static int search(lua_State *L, int name, const char *path) {
+  int top = lua_gettop(L);
+  push_table(L, VALUES);
+  lua_pushliteral(L, "package.searchpath");
+  lua_rawget(L, -2);
+  lua_replace(L, top + 1);
+  lua_pushvalue(L, name);
+  push_package(L, path);
+  if (lua_isstring(L, -1) && lua_pcall(L, 2, 1, 0) == LUA_OK &&
+      lua_isstring(L, -1))
+    return 1;
+  lua_settop(L, top);
+  return 0;
+}
+
+/* Pushes chunk name and text when the module is a file of Lua source. */
+static int find_text(lua_State *L, int name) {
+  int top = lua_gettop(L);
+  push_table(L, TEXTS);
+  lua_pushvalue(L, name);
+  if (lua_rawget(L, -2) == LUA_TTABLE) { /* texts pair */
+    lua_rawgeti(L, -1, 1);
+    lua_rawgeti(L, -2, 2);
+    lua_remove(L, top + 1);
+    lua_remove(L, top + 1);
+    return 1;
+  }
+  lua_settop(L, top);
+  if (!search(L, name, "path")) {
+    lua_settop(L, top);
+    return 0;
+  }
+  lua_pushfstring(L, "@%s", lua_tostring(L, -1)); /* file chunk */
+  if (lp__source_read(L, lua_tostring(L, -2), 1) &&
+      lua_tostring(L, -1)[0] != LUA_SIGNATURE[0]) { /* file chunk text */
+    lua_remove(L, top + 1);
+    return 1;
+  }
+  lua_settop(L, top);
+  return 0;
+}
+
+enum lp__ship lp__reference_module(lua_State *L, int name) {
+  int top = lua_gettop(L);
+  name = lua_absindex(L, name);
+  luaL_checkstack(L, 20, NULL);
+  if (is_ours(lua_tostring(L, name)))
+    return LP__SHIP_NAME;
+  push_table(L, VALUES);
+  lua_pushvalue(L, name);
+  if (lua_rawget(L, -2) == LUA_TTABLE ||
+      strcmp(lua_tostring(L, name), "_G") == 0) {
+    lua_settop(L, top);
+    return LP__SHIP_NAME;
+  }
+  push_package(L, "preload");
+  if (lua_istable(L, -1)) {
+    lua_pushvalue(L, name);
+    lua_rawget(L, -2);
+    if (lua_isfunction(L, -1)) {
+      lua_replace(L, top + 1);
+      lua_settop(L, top + 1);
+      if (!lua_iscfunction(L, -1))
+        return LP__SHIP_LOADER;
+      lua_settop(L, top);
+      return LP__SHIP_NAME;
+    }
+  }
+  lua_settop(L, top);
+  if (find_text(L, name))
+    return LP__SHIP_TEXT;
+  if (search(L, name, "cpath")) {
+    lua_settop(L, top);
+    return LP__SHIP_NAME;
+  }
+  return LP__SHIP_UNKNOWN;
+}
+
+void lp__reference_note_module(lua_State *L, int name, int chunk_name,
+                               int text) {
+  name = lua_absindex(L, name);
+  chunk_name = lua_absindex(L, chunk_name);
+  text = lua_absindex(L, text);
+  push_table(L, TEXTS);
+  lua_pushvalue(L, name);
+  lua_createtable(L, 2, 0);
+  lua_pushvalue(L, chunk_name);
+  lua_rawseti(L, -2, 1);
+  lua_pushvalue(L, text);
+  lua_rawseti(L, -2, 2);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+/* Whether the table on top looks like a class: it has a function or a
+ * metamethod.  Tables of plain data travel by value, so that changes made to
+ * them here are not lost. */
+static int is_class(lua_State *L) {
+  lua_pushnil(L);
+  while (lua_next(L, -2)) {
+    int yes =
+        lua_isfunction(L, -1) || (lua_type(L, -2) == LUA_TSTRING &&
+                                  strncmp(lua_tostring(L, -2), "__", 2) == 0);
+    lua_pop(L, 1);
+    if (yes) {
+      lua_pop(L, 1);
+      return 1;
+    }
+  }
+  return 0;
+}
+
+/* Adds the fields of the module (value on top, name below). */
+static void add_fields(lua_State *L, struct lp__references *refs) {
+  lua_pushnil(L);
+  while (lua_next(L, -2)) { /* name module key value */
+    if (lua_type(L, -2) == LUA_TSTRING &&
+        (lua_isfunction(L, -1) || (lua_istable(L, -1) && is_class(L)))) {
+      lua_pushvalue(L, -2);
+      lua_pushvalue(L, -5);
+      lua_pushvalue(L, -3); /* ... field name value */
+      note(L, refs, &refs->modules, MODULE_NAMES);
+    }
+    lua_pop(L, 1);
+  }
+}
+
+static int is_globals(lua_State *L, int index) {
+  int yes;
+  lua_pushglobaltable(L);
+  yes = lua_rawequal(L, -1, index);
+  lua_pop(L, 1);
+  return yes;
+}
+
+/* Whether the module on top (its name below) can travel by name: found out
+ * once per name. */
+static int travels(lua_State *L, struct lp__references *refs) {
+  int top = lua_gettop(L), yes;
+  if (lua_type(L, top - 1) != LUA_TSTRING ||
+      !(lua_istable(L, top) || lua_isfunction(L, top)) || is_globals(L, top))
+    return 0;
+  lua_rawgeti(L, refs->home, TRAVELS);
+  lua_pushvalue(L, top - 1);
+  if (lua_rawget(L, top + 1) == LUA_TNIL) {
+    int ship = lp__reference_module(L, top - 1);
+    lua_pushvalue(L, top - 1);
+    lua_pushboolean(L, ship != LP__SHIP_UNKNOWN);
+    lua_rawset(L, top + 1);
+    lua_settop(L, top + 1);
+    lua_pushboolean(L, ship != LP__SHIP_UNKNOWN);
+  }
+  yes = lua_toboolean(L, -1);
+  lua_settop(L, top);
+  return yes;
+}
+
+void lp__reference_refresh(lua_State *L, struct lp__references *refs) {
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 20, NULL);
+  lp__map_clear(&refs->modules);
+  lua_newtable(L);
+  lua_rawseti(L, refs->home, MODULE_NAMES);
+  lua_newtable(L); /* seen */
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushnil(L);
+  while (lua_next(L, top + 2)) { /* seen loaded name value */
+    lua_pushvalue(L, top + 3);
+    lua_pushvalue(L, top + 4);
+    lua_rawset(L, top + 1);
+    if (travels(L, refs)) {
+      lua_pushboolean(L, 0);
+      lua_pushvalue(L, top + 3);
+      lua_pushvalue(L, top + 4);
+      note(L, refs, &refs->modules, MODULE_NAMES);
+      if (lua_istable(L, top + 4))
+        add_fields(L, refs);
+    }
+    lua_settop(L, top + 3);
+  }
+  lua_pop(L, 1);
+  lua_rawseti(L, refs->home, SEEN);
+  push_references(L);
+  lua_pushvalue(L, refs->box);
+  lua_setiuservalue(L, -2, MODULES_BOX);
+  lua_pop(L, 1);
+}
+
+/* Whether package.loaded is what it was at the last refresh. */
+static int is_fresh(lua_State *L, const struct lp__references *refs) {
+  int top = lua_gettop(L), fresh = 1;
+  lua_rawgeti(L, refs->home, SEEN);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushnil(L);
+  while (fresh && lua_next(L, top + 2)) { /* seen loaded name value */
+    lua_pushvalue(L, -2);
+    lua_rawget(L, top + 1);
+    fresh = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+  }
+  lua_settop(L, top);
+  return fresh;
+}
+
+struct lp__references *lp__reference_begin(lua_State *L) {
+  int top = lua_gettop(L);
+  struct lp__references *refs = push_references(L);
+  lua_getiuservalue(L, top + 1, HOME);
+  lua_getiuservalue(L, top + 1, MODULES_BOX);
+  lua_remove(L, top + 1);
+  refs->home = top + 1;
+  refs->box = top + 2;
+  if (!is_fresh(L, refs))
+    lp__reference_refresh(L, refs);
+  return refs;
+}
+
+/* Whether package.loaded[name] (or its field) is the object at `index`; name
+ * and field are on top. */
+static int is_current(lua_State *L, int index) {
+  int top = lua_gettop(L), same;
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushvalue(L, top - 1);
+  lua_rawget(L, -2);
+  if (lua_toboolean(L, top) && lua_istable(L, -1)) {
+    lua_pushvalue(L, top);
+    lua_rawget(L, -2);
+  }
+  same = lua_rawequal(L, -1, index);
+  lua_settop(L, top);
+  return same;
+}
+
+/* Pushes name and field of an entry.  [-0, +2, -] */
+static void push_names(lua_State *L, const struct lp__references *refs,
+                       int names, uint32_t entry) {
+  lua_rawgeti(L, refs->home, names);
+  lua_rawgeti(L, -1, (lua_Integer)entry + 1);
+  lua_rawgeti(L, -2, (lua_Integer)entry + 2);
+  lua_remove(L, -3);
+}
+
+enum lp__reference lp__reference_of(lua_State *L, struct lp__references *refs,
+                                    int index) {
+  const void *object = lua_topointer(L, index);
+  struct lp__map_entry *entry;
+  index = lua_absindex(L, index);
+  if ((entry = lp__map_find(&refs->standard, object)) != NULL) {
+    push_names(L, refs, STANDARD_NAMES, entry->value);
+    lua_pop(L, 1);
+    return LP__REFERENCE_STANDARD;
+  }
+  if (lua_istable(L, index) && is_globals(L, index))
+    return LP__REFERENCE_GLOBALS;
+  if ((entry = lp__map_find(&refs->modules, object)) != NULL) {
+    push_names(L, refs, MODULE_NAMES, entry->value);
+    if (is_current(L, index)) {
+      if (lua_toboolean(L, -1))
+        return LP__REFERENCE_FIELD;
+      lua_pop(L, 1);
+      return LP__REFERENCE_MODULE;
+    }
+    lua_pop(L, 2);
+  }
+  return LP__REFERENCE_NONE;
+}
+
+void lp__reference_standard(lua_State *L) {
+  push_table(L, VALUES);
+  lua_insert(L, -2);
+  lua_rawget(L, -2);
+  lua_remove(L, -2);
+}
+
+void lp__reference_globals(lua_State *L) {
+  push_table(L, GLOBALS);
+}
+
+int lp__reference_is_standard_global(lua_State *L, int name, int value) {
+  int same;
+  name = lua_absindex(L, name);
+  value = lua_absindex(L, value);
+  push_table(L, GLOBALS);
+  lua_pushvalue(L, name);
+  lua_rawget(L, -2);
+  same = lua_rawequal(L, -1, value);
+  lua_pop(L, 2);
+  return same;
+}
+
+/* Makes the table on top equal to the snapshot below it.  [-2, +0, m] */
+static void restore(lua_State *L) {
+  int table = lua_gettop(L), snapshot = table - 1;
+  lua_pushnil(L);
+  while (lua_next(L, table)) { /* key value */
+    lua_pushvalue(L, -2);
+    lua_rawget(L, snapshot); /* key value old */
+    if (!lua_rawequal(L, -1, -2)) {
+      lua_pushvalue(L, -3);
+      lua_insert(L, -2);
+      lua_rawset(L, table); /* an existing field: allowed during a walk */
+      lua_pop(L, 1);
+    } else {
+      lua_pop(L, 2);
+    }
+  }
+  lua_pushnil(L);
+  while (lua_next(L, snapshot)) { /* key value */
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, table); /* key */
+  }
+  lua_settop(L, snapshot - 1);
+}
+
+void lp__reference_reset(lua_State *L) {
+  lua_pushglobaltable(L);
+  lua_pushnil(L);
+  lua_setmetatable(L, -2);
+  push_table(L, GLOBALS);
+  lua_insert(L, -2);
+  restore(L);
+}

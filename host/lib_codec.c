@@ -1,0 +1,82 @@
+/*
+ * The Lua module "lambdapool.codec": dump and load, and the two sides of a
+ * call as the pool uses them.  What each function takes and returns stands
+ * above it.
+ */
+#include <lauxlib.h>
+#include <lua.h>
+#include <string.h>
+
+#include "codec/call.h"
+#include "codec/dump.h"
+#include "codec/frame.h"
+#include "codec/load.h"
+#include "state.h"
+
+static int dump_protected(lua_State *L) {
+  lp__dump_values(L, 1);
+  return 1;
+}
+
+/* dump(value) -> bytes */
+static int dump(lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_settop(L, 1);
+  lp__dump_call(L, dump_protected, 1, 1);
+  return 1;
+}
+
+/* The only option of load; the caller's typing mistakes are told. */
+static int is_trusted(lua_State *L, int index) {
+  int trusted;
+  if (lua_isnoneornil(L, index))
+    return 0;
+  luaL_checktype(L, index, LUA_TTABLE);
+  lua_pushnil(L);
+  while (lua_next(L, index)) {
+    if (lua_type(L, -2) != LUA_TSTRING ||
+        strcmp(lua_tostring(L, -2), "trusted") != 0) {
+      lua_pushvalue(L, -2);
+      luaL_error(L, "unknown option '%s' of load (there is 'trusted')",
+                 luaL_tolstring(L, -1, NULL));
+    }
+    lua_pop(L, 1);
+  }
+  lua_pushliteral(L, "trusted");
+  lua_rawget(L, index);
+  trusted = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return trusted;
+}
+
+/* load(bytes [, { trusted = boolean }]) -> value */
+static int load(lua_State *L) {
+  struct lp__load_options options = {0, 0, 0, 0, 0};
+  struct lp__bytes bytes;
+  size_t size;
+  bytes.at = (const unsigned char *)luaL_checklstring(L, 1, &size);
+  bytes.end = bytes.at + size;
+  options.trusted = is_trusted(L, 2);
+  if (lp__load_values(L, bytes, &options) != 1) {
+    return luaL_error(L, "cannot load: these bytes hold no single value");
+  }
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"dump", dump},
+                                     {"load", load},
+                                     {"code", lp__call_code},
+                                     {"request", lp__call_request},
+                                     {"response", lp__call_response},
+                                     {NULL, NULL}};
+
+int luaopen_lambdapool_codec(lua_State *L) {
+  luaL_newlib(L, functions);
+  lua_createtable(L, 0, 2);
+  lua_pushinteger(L, LP__MAX_REQUEST);
+  lua_setfield(L, -2, "request");
+  lua_pushinteger(L, LP__MAX_RESPONSE);
+  lua_setfield(L, -2, "response");
+  lua_setfield(L, -2, "limits");
+  return 1;
+}

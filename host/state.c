@@ -1,0 +1,32 @@
+/* A Lua state as every lambdapool program has it.  See state.h. */
+#include "state.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+
+#include "codec/offered.h"
+#include "codec/reference.h"
+#include "lib_load.h"
+
+int luaopen_cjson(lua_State *L); /* lua-cjson */
+
+/* Preloading, so that programs which use no JSON do not pay for it. */
+static void preload_json(lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, luaopen_cjson);
+  lua_setfield(L, -2, "cjson");
+  lua_pop(L, 1);
+}
+
+int lp__state_open(lua_State *L) {
+  luaL_openlibs(L);
+  preload_json(L);
+  lp__load_open(L);
+  lp__offered_open(L);
+  lp__reference_open(L);
+  return 0;
+}
+
+void lp__state_reset(lua_State *L) {
+  lp__reference_reset(L);
+}
