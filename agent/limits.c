@@ -37,7 +37,7 @@ struct lp__limits {
   size_t used;
   size_t peak;
   size_t ceiling;
-  int refused; /* the last allocation has failed */
+  size_t refused; /* a size that failed once: it is asked for again */
   timer_t timer;
   int has_timer;
   uint64_t timeout_ms;
@@ -61,7 +61,9 @@ struct lp__limits {
  * does not allow. It is safe in Lua 5.4.4, which is linked statically:
  * lua_getstack and lua_getinfo with "Sl" only read the call chain and the
  * saved program counter, which are consistent whenever Lua allocates, and
- * neither allocates nor raises. */
+ * neither allocates nor raises. A few instructions (a table constructor)
+ * allocate without saving the counter first: then it is that of the last one
+ * before them that did. */
 static void note_where(struct lp__limits *limits, lua_State *L) {
   lua_Debug ar;
   int level;
@@ -77,13 +79,14 @@ static void note_where(struct lp__limits *limits, lua_State *L) {
 
 /* --- memory -------------------------------------------------------------- */
 
-/* After a first failure Lua collects garbage and tries again, and only a second
- * one in a row is the end. But luaL_Buffer does not try again: without a better
- * place a first one counts, too. */
-static void *refuse(struct lp__limits *limits) {
-  if (limits->running && (limits->refused || limits->where[0] == '\0'))
+/* After a failure Lua collects garbage and asks for the same again, and only a
+ * second failure is the end. But luaL_Buffer does not try again: without a
+ * better place a first one counts, too. */
+static void *refuse(struct lp__limits *limits, size_t size) {
+  int again = limits->refused == size;
+  if (limits->running && (again || limits->where[0] == '\0'))
     note_where(limits, limits->running);
-  limits->refused = 1;
+  limits->refused = again ? 0 : size;
   return NULL;
 }
 
@@ -98,11 +101,11 @@ void *lp__limits_alloc(void *argument, void *block, size_t old_size,
     return NULL;
   }
   if (size > old && size - old > limits->ceiling - limits->used)
-    return refuse(limits);
+    return refuse(limits, size);
   if ((moved = realloc(block, size)) == NULL) {
     if (size <= old)
       return block; /* Lua relies on it that shrinking does not fail */
-    return refuse(limits);
+    return refuse(limits, size);
   }
   if (size > old)
     limits->refused = 0;
@@ -245,18 +248,24 @@ void lp__limits_begin(struct lp__limits *limits, lua_State *L,
 
 /* Memory is exhausted, too, when an allocation has failed and the error is
  * what user code made of Lua's own ("job.lua:3: not enough memory"), as
- * assert(coroutine.resume(co)) does. */
+ * assert(coroutine.resume(co)) does. A message handler may have put the
+ * message into a table, as its first element. */
 static int is_out_of_memory(const struct lp__limits *limits, lua_State *L,
                             int status) {
   static const char message[] = "not enough memory";
   const size_t length = sizeof message - 1;
-  size_t size;
+  size_t size = 0;
   const char *text;
   if (status == LUA_ERRMEM)
     return 1;
-  if (limits->where[0] == '\0' || lua_type(L, -1) != LUA_TSTRING)
+  if (limits->where[0] == '\0')
     return 0;
-  text = lua_tolstring(L, -1, &size);
+  if (lua_type(L, -1) == LUA_TTABLE)
+    lua_rawgeti(L, -1, 1);
+  else
+    lua_pushvalue(L, -1);
+  text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &size) : NULL;
+  lua_pop(L, 1); /* it is still in the table, or on the stack */
   return size >= length && memcmp(text + size - length, message, length) == 0;
 }
 

@@ -169,6 +169,8 @@ static void bounds_memory(void **state) {
                   "while true do t = {t, {}} end end)()");
   assert_exhausts("assert(coroutine.resume(coroutine.create(function() local "
                   "t = {}\nwhile true do t = {t, {}} end end)))");
+  assert_exhausts("local ok, e = pcall(function() local t = {}\n"
+                  "while true do t = {t, {}} end end) error({'later: ' .. e})");
   assert_exhausts("local t = {}\nfor i = 1, 100 do t[i] = ('x'):rep(1e6) "
                   "t[-i] = table.concat(t) end");
 }
