@@ -117,9 +117,8 @@ local function run(name)
   end
 end
 
--- Every command that a group needs, once, in the order of its rows.
-local function run_group(group)
-  local seen = {}
+-- What a group compares, unless it was `seen` in this round, in the order of its rows.
+local function run_group(group, seen)
   for _, row in ipairs(group) do
     for column = 2, 3 do
       local name = row[column]:match "^[^.]+"
@@ -163,9 +162,10 @@ local function print_row(name, ours_name, other_name, limit)
 end
 
 for round = 1, rounds do
+  local seen = {}
   for _, group in ipairs(GROUPS) do
     io.stderr:write(("round %d of %d: %s\n"):format(round, rounds, group.title))
-    run_group(group)
+    run_group(group, seen)
   end
 end
 for _, group in ipairs(GROUPS) do
