@@ -1,12 +1,14 @@
 /* The event loop of one host. See loop.h. */
 #include "loop.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 struct lp__loop {
   uv_loop_t uv;
   uv_timer_t wake; /* ends a wait with a limit; never keeps the loop alive */
   int alive;
+  bool watches_more;
   struct lp__event *first;
   struct lp__event **last; /* the `next` to fill in */
 };
@@ -38,6 +40,7 @@ int lp__loop_open(struct lp__loop **out) {
   uv_timer_init(&loop->uv, &loop->wake);
   uv_unref((uv_handle_t *)&loop->wake);
   loop->alive = 0;
+  loop->watches_more = false;
   loop->first = NULL;
   loop->last = &loop->first;
   *out = loop;
@@ -69,8 +72,19 @@ void lp__loop_count(struct lp__loop *loop, int change) {
   loop->alive += change;
 }
 
+void lp__loop_watches_more(struct lp__loop *loop) {
+  loop->watches_more = true;
+}
+
 static void on_wake(uv_timer_t *timer) {
   (void)timer;
+}
+
+static void look(struct lp__loop *loop) {
+  do {
+    loop->watches_more = false;
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+  } while (!loop->first && loop->watches_more);
 }
 
 static void wait_until(struct lp__loop *loop, uint64_t end) {
@@ -88,7 +102,7 @@ static void wait_until(struct lp__loop *loop, uint64_t end) {
 const struct lp__event *lp__loop_next(struct lp__loop *loop,
                                       int64_t timeout_ms) {
   if (!loop->first && timeout_ms == 0)
-    uv_run(&loop->uv, UV_RUN_NOWAIT);
+    look(loop);
   else if (!loop->first && timeout_ms > 0) {
     uv_update_time(&loop->uv);
     wait_until(loop, uv_now(&loop->uv) + (uint64_t)timeout_ms);

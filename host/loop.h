@@ -61,6 +61,11 @@ void lp__loop_push(struct lp__loop *loop, struct lp__event *event);
  * event is queued), so that waiting without limit ends when nothing is left. */
 void lp__loop_count(struct lp__loop *loop, int change);
 
+/* To be called after a handle was started or changed from a callback: libuv
+ * tells the kernel only in its next round, and until then lp__loop_fd would
+ * miss what it watches for. */
+void lp__loop_watches_more(struct lp__loop *loop);
+
 /* The first queued event, or NULL. Runs the loop only when the queue is empty,
  * for at most `timeout_ms`: 0 never blocks, a negative one waits until there
  * is an event or nothing is alive. The event stays in the queue, borrowed,

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/syscall.h>
@@ -139,16 +140,16 @@ void lp__process_kill(const struct lp__process *process) {
     kill(-process->pid, SIGKILL);
 }
 
+/* The pidfd may be non-blocking (libuv makes it so), and then waitid does not
+ * block either: waiting is poll's part. */
 bool lp__process_wait(const struct lp__process *process, bool block, int *code,
                       int *signal) {
-  siginfo_t info;
-  int status;
-  info.si_pid = 0;
-  do
-    status = waitid(P_PIDFD, (id_t)process->pidfd, &info,
-                    WEXITED | (block ? 0 : WNOHANG));
-  while (status < 0 && errno == EINTR);
-  if (status == 0 && info.si_pid == 0)
+  struct pollfd end = {process->pidfd, POLLIN, 0};
+  siginfo_t info = {.si_pid = 0};
+  while (block && poll(&end, 1, -1) < 0 && errno == EINTR)
+    ;
+  int status = waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG);
+  if (status == 0 ? info.si_pid == 0 : errno == EAGAIN)
     return false;
   bool exited = status == 0 && info.si_code == CLD_EXITED;
   bool killed = status == 0 && info.si_code != CLD_EXITED;

@@ -81,6 +81,7 @@ static int watch(struct lp__worker *worker, uv_poll_t *poll, int fd,
     return status;
   poll->data = worker;
   worker->handles++;
+  lp__loop_watches_more(worker->workers->loop);
   return uv_poll_start(poll, UV_READABLE, callback);
 }
 
@@ -96,13 +97,14 @@ static void close_connection(struct lp__worker *worker) {
 static void set_timer(struct lp__worker *worker, uint64_t ms);
 static void on_connection(uv_poll_t *poll, int status, int events);
 
-/* The first reason is the one to tell. */
+/* The first reason is the one to tell. The signal goes first: an agent whose
+ * connection ends would exit by itself. */
 static void kill_worker(struct lp__worker *worker, const char *reason) {
   if (!worker->exit->reason)
     worker->exit->reason = reason;
   worker->ending = true;
-  close_connection(worker);
   lp__process_kill(&worker->process);
+  close_connection(worker);
 }
 
 /* The connection is gone; normally the process is about to be gone too. */
@@ -200,6 +202,16 @@ static void push_outcome(void *context, enum lp__outcome outcome, char *body,
     uv_timer_stop(&worker->timer);
 }
 
+/* Watches for either room to send or something to receive. */
+static void wait_to_send(struct lp__worker *worker, bool writing) {
+  if (writing == worker->writing)
+    return;
+  worker->writing = writing;
+  uv_poll_start(&worker->connection, writing ? UV_WRITABLE : UV_READABLE,
+                on_connection);
+  lp__loop_watches_more(worker->workers->loop);
+}
+
 /* Sends what the endpoint has to say. When the socket is full, the rest waits
  * until it is not, and nothing is received meanwhile. */
 static void send_output(struct lp__worker *worker) {
@@ -211,18 +223,14 @@ static void send_output(struct lp__worker *worker) {
     if (size >= 0) {
       lp__endpoint_sent(&worker->endpoint, (size_t)size);
     } else if (errno == EAGAIN) {
-      if (!worker->writing)
-        uv_poll_start(&worker->connection, UV_WRITABLE, on_connection);
-      worker->writing = true;
+      wait_to_send(worker, true);
       return;
     } else if (errno != EINTR) {
       lose_connection(worker);
       return;
     }
   }
-  if (worker->writing)
-    uv_poll_start(&worker->connection, UV_READABLE, on_connection);
-  worker->writing = false;
+  wait_to_send(worker, false);
 }
 
 /* Receives once. False when there is no more to receive now. */

@@ -1,0 +1,112 @@
+/* The queue and the waiting of the event loop. */
+#include "host/loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <poll.h>
+#include <cmocka.h>
+
+static int open_loop(void **state) {
+  return lp__loop_open((struct lp__loop **)state);
+}
+
+static int close_loop(void **state) {
+  lp__loop_close(*state);
+  return 0;
+}
+
+static void push(struct lp__loop *loop, int64_t id) {
+  struct lp__event *event = lp__event_new(LP__EVENT_OUTPUT, id);
+  event->bytes = malloc(10);
+  lp__loop_push(loop, event);
+}
+
+static void test_order(void **state) {
+  struct lp__loop *loop = *state;
+  for (int round = 0; round < 3; round++) {
+    push(loop, 1);
+    push(loop, 2);
+    assert_int_equal(lp__loop_next(loop, 0)->id, 1);
+    assert_int_equal(lp__loop_next(loop, -1)->id, 1);
+    lp__loop_drop(loop);
+    push(loop, 3);
+    assert_int_equal(lp__loop_next(loop, 1000)->id, 2);
+    lp__loop_drop(loop);
+    assert_int_equal(lp__loop_next(loop, 1000)->id, 3);
+    lp__loop_drop(loop);
+    assert_null(lp__loop_next(loop, 0));
+  }
+}
+
+static void test_left_events_are_freed(void **state) {
+  push(*state, 1);
+  push(*state, 2);
+}
+
+static void test_nothing_alive(void **state) {
+  assert_null(lp__loop_next(*state, -1));
+}
+
+static void test_waits(void **state) {
+  uint64_t start = uv_hrtime();
+  assert_null(lp__loop_next(*state, 30));
+  assert_true(uv_hrtime() - start >= 29000000);
+}
+
+/* With something alive but silent, 0 must come back. */
+static void test_zero_does_not_wait(void **state) {
+  lp__loop_count(*state, 1);
+  for (int i = 0; i < 100; i++)
+    assert_null(lp__loop_next(*state, 0));
+  lp__loop_count(*state, -1);
+}
+
+static void on_time(uv_timer_t *timer) {
+  push(timer->data, 7);
+  uv_close((uv_handle_t *)timer, NULL);
+}
+
+static void test_wakes_for_an_event(void **state) {
+  struct lp__loop *loop = *state;
+  uv_timer_t timer = {.data = loop};
+  uv_timer_init(lp__loop_uv(loop), &timer);
+  uv_timer_start(&timer, on_time, 5, 0);
+  lp__loop_count(loop, 1);
+  assert_int_equal(lp__loop_next(loop, -1)->id, 7);
+  lp__loop_count(loop, -1);
+  lp__loop_drop(loop);
+  assert_null(lp__loop_next(loop, 0));
+}
+
+static void test_descriptor(void **state) {
+  struct pollfd poll_fd = {lp__loop_fd(*state), POLLIN, 0};
+  assert_null(lp__loop_next(*state, 0));
+  assert_int_equal(poll(&poll_fd, 1, 0), 0);
+}
+
+static void test_free_nothing(void **state) {
+  (void)state;
+  lp__loop_close(NULL);
+  lp__event_free(NULL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_loop, close_loop)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(test_order),
+      TEST(test_left_events_are_freed),
+      TEST(test_nothing_alive),
+      TEST(test_waits),
+      TEST(test_zero_does_not_wait),
+      TEST(test_wakes_for_an_event),
+      TEST(test_descriptor),
+      cmocka_unit_test(test_free_nothing),
+  };
+  cmocka_set_message_output(CM_OUTPUT_TAP);
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
