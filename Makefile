@@ -43,7 +43,7 @@ PROGRAMS      = $(patsubst host/main.c,$(BUILD)/lambdapool,$(patsubst agent/main
 TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS)
 
 # Debian 12 packages, by what needs them.
-BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev libssl-dev
+BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev libxxhash-dev libssl-dev
 TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-rt-14-dev perl zip unzip
 BENCH_PACKAGES = python3 python3-cloudpickle
 CHECK_PACKAGES = valgrind
