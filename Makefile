@@ -22,8 +22,8 @@ C_FLAGS   = -std=gnu11 $(WARNINGS) $(CPP_FLAGS) -fPIE -ffunction-sections -fdata
 LD_FLAGS    = -pie -Wl,--gc-sections -Wl,-z,relro,-z,now
 LUA_LIBS    = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-cjson.a
 EXPORT_LUA  = -Wl,--dynamic-list=$(BUILD)/exports.list
-AGENT_LIBS  = $(LUA_LIBS) -l:libzstd.a -l:libcrypto.a -lm
-HOST_LIBS   = $(LUA_LIBS) -luv -lhttp_parser -lzstd -l:libcrypto.a -lm
+AGENT_LIBS  = $(LUA_LIBS) -l:libzstd.a -lm
+HOST_LIBS   = $(LUA_LIBS) -luv -lhttp_parser -lzstd -lm
 STRIP_AGENT = -s
 
 # Sources are found, not listed. The two main files and the embedded Lua are the programs; all the rest is one archive,
@@ -32,18 +32,19 @@ C_FILES     := $(wildcard host/*.c host/codec/*.c agent/*.c)
 PARTS       := $(filter-out host/main.c agent/main.c,$(C_FILES))
 LUA_MODULES := $(sort $(shell find lua/lambdapool -name '*.lua' 2>/dev/null))
 C_TESTS     := $(wildcard tests/host/*_test.c tests/host/codec/*_test.c tests/agent/*_test.c)
-SPECS       := $(wildcard tests/*_spec.lua tests/lua/*_spec.lua tests/host/*_spec.lua tests/agent/*_spec.lua tests/e2e/*_spec.lua)
-SCRIPTS     := $(wildcard tests/*.t tests/lua/*.t tests/host/*.t tests/agent/*.t tests/e2e/*.t)
+SPECS       := $(wildcard tests/*_spec.lua tests/*/*_spec.lua)
+SCRIPTS     := $(wildcard tests/*.t tests/*/*.t)
 FUZZERS     := $(wildcard tests/fuzz/*.c)
 HELPERS     := $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(wildcard tests/agent/rapi.c tests/host/fake_agent.c)))
 OOM         := $(wildcard tests/oom*.c)
 
 ARCHIVE       = $(BUILD)/liblambdapool.a
-PROGRAMS      = $(patsubst host/main.c,$(BUILD)/lambdapool,$(patsubst agent/main.c,$(BUILD)/bootstrap,$(wildcard host/main.c agent/main.c)))
+PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap
 TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS)
 
 # Debian 12 packages, by what needs them.
-BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev libxxhash-dev libssl-dev
+BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev \
+  libxxhash-dev
 TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-rt-14-dev perl zip unzip
 BENCH_PACKAGES = python3 python3-cloudpickle
 CHECK_PACKAGES = valgrind
@@ -128,10 +129,12 @@ $(ARCHIVE): $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 	ar qcs $@ $^ # q: two files may share a base name
 
 $(BUILD)/lambdapool: $(BUILD)/host/main.o $(ARCHIVE) $(BUILD)/exports.list
-	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) $(EXPORT_LUA) -o $@ $(BUILD)/host/main.o $(ARCHIVE) $(HOST_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) $(EXPORT_LUA) -o $@ \
+	  $(BUILD)/host/main.o $(ARCHIVE) $(HOST_LIBS)
 
 $(BUILD)/bootstrap: $(BUILD)/agent/main.o $(ARCHIVE) $(BUILD)/exports.list
-	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) $(EXPORT_LUA) $(STRIP_AGENT) -o $@ $(BUILD)/agent/main.o $(ARCHIVE) $(AGENT_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) $(EXPORT_LUA) $(STRIP_AGENT) -o $@ \
+	  $(BUILD)/agent/main.o $(ARCHIVE) $(AGENT_LIBS)
 
 demo: build ## install what is missing, build, and count words with the pool
 	./lambdapool run examples/wordcount.lua /usr/share/common-licenses/*
@@ -221,8 +224,8 @@ $(BUILD)/tests/bench/limits: $(BUILD)/tests/bench/limits.o
 
 # --- source -----------------------------------------------------------------------------------------------------------
 
-ALL_C := $(C_FILES) $(wildcard tests/*.c tests/host/*.c tests/host/codec/*.c tests/agent/*.c tests/fuzz/*.c tests/bench/*.c)
-ALL_H := $(wildcard host/*.h host/codec/*.h agent/*.h tests/*.h tests/host/*.h tests/agent/*.h tests/fuzz/*.h tests/bench/*.h)
+ALL_C := $(C_FILES) $(wildcard tests/*.c tests/*/*.c tests/*/*/*.c)
+ALL_H := $(wildcard host/*.h host/codec/*.h agent/*.h tests/*.h tests/*/*.h tests/*/*/*.h)
 
 lint: setup-test ## format, luacheck, and the warnings of gcc and clang
 	clang-format --dry-run -Werror $(ALL_C) $(ALL_H)
