@@ -6,6 +6,7 @@
 
 #include "codec/offered.h"
 #include "codec/reference.h"
+#include "codec/sequence.h"
 #include "lib_load.h"
 
 int luaopen_cjson(lua_State *L); /* lua-cjson */
@@ -24,6 +25,7 @@ int lp__state_open(lua_State *L) {
   lp__load_open(L);
   lp__offered_open(L);
   lp__reference_open(L);
+  lp__sequence_open(L);
   return 0;
 }
 

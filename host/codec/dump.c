@@ -257,6 +257,15 @@ static struct lp__frame *top_frame(struct lp__dumper *d) {
   return (struct lp__frame *)(void *)(d->frames.bytes + d->frames.size) - 1;
 }
 
+/* Makes room on the Lua stack for what a frame needs above its base, and for
+ * some deeper ones. */
+static void make_room(lua_State *L, struct lp__dumper *d) {
+  enum { AHEAD = 200 };
+  if (!lua_checkstack(L, BATCH + 20 + AHEAD))
+    luaL_error(L, "cannot send the value: it is nested too deeply");
+  d->stack_room = lua_gettop(L) + AHEAD;
+}
+
 static struct lp__frame *push_frame(lua_State *L, struct lp__dumper *d,
                                     enum lp__frame_kind kind) {
   struct lp__frame *f;
@@ -266,13 +275,12 @@ static struct lp__frame *push_frame(lua_State *L, struct lp__dumper *d,
                "deep",
                LP__MAX_DEPTH);
   }
-  if (!lua_checkstack(L, BATCH + 20)) {
-    luaL_error(L, "cannot send the value: it is nested too deeply");
-  }
   f = (void *)lp__buffer_reserve(L, &d->frames, sizeof *f);
   d->frames.size += sizeof *f;
   memset(f, 0, sizeof *f);
   f->base = lua_gettop(L);
+  if (f->base > d->stack_room)
+    make_room(L, d);
   f->kind = kind;
   f->mark = d->out.buffer.size;
   return f;
@@ -334,6 +342,7 @@ static void open_table(lua_State *L, struct lp__dumper *d) {
     luaL_error(L, "cannot send a table of %I elements", (LUAI_UACINT)n);
   put_varint(L, d, n);
   f->has_meta = (uint8_t)has_meta;
+  f->batch = BATCH;
   f->count = (uint32_t)n;
   f->next = 1;
 }
@@ -364,7 +373,7 @@ static void begin_pairs(lua_State *L, struct lp__dumper *d) {
   struct lp__frame *f = top_frame(d);
   f->mark = d->out.buffer.size;
   put_byte(L, d, 0); /* the hint */
-  if (lp__is_sequence(L, f->base, f->count - f->holes)) {
+  if (lp__is_sequence(L, d->quick, f->base, f->count, f->count - f->holes)) {
     end_table(L, d);
     return;
   }
@@ -372,45 +381,51 @@ static void begin_pairs(lua_State *L, struct lp__dumper *d) {
   lua_pushnil(L);
 }
 
+/* Writes integers, by far the most frequent in bulk, from index `first` to
+ * `last`.  Returns the index of the first value that is none. */
+static int write_integers(lua_State *L, struct lp__dumper *d, int first,
+                          int last) {
+  unsigned char *start, *at;
+  start = lp__buffer_reserve(L, &d->out.buffer,
+                             (size_t)(last - first + 1) * (LP__VARINT_MAX + 1));
+  for (at = start; first <= last && lua_isinteger(L, first); first++)
+    at = put_integer(at, lua_tointegerx(L, first, NULL));
+  d->out.buffer.size += (size_t)(at - start);
+  return first;
+}
+
 /* Writes the elements at base + 1 to base + n.  Returns how many; it stops in
  * front of one that is a container. */
-static unsigned write_batch(lua_State *L, struct lp__dumper *d,
-                            struct lp__frame *f, unsigned n) {
-  unsigned i;
-  for (i = 0; i < n; i++) {
-    int index = f->base + 1 + (int)i;
-    f->next++;
-    if (lua_isinteger(L, index)) { /* by far the most frequent in bulk */
-      unsigned char *at =
-          lp__buffer_reserve(L, &d->out.buffer, LP__VARINT_MAX + 1);
-      d->out.buffer.size +=
-          (size_t)(put_integer(at, lua_tointegerx(L, index, NULL)) - at);
-    } else if (lua_isnil(L, index)) {
+static int write_batch(lua_State *L, struct lp__dumper *d, struct lp__frame *f,
+                       int n) {
+  int base = f->base, i = base + 1, first = (int)f->next - i;
+  while ((i = write_integers(L, d, i, base + n)) <= base + n) {
+    f->next = (uint32_t)(first + i + 1);
+    if (lua_isnil(L, i)) {
       put_byte(L, d, LP__NIL);
       if (++f->holes > MAX_HOLES)
-        luaL_error(L,
-                   "cannot send a table with "
-                   "more than %d holes",
-                   MAX_HOLES);
-    } else if (!write_simple(L, d, index)) {
-      break;
+        luaL_error(L, "cannot send a table with more than %d holes", MAX_HOLES);
+    } else if (!write_simple(L, d, i)) {
+      return i - base - 1;
     }
+    i++;
   }
-  return i;
+  f->next = (uint32_t)(first + base + n + 1);
+  return n;
 }
 
 static void step_array(lua_State *L, struct lp__dumper *d) {
   struct lp__frame *f = top_frame(d);
   int base = f->base;
   while (f->next <= f->count) {
-    unsigned n = f->count - f->next + 1, i, done;
-    if (n > BATCH)
-      n = BATCH;
+    uint32_t left = f->count - f->next + 1;
+    int n = left > f->batch ? f->batch : (int)left, i, done;
     for (i = 0; i < n; i++)
       lua_rawgeti(L, base, f->next + i);
     done = write_batch(L, d, f, n);
     if (done < n) {
-      lua_copy(L, base + 1 + (int)done, base + 1);
+      f->batch = 1; /* more containers are likely to follow */
+      lua_copy(L, base + 1 + done, base + 1);
       lua_settop(L, base + 1);
       open_container(L, d);
       return;
@@ -429,12 +444,14 @@ static int is_element(lua_State *L, const struct lp__frame *f, int index) {
 static void step_pairs(lua_State *L, struct lp__dumper *d) {
   struct lp__frame *f = top_frame(d);
   while (lua_next(L, f->base)) { /* key value */
-    if (is_element(L, f, -2)) {
+    if (f->count > 0 && is_element(L, f, -2)) {
       lua_pop(L, 1);
       continue;
     }
     f->pairs++;
-    if (!write_simple(L, d, -2)) {
+    if (lua_type(L, -2) == LUA_TSTRING) {
+      write_string(L, d, -2);
+    } else if (!write_simple(L, d, -2)) {
       f->kind = LP__IN_KEY;
       lua_pushvalue(L, -2);
       open_container(L, d);
@@ -988,6 +1005,8 @@ static void begin_memory(lua_State *L, struct lp__dumper *d) {
 void lp__dump_begin(lua_State *L, struct lp__dumper *d) {
   luaL_checkstack(L, 20, NULL);
   d->references = lp__reference_begin(L);
+  d->quick = lp__sequence_is_quick(L);
+  d->stack_room = 0;
   begin_memory(L, d);
   lua_newtable(L);
   d->out.anchors = lua_gettop(L);
@@ -1076,10 +1095,11 @@ void lp__dump_values(lua_State *L, int n) {
   struct lp__dumper d;
   int first = lua_gettop(L) - n + 1;
   lp__dump_begin(L, &d);
+  lp__seal_begin(L, &d.out.buffer);
   lp__dump_body(L, &d, first, n);
+  lp__seal_end(&d.out);
   lp__rope_push(L, &d.out, 0);
   lua_replace(L, first);
   lp__dump_end(L, &d);
   lua_settop(L, first);
-  lp__seal(L, SIZE_MAX);
 }

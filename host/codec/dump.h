@@ -34,6 +34,8 @@ struct lp__dumper {
   int seen_box;
   int hooked; /* stack index: list that keeps what hooks returned alive */
   struct lp__references *references;
+  int quick;        /* see sequence.h */
+  int stack_room;   /* stack index up to which there is room */
   size_t start;     /* position where the body began */
   int modules;      /* stack index of the queue of modules of the body */
   int record;       /* stack index of a table to fill: offset -> metatable

@@ -22,6 +22,7 @@ enum lp__frame_kind {
 struct lp__frame {
   int base;         /* stack index of the container */
   uint8_t kind;     /* enum lp__frame_kind */
+  uint8_t batch;    /* elements to fetch at a time */
   uint8_t has_meta; /* a metatable follows */
   uint32_t next;    /* what comes next: element, upvalue, ... */
   uint32_t count;   /* how many there are */

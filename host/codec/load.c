@@ -77,6 +77,7 @@ struct loader {
   int notes; /* stack index: list of places to put it */
   lua_Integer note_count;
   int environment;        /* stack index; nil until needed */
+  int stack_room;         /* stack index up to which there is room */
   uint32_t object_offset; /* where the last value read was defined */
 };
 
@@ -179,6 +180,14 @@ static struct frame *top_frame(struct loader *l) {
   return (struct frame *)(void *)(l->frames.bytes + l->frames.size) - 1;
 }
 
+/* Makes room on the Lua stack for what a frame needs, and for some deeper
+ * ones. */
+static void make_room(lua_State *L, struct loader *l) {
+  enum { FRAME = 20, AHEAD = 200 };
+  luaL_checkstack(L, FRAME + AHEAD, "cannot load: nested too deeply");
+  l->stack_room = lua_gettop(L) + AHEAD;
+}
+
 /* Opens a frame for the container on top. */
 static struct frame *push_frame(lua_State *L, struct loader *l,
                                 enum frame_kind kind) {
@@ -186,7 +195,8 @@ static struct frame *push_frame(lua_State *L, struct loader *l,
   if (l->frames.size / sizeof *f > LP__MAX_DEPTH) {
     malformed(L, "nested too deeply");
   }
-  luaL_checkstack(L, 20, "cannot load: nested too deeply");
+  if (lua_gettop(L) > l->stack_room)
+    make_room(L, l);
   f = (void *)lp__buffer_reserve(L, &l->frames, sizeof *f);
   l->frames.size += sizeof *f;
   memset(f, 0, sizeof *f);
@@ -211,8 +221,9 @@ static lua_Integer note_field(lua_Integer note, int field) {
   return NOTE_FIELDS * (note - 1) + field;
 }
 
-static lua_Integer promise_at(lua_State *L, int index) {
-  if (lua_type(L, index) != LUA_TLIGHTUSERDATA)
+/* The number of the promise that the value at `index` stands for, or 0. */
+static lua_Integer promise_at(lua_State *L, const struct loader *l, int index) {
+  if (l->promise_count == 0 || lua_type(L, index) != LUA_TLIGHTUSERDATA)
     return 0;
   return (lua_Integer)(uintptr_t)lua_touserdata(L, index);
 }
@@ -550,7 +561,7 @@ static int open_container(lua_State *L, struct loader *l, int tag,
 /* --- putting values in their place -------------------------------------- */
 
 static void put_element(lua_State *L, struct loader *l, struct frame *f) {
-  lua_Integer id = promise_at(L, -1);
+  lua_Integer id = promise_at(L, l, -1);
   f->next++;
   if (id == 0) {
     lua_rawseti(L, f->base, f->next);
@@ -575,7 +586,7 @@ static void put_key(lua_State *L, struct frame *f) {
 
 /* The pair's key is below the value. */
 static void put_pair(lua_State *L, struct loader *l, struct frame *f) {
-  lua_Integer key = promise_at(L, -2), value = promise_at(L, -1);
+  lua_Integer key = promise_at(L, l, -2), value = promise_at(L, l, -1);
   f->kind = KEY;
   if (key == 0 && value == 0) {
     lua_rawset(L, f->base);
@@ -593,7 +604,7 @@ static void put_pair(lua_State *L, struct loader *l, struct frame *f) {
 
 /* Notes where a metatable or rebuild function (on top) was sent from. */
 static void note_origin(lua_State *L, const struct loader *l) {
-  if (l->options->note == 0 || promise_at(L, -1))
+  if (l->options->note == 0 || promise_at(L, l, -1))
     return;
   lua_pushvalue(L, -1);
   lua_pushinteger(L, l->options->dump << 32 | l->object_offset);
@@ -601,7 +612,7 @@ static void note_origin(lua_State *L, const struct loader *l) {
 }
 
 static void put_metatable(lua_State *L, struct loader *l, struct frame *f) {
-  lua_Integer id = promise_at(L, -1);
+  lua_Integer id = promise_at(L, l, -1);
   note_origin(L, l);
   if (id) {
     lua_pushboolean(L, 0);
@@ -618,7 +629,7 @@ static void put_metatable(lua_State *L, struct loader *l, struct frame *f) {
 }
 
 static void put_cell(lua_State *L, struct loader *l, struct frame *f) {
-  lua_Integer id = promise_at(L, -1);
+  lua_Integer id = promise_at(L, l, -1);
   f->next++;
   if (id) {
     lua_pushinteger(L, f->next);
@@ -630,7 +641,7 @@ static void put_cell(lua_State *L, struct loader *l, struct frame *f) {
 }
 
 static void put_global(lua_State *L, struct loader *l, struct frame *f) {
-  lua_Integer id = promise_at(L, -1);
+  lua_Integer id = promise_at(L, l, -1);
   f->kind = GLOBAL_NAME;
   push_environment(L, l);
   lua_insert(L, -3); /* environment name value */
@@ -713,37 +724,66 @@ static void close_frame(lua_State *L, struct loader *l) {
 
 /* --- the walk ----------------------------------------------------------- */
 
+/* Reads integers, by far the most frequent in bulk, up to the first value
+ * that is none. */
+static void read_integers(lua_State *L, struct loader *l, struct frame *f) {
+  const unsigned char *at = l->at, *next;
+  uint32_t i = f->next;
+  uint64_t v;
+  for (; i < f->count && at < l->end; at = next) {
+    if (*at >= LP__SMALL_INT) {
+      lua_pushinteger(L, *at - LP__SMALL_INT);
+      next = at + 1;
+    } else if (*at == LP__INT &&
+               (next = lp__get_varint(at + 1, l->end, &v)) != NULL) {
+      lua_pushinteger(L, lp__unzigzag(v));
+    } else {
+      break;
+    }
+    lua_rawseti(L, f->base, ++i);
+  }
+  l->at = at;
+  f->next = i;
+}
+
 static void step_array(lua_State *L, struct loader *l) {
   struct frame *f = top_frame(l);
-  int base = f->base;
-  while (f->next < f->count) {
-    if (l->at < l->end && *l->at >= LP__SMALL_INT) {
-      lua_pushinteger(L, *l->at++ - LP__SMALL_INT);
-      lua_rawseti(L, base, ++f->next);
-    } else if (l->at < l->end && *l->at == LP__INT) {
-      l->at++;
-      lua_pushinteger(L, lp__unzigzag(get_varint(L, l)));
-      lua_rawseti(L, base, ++f->next);
-    } else if (read_value(L, l)) {
-      put_element(L, l, f);
-    } else {
+  for (;;) {
+    read_integers(L, l, f);
+    if (f->next == f->count)
+      break;
+    if (!read_value(L, l))
       return;
-    }
+    put_element(L, l, f);
   }
   after_array(L, l, f);
+}
+
+/* Only these tags can be of a value that is no key: nil, and NaN. */
+static int may_be_bad_key(const struct loader *l, uint32_t offset) {
+  int tag = l->start[offset];
+  return tag == LP__NIL || tag == LP__FLOAT;
 }
 
 static void step_pairs(lua_State *L, struct loader *l) {
   struct frame *f = top_frame(l);
   for (;;) {
-    if (f->kind == KEY && l->at < l->end && *l->at == LP__END) {
-      l->at++;
-      f->kind = METATABLE;
-      return;
+    uint32_t offset = offset_of(l, l->at);
+    if (f->kind == KEY) {
+      if (l->at < l->end && *l->at == LP__END) {
+        l->at++;
+        f->kind = METATABLE;
+        return;
+      }
+      if (!read_value(L, l))
+        return;
+      if (may_be_bad_key(l, offset))
+        check_key(L, -1);
+      f->kind = VALUE;
     }
     if (!read_value(L, l))
       return;
-    put(L, l);
+    put_pair(L, l, f);
   }
 }
 
@@ -1000,7 +1040,7 @@ static void resolve(lua_State *L, struct loader *l, lua_Integer id, int kind) {
 
 /* Replaces a promise on top by what it turned out to be. */
 static void use_result(lua_State *L, const struct loader *l) {
-  lua_Integer id = promise_at(L, -1);
+  lua_Integer id = promise_at(L, l, -1);
   if (id) {
     lua_pop(L, 1);
     lua_rawgeti(L, l->promises, promise_field(id, RESULT));
@@ -1102,7 +1142,7 @@ static void finish(lua_State *L, struct loader *l, int first, int n) {
   if (l->promise_count)
     keep_promises(L, l, 1);
   for (i = first; i < first + n; i++) {
-    if (promise_at(L, i) == 0)
+    if (promise_at(L, l, i) == 0)
       continue;
     lua_pushvalue(L, i);
     use_result(L, l);

@@ -388,6 +388,9 @@ struct lp__references *lp__reference_begin(lua_State *L) {
   lua_remove(L, top + 1);
   refs->home = top + 1;
   refs->box = top + 2;
+  lua_pushglobaltable(L);
+  refs->globals = lua_topointer(L, -1);
+  lua_pop(L, 1);
   if (!is_fresh(L, refs))
     lp__reference_refresh(L, refs);
   return refs;
@@ -422,15 +425,15 @@ enum lp__reference lp__reference_of(lua_State *L, struct lp__references *refs,
                                     int index) {
   const void *object = lua_topointer(L, index);
   struct lp__map_entry *entry;
-  index = lua_absindex(L, index);
   if ((entry = lp__map_find(&refs->standard, object)) != NULL) {
     push_names(L, refs, STANDARD_NAMES, entry->value);
     lua_pop(L, 1);
     return LP__REFERENCE_STANDARD;
   }
-  if (lua_istable(L, index) && is_globals(L, index))
+  if (object == refs->globals)
     return LP__REFERENCE_GLOBALS;
   if ((entry = lp__map_find(&refs->modules, object)) != NULL) {
+    index = lua_absindex(L, index);
     push_names(L, refs, MODULE_NAMES, entry->value);
     if (is_current(L, index)) {
       if (lua_toboolean(L, -1))

@@ -25,8 +25,9 @@ void lp__reference_open(lua_State *L);
 struct lp__references {
   struct lp__map standard; /* object -> its entry in a list of names */
   struct lp__map modules;
-  int home; /* stack index of the tables */
-  int box;  /* stack index of the memory of `modules` */
+  const void *globals; /* address of the table of globals */
+  int home;            /* stack index of the tables */
+  int box;             /* stack index of the memory of `modules` */
 };
 
 /* Pushes two values that stay while `refs` is used, and brings it up to date

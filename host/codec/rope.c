@@ -39,7 +39,7 @@ void lp__rope_add_string(lua_State *L, struct lp__rope *rope, int index) {
   lua_rawseti(L, rope->anchors, (lua_Integer)++rope->segment_count);
 }
 
-size_t lp__rope_offset(const struct lp__rope *rope, size_t position) {
+size_t lp__rope_before(const struct lp__rope *rope, size_t position) {
   unsigned low = 0, high = rope->segment_count;
   while (low < high) { /* the first segment behind the position */
     unsigned middle = (low + high) / 2;
@@ -50,9 +50,8 @@ size_t lp__rope_offset(const struct lp__rope *rope, size_t position) {
     }
   }
   if (low == 0)
-    return position;
-  return position + rope->segments[low - 1].before +
-         rope->segments[low - 1].size;
+    return 0;
+  return rope->segments[low - 1].before + rope->segments[low - 1].size;
 }
 
 /* Walks the pieces from position `from` on. */

@@ -36,8 +36,16 @@ void lp__rope_begin(lua_State *L, struct lp__rope *rope);
  * [-0, +0, e] */
 void lp__rope_add_string(lua_State *L, struct lp__rope *rope, int index);
 
+/* How many bytes of long strings stand in front of a position of the buffer. */
+size_t lp__rope_before(const struct lp__rope *rope, size_t position);
+
 /* Where the byte at a position of the buffer stands in the whole. */
-size_t lp__rope_offset(const struct lp__rope *rope, size_t position);
+static inline size_t lp__rope_offset(const struct lp__rope *rope,
+                                     size_t position) {
+  if (rope->segment_count == 0)
+    return position;
+  return position + lp__rope_before(rope, position);
+}
 
 static inline size_t lp__rope_size(const struct lp__rope *rope) {
   return lp__rope_offset(rope, rope->buffer.size);
