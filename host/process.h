@@ -20,7 +20,8 @@ enum { LP__LIFELINE_FD = 3 };
 
 struct lp__process {
   pid_t pid;
-  int pidfd;    /* readable when the child has ended */
+  int pidfd;    /* readable when the child has ended; -1 where there is none:
+                 * then ask lp__process_has_ended now and then */
   int output;   /* read end of its output, does not block */
   int lifeline; /* write end, never written */
 };
@@ -34,10 +35,13 @@ int lp__process_start(struct lp__process *process, const char *path,
 /* SIGKILL to the whole group. Only between start and end. */
 void lp__process_kill(const struct lp__process *process);
 
-/* Takes the status of a child that has ended, or waits for its end when
- * `block`. True when there was one: then *code is the exit code or -1, *signal
- * the signal or 0; both -1 when somebody else has taken the status. */
-bool lp__process_wait(const struct lp__process *process, bool block, int *code,
+/* True when the child has ended; its status is still to be taken. */
+bool lp__process_has_ended(const struct lp__process *process);
+
+/* Waits for the end of the child and takes its status: *code is the exit code
+ * or -1, *signal the signal or 0; both are -1 when somebody else has taken the
+ * status. */
+void lp__process_wait(const struct lp__process *process, int *code,
                       int *signal);
 
 /* Closes the descriptors. */

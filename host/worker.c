@@ -30,7 +30,8 @@ enum {
   OUTPUT_READ = 64 * 1024, /* what a pipe holds */
   /* The receive window to ask for, so that a body of some MB flows without
    * waiting for the host. */
-  WINDOW = 2 * 1024 * 1024
+  WINDOW = 2 * 1024 * 1024,
+  REAPER_MS = 10
 };
 
 struct lp__workers {
@@ -55,8 +56,9 @@ struct lp__worker {
   bool writing;           /* waits until an answer can be sent */
   bool ending;            /* no more outcomes; `exit` follows */
   uv_poll_t listener, connection, output, end;
-  uv_timer_t timer; /* of the invocation, or of the grace */
-  int handles;      /* open ones */
+  uv_timer_t timer;  /* of the invocation, or of the grace */
+  uv_timer_t reaper; /* in place of `end` where there is no pidfd */
+  int handles;       /* open ones */
 };
 
 /* --- handles ------------------------------------------------------------- */
@@ -120,6 +122,7 @@ static void release(struct lp__worker *worker) {
   close_handle(&worker->output);
   close_handle(&worker->end);
   close_handle(&worker->timer);
+  close_handle(&worker->reaper);
   lp__process_close(&worker->process);
   lp__endpoint_free(&worker->endpoint);
   lp__lines_free(&worker->lines);
@@ -377,16 +380,15 @@ static void forget(struct lp__worker *worker) {
   lp__loop_count(workers->loop, -1);
 }
 
-/* The process has ended. Its last words first: what it posted, what it
- * printed; then its status. */
-static void on_end(uv_poll_t *poll, int status, int events) {
-  struct lp__worker *worker = poll->data;
+/* Reports the end of the process if it has come. Its last words first: what it
+ * posted, what it printed. */
+static void reap(struct lp__worker *worker) {
   int code, signal;
-  (void)status, (void)events;
+  if (!lp__process_has_ended(&worker->process))
+    return;
   lp__process_kill(&worker->process); /* those it leaves behind */
   receive_all(worker);
-  if (!lp__process_wait(&worker->process, false, &code, &signal))
-    return;
+  lp__process_wait(&worker->process, &code, &signal);
   flush_output(worker);
   struct lp__event *event = worker->exit;
   worker->exit = NULL;
@@ -395,6 +397,15 @@ static void on_end(uv_poll_t *poll, int status, int events) {
   lp__loop_push(worker->workers->loop, event);
   forget(worker);
   release(worker);
+}
+
+static void on_end(uv_poll_t *poll, int status, int events) {
+  (void)status, (void)events;
+  reap(poll->data);
+}
+
+static void on_reaper(uv_timer_t *timer) {
+  reap(timer->data);
 }
 
 /* --- starting ------------------------------------------------------------ */
@@ -460,24 +471,31 @@ static int start_process(struct lp__worker *worker,
   return status;
 }
 
-static int watch_process(struct lp__worker *worker) {
-  uv_timer_init(lp__loop_uv(worker->workers->loop), &worker->timer);
-  worker->timer.data = worker;
+static void open_timer(struct lp__worker *worker, uv_timer_t *timer) {
+  uv_timer_init(lp__loop_uv(worker->workers->loop), timer);
+  timer->data = worker;
   worker->handles++;
+}
+
+static int watch_process(struct lp__worker *worker) {
+  open_timer(worker, &worker->timer);
   int status =
       watch(worker, &worker->listener, worker->listener_fd, on_listener);
   if (status == 0)
     status = watch(worker, &worker->output, worker->process.output, on_output);
-  if (status == 0)
-    status = watch(worker, &worker->end, worker->process.pidfd, on_end);
-  return status;
+  if (status < 0)
+    return status;
+  if (worker->process.pidfd >= 0)
+    return watch(worker, &worker->end, worker->process.pidfd, on_end);
+  open_timer(worker, &worker->reaper);
+  return uv_timer_start(&worker->reaper, on_reaper, REAPER_MS, REAPER_MS);
 }
 
 /* Kills and reaps without an event. */
 static void abandon(struct lp__worker *worker) {
   int code, signal;
   lp__process_kill(&worker->process);
-  lp__process_wait(&worker->process, true, &code, &signal);
+  lp__process_wait(&worker->process, &code, &signal);
   release(worker);
 }
 
