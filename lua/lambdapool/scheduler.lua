@@ -8,6 +8,10 @@ local system = require "lambdapool.system"
 -- An invocation that its worker never took goes to another one, so often and no more.
 local HANDOVERS = 3
 
+-- Answers of so many bytes are decoded when the worker has its next task already. Smaller ones are
+-- decoded first: they may hold an error that makes the next task needless.
+local LARGE_ANSWER = 4096
+
 -- Workers that print without end must not keep the host from going on.
 local EVENTS_AT_ONCE = 1000
 
@@ -96,6 +100,9 @@ local function settle(self, range, outcome)
   self.running[range] = nil
   self.busy = self.busy - 1
   if outcome.bytes then
+    if #outcome.bytes >= LARGE_ANSWER then
+      self:dispatch()
+    end
     settle_response(self, range, outcome)
   elseif outcome.not_started and range.handovers < HANDOVERS then
     push_front(self, range)
@@ -119,14 +126,18 @@ local function send(self, range)
   end
 end
 
---- Hands work to free workers, as long as there is any.
+--- Hands work to free workers, as long as there is any. When all are busy, encodes the next request
+--- already: the worker that ends first need not wait for it.
 function methods:dispatch()
-  while self.busy < self.backend.workers do
-    local range = take(self)
-    if not range then
-      return
-    elseif range.request or encode(self, range) then
+  local range = take(self)
+  while range do
+    if not range.request and not encode(self, range) then
+      range = take(self)
+    elseif self.busy < self.backend.workers then
       send(self, range)
+      range = take(self)
+    else
+      return push_front(self, range)
     end
   end
 end
