@@ -20,31 +20,33 @@
 ---@field request_id string?
 ---@field milliseconds number? how long the invocation ran, where it ran this task alone
 
--- The lines of a remote traceback that a user's eye wants: `crawl.lua:9   in function 'parse'`.
--- What belongs to the agent is C code, and ends the traceback as "[C]: in ?".
+-- The lines of a remote traceback that a user's eye wants, in columns: where, and in what. What the
+-- agent adds at the bottom is "[C]: in ?".
 local function remote_frames(traceback)
-  local frames, width = {}, 0
+  local frames = {}
   for line in traceback:gmatch "\n\t([^\n]+)" do
-    local where, what = line:match "^(.-:%d+): (in .*)$"
-    if where then
-      frames[#frames + 1] = { where, what }
-      width = math.max(width, #where)
-    elseif line ~= "[C]: in ?" and line ~= "[C]: in function 'error'" then
-      frames[#frames + 1] = { (line:gsub(": in ", "  in ")), "" }
+    local where, what = line:match "^(.-): (in .*)$"
+    if what ~= "in ?" and what ~= "in function 'error'" then
+      frames[#frames + 1] = { where or line, what or "" }
     end
   end
-  return frames, width
+  return frames
 end
 
-local function append_frames(lines, traceback)
-  local frames, width = remote_frames(traceback)
-  local what_width = 0
-  for _, frame in ipairs(frames) do
-    what_width = math.max(what_width, #frame[2])
+-- Appends a line for each row, its columns aligned.
+local function append_table(lines, rows)
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for column, text in ipairs(row) do
+      widths[column] = math.max(widths[column] or 0, #text)
+    end
   end
-  for _, frame in ipairs(frames) do
-    lines[#lines + 1] = ("    %-" .. width .. "s  %-" .. what_width .. "s  <remote>")
-      :format(frame[1], frame[2])
+  for _, row in ipairs(rows) do
+    local cells = {}
+    for column, text in ipairs(row) do
+      cells[column] = text .. (" "):rep(widths[column] - #text)
+    end
+    lines[#lines + 1] = "    " .. table.concat(cells, "  ") .. "  <remote>"
   end
 end
 
@@ -87,7 +89,7 @@ local function to_string(e)
   local lines = { headline(e) }
   append_indented(lines, e.message, "  ")
   if e.traceback then
-    append_frames(lines, e.traceback)
+    append_table(lines, remote_frames(e.traceback))
   end
   if e.log and e.log ~= "" then
     lines[#lines + 1] = "  the last lines it wrote:"

@@ -37,6 +37,20 @@ describe("errors", function()
     }, "\n"), tostring(e))
   end)
 
+  it("show frames of any length, and C functions", function()
+    local long = ("x"):rep(200) .. ".lua:1"
+    local e = errors.new("error", { message = "m", traceback = "stack traceback:\n"
+      .. "\t[C]: in function 'string.rep'\n\t" .. long .. ": in main chunk\n\t(...tail calls...)" })
+    local lines = {}
+    for line in tostring(e):gmatch "[^\n]+" do
+      lines[#lines + 1] = line:gsub(" +", " ")
+    end
+    assert.same({ "task raised", " m", " [C] in function 'string.rep' <remote>",
+      " " .. long .. " in main chunk <remote>", " (...tail calls...) <remote>" }, lines)
+    assert.equal("task raised\n  m", tostring(errors.new("error", { message = "m",
+      traceback = "stack traceback:\n\t[C]: in ?" })))
+  end)
+
   it("say what is known and no more", function()
     assert.equal("task was cancelled\n  the pool was terminated",
       tostring(errors.new("cancelled", { message = "the pool was terminated", index = 1,
