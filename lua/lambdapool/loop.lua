@@ -8,9 +8,9 @@ local loop
 local handlers = {}
 
 --- Starts a worker; see lambdapool.workers for `spec`. Events arrive, during `poll`, as
---- handler(event, a, b), the last of them "exit".
+--- handler(event, ...), the last of them "exit".
 ---@param spec table
----@param handler fun(event: string, a: any, b: any)
+---@param handler fun(event: string, ...)
 ---@return integer? id
 ---@return string? message
 local function start(spec, handler)
@@ -29,7 +29,7 @@ local function poll(seconds)
   if not loop then
     return false
   end
-  local event, id, a, b = loop:poll(seconds)
+  local event, id, a, b, c, d = loop:poll(seconds)
   if not event then
     return false
   end
@@ -37,7 +37,7 @@ local function poll(seconds)
   if event == "exit" then
     handlers[id] = nil
   end
-  handler(event, a, b)
+  handler(event, a, b, c, d)
   if loop and not next(handlers) then
     loop:close()
     loop = nil

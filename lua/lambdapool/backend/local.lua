@@ -62,8 +62,10 @@ local signals = {
   [11] = "SIGSEGV", [13] = "SIGPIPE", [15] = "SIGTERM", [24] = "SIGXCPU",
 }
 
-local function how_it_ended(code, signal)
-  if signal and signal ~= 0 then
+local function how_it_ended(code, signal, reason)
+  if reason then
+    return "the worker was killed by the host: " .. reason
+  elseif signal then
     local name = signals[signal]
     name = name and " (" .. name .. ")" or ""
     return ("the worker was killed by signal %d%s"):format(signal, name)
@@ -126,7 +128,7 @@ function events.output(self, worker, text)
   io.stderr:write(text .. "\n")
 end
 
-function events.exit(self, worker, code, signal)
+function events.exit(self, worker, code, signal, reason, not_started)
   self.alive[worker] = nil
   for i, idle in ipairs(self.idle) do
     if idle == worker then
@@ -134,22 +136,26 @@ function events.exit(self, worker, code, signal)
       break
     end
   end
-  local outcome = { kind = "crashed", log = table.concat(worker.log, "\n") }
+  local outcome = {
+    kind = "crashed",
+    not_started = not_started,
+    log = table.concat(worker.log, "\n"),
+  }
   if worker.timed_out then
     outcome.kind = "timeout"
     outcome.message = "the task did not end in time, and its worker was killed"
   elseif worker.complaint then
     outcome.message = "the worker could not start: " .. worker.complaint
   else
-    outcome.message = how_it_ended(code, signal)
+    outcome.message = how_it_ended(code, signal, reason)
   end
   settle(worker, outcome)
 end
 
 local function start_worker(self)
   local worker = { number = self.started + 1, log = {} }
-  local id, message = loop.start({ agent = self.agent, memory = self.memory }, function(event, a, b)
-    events[event](self, worker, a, b)
+  local id, message = loop.start({ agent = self.agent, memory = self.memory }, function(event, ...)
+    events[event](self, worker, ...)
   end)
   if not id then
     return nil, ("cannot start the agent %s: %s"):format(self.agent, message)
