@@ -19,8 +19,18 @@ static void preload_json(lua_State *L) {
   lua_pop(L, 1);
 }
 
+/* luaL_Buffer registers the metatable of its boxes at first use, in two steps:
+ * running out of memory between them would break every later buffer. */
+static void prepare_buffers(lua_State *L) {
+  luaL_Buffer buffer;
+  luaL_buffinitsize(L, &buffer, LUAL_BUFFERSIZE + 1);
+  luaL_pushresultsize(&buffer, 0);
+  lua_pop(L, 1);
+}
+
 int lp__state_open(lua_State *L) {
   luaL_openlibs(L);
+  prepare_buffers(L);
   preload_json(L);
   lp__load_open(L);
   lp__offered_open(L);

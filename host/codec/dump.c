@@ -138,7 +138,7 @@ static void need_module(lua_State *L, struct lp__dumper *d, int index) {
 /* Writes a value that travels by name; 0 when it does not. */
 static int write_reference(lua_State *L, struct lp__dumper *d, int index) {
   int top = lua_gettop(L);
-  switch (lp__reference_of(L, d->references, index)) {
+  switch (lp__reference_of(L, &d->references, index)) {
   case LP__REFERENCE_GLOBALS:
     put_byte(L, d, LP__GLOBALS);
     break;
@@ -525,7 +525,7 @@ static int push_code(lua_State *L, struct lp__dumper *d) {
     lp__refuse(L, d, -2, lua_tostring(L, -1), NULL);
   }
   if (is_new) {
-    lp__reference_refresh(L, d->references);
+    lp__reference_refresh(L, &d->references);
     if (write_reference(L, d, -2))
       return 0;
   }
@@ -605,7 +605,7 @@ static void add_required(lua_State *L, struct lp__dumper *d, int function,
       need_module(L, d, top);
   } else if (lua_getupvalue(L, function, n)) {
     if (lua_isfunction(L, -1) &&
-        lp__reference_of(L, d->references, -1) == LP__REFERENCE_STANDARD &&
+        lp__reference_of(L, &d->references, -1) == LP__REFERENCE_STANDARD &&
         strcmp(lua_tostring(L, -1), "require") == 0) {
       need_module(L, d, top);
     }
@@ -722,14 +722,14 @@ void lp__dump_note_rebuilder(lua_State *L, int index) {
   push_rebuilders(L);
   lua_pushvalue(L, index);
   if (lua_rawget(L, -2) == LUA_TNIL) {
-    lua_pushvalue(L, index);
-    lua_pushboolean(L, 1);
-    lua_rawset(L, -4);
     if (!lua_iscfunction(L, index)) {
       push_binary(L, index);
       lua_pushvalue(L, index);
       lua_rawset(L, -4);
     }
+    lua_pushvalue(L, index); /* last: it says that all is noted */
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -4);
   }
   lua_pop(L, 2);
 }
@@ -958,7 +958,6 @@ void lp__dump_body(lua_State *L, struct lp__dumper *d, int first, int n) {
 struct kept {
   struct lp__buffer out, binary, frames;
   struct lp__map seen;
-  int in_use;
 };
 
 enum { OUT_BOX = 1, BINARY_BOX, FRAMES_BOX, SEEN_BOX }; /* user values */
@@ -977,24 +976,19 @@ static struct kept *push_kept(lua_State *L) {
   return kept;
 }
 
-/* Pushes the kept memory, or what stands for none when it is in use: a hook
- * dumps, and the outer session has it. */
-static void begin_memory(lua_State *L, struct lp__dumper *d) {
+/* Takes the kept memory and pushes it: a session that fails does not give it
+ * back, and one that a hook begins meanwhile finds nothing. */
+static void take_memory(lua_State *L, struct lp__dumper *d) {
   struct kept *kept = push_kept(L);
   int top = lua_gettop(L), i;
   for (i = OUT_BOX; i <= SEEN_BOX; i++)
     lua_getiuservalue(L, top, i);
   lua_remove(L, top);
-  memset(&d->out.buffer, 0, sizeof d->out.buffer);
-  d->binary = d->frames = d->out.buffer;
-  memset(&d->seen, 0, sizeof d->seen);
-  if (!kept->in_use) {
-    d->out.buffer = kept->out;
-    d->binary = kept->binary;
-    d->frames = kept->frames;
-    d->seen = kept->seen;
-    kept->in_use = 1;
-  }
+  d->out.buffer = kept->out;
+  d->binary = kept->binary;
+  d->frames = kept->frames;
+  d->seen = kept->seen;
+  memset(kept, 0, sizeof *kept);
   d->out.buffer.box = top;
   d->binary.box = top + 1;
   d->frames.box = top + 2;
@@ -1004,10 +998,10 @@ static void begin_memory(lua_State *L, struct lp__dumper *d) {
 
 void lp__dump_begin(lua_State *L, struct lp__dumper *d) {
   luaL_checkstack(L, 20, NULL);
-  d->references = lp__reference_begin(L);
+  lp__reference_begin(L, &d->references);
   d->quick = lp__sequence_is_quick(L);
   d->stack_room = 0;
-  begin_memory(L, d);
+  take_memory(L, d);
   lua_newtable(L);
   d->out.anchors = lua_gettop(L);
   lua_newtable(L);
@@ -1037,10 +1031,7 @@ void lp__dump_end(lua_State *L, struct lp__dumper *d) {
 }
 
 void lp__dump_call(lua_State *L, lua_CFunction function, int n, int results) {
-  int running = lua_gc(L, LUA_GCISRUNNING), status, in_use;
-  struct kept *kept = push_kept(L);
-  in_use = kept->in_use;
-  lua_pop(L, 1);
+  int running = lua_gc(L, LUA_GCISRUNNING), status;
   lua_pushcfunction(L, function);
   lua_insert(L, -1 - n);
   if (running)
@@ -1048,7 +1039,6 @@ void lp__dump_call(lua_State *L, lua_CFunction function, int n, int results) {
   status = lua_pcall(L, n, results, 0);
   if (running)
     lua_gc(L, LUA_GCRESTART);
-  kept->in_use = in_use; /* the registry keeps it alive */
   if (status != LUA_OK)
     lua_error(L);
 }

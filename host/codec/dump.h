@@ -33,7 +33,7 @@ struct lp__dumper {
   struct lp__map seen;      /* object -> position of its tag in `out` */
   int seen_box;
   int hooked; /* stack index: list that keeps what hooks returned alive */
-  struct lp__references *references;
+  struct lp__references references;
   int quick;        /* see sequence.h */
   int stack_room;   /* stack index up to which there is room */
   size_t start;     /* position where the body began */
@@ -52,7 +52,7 @@ struct lp__dumper {
 void lp__dump_call(lua_State *L, lua_CFunction function, int n, int results);
 
 /* Begins a session inside lp__dump_call; pushes what it needs.  The output is
- * a new one, whose box and anchors the session pushes.  [-0, +8, m] */
+ * a new one, whose box and anchors the session pushes.  [-0, +9, m] */
 void lp__dump_begin(lua_State *L, struct lp__dumper *d);
 
 /* Adds a body with the `n` values from stack index `first` on.  Raises an

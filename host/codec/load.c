@@ -1185,58 +1185,45 @@ static void begin(lua_State *L, struct loader *l, struct lp__bytes body,
   l->environment = top + 9;
 }
 
-/* Reads a body of one simple value: most results and arguments are one.
- * Returns 0, with nothing pushed, when it is not that. */
-static int load_simple(lua_State *L, struct lp__bytes body) {
-  const unsigned char *at = body.at;
+int lp__load_simple(lua_State *L, struct lp__bytes body) {
+  const unsigned char *at = body.at, *end = body.end - 1;
+  size_t size = (size_t)(body.end - at); /* count, value, END */
   uint64_t v;
-  size_t size = (size_t)(body.end - at);
-  if (size < 3 || at[0] != 1 || body.end[-1] != LP__END)
+  int tag;
+  if (size < 3 || at[0] != 1 || *end != LP__END)
     return 0;
-  if (at[1] >= LP__SMALL_INT) {
-    if (size != 3)
+  tag = at[1];
+  at += 2;
+  if (tag >= LP__SMALL_INT) {
+    if (at != end)
       return 0;
-    lua_pushinteger(L, at[1] - LP__SMALL_INT);
-    return 1;
-  }
-  if (at[1] >= LP__SHORT_STRING) {
-    size_t n = at[1] & LP__SHORT_STRING_MAX;
-    if (size != n + 3)
+    lua_pushinteger(L, tag - LP__SMALL_INT);
+  } else if (tag >= LP__SHORT_STRING) {
+    if (at + (tag & LP__SHORT_STRING_MAX) != end)
       return 0;
-    lua_pushlstring(L, (const char *)at + 2, n);
-    return 1;
-  }
-  switch (at[1]) {
-  case LP__NIL:
-    lua_pushnil(L);
-    return size == 3;
-  case LP__FALSE:
-  case LP__TRUE:
-    lua_pushboolean(L, at[1] == LP__TRUE);
-    return size == 3;
-  case LP__INT:
-    at = lp__get_varint(at + 2, body.end, &v);
-    if (at == NULL || at + 1 != body.end)
+    lua_pushlstring(L, (const char *)at, (size_t)(end - at));
+  } else if (tag == LP__INT) {
+    if (lp__get_varint(at, end, &v) != end)
       return 0;
     lua_pushinteger(L, lp__unzigzag(v));
-    return 1;
-  case LP__FLOAT:
-    if (size != 11)
-      return 0;
-    lua_pushnumber(L, lp__get_double(at + 2));
-    return 1;
-  default:
+  } else if (tag == LP__FLOAT && end - at == 8) {
+    lua_pushnumber(L, lp__get_double(at));
+  } else if ((tag == LP__FALSE || tag == LP__TRUE) && at == end) {
+    lua_pushboolean(L, tag == LP__TRUE);
+  } else if (tag == LP__NIL && at == end) {
+    lua_pushnil(L);
+  } else {
     return 0;
   }
+  return 1;
 }
 
 int lp__load_body(lua_State *L, struct lp__bytes body,
                   const struct lp__load_options *options) {
   struct loader l;
   int top = lua_gettop(L), n;
-  if (load_simple(L, body))
+  if (lp__load_simple(L, body))
     return 1;
-  lua_settop(L, top);
   begin(L, &l, body, options);
   n = (int)get_count(L, &l);
   push_frame(L, &l, VALUES)->count = (uint32_t)n;

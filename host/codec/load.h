@@ -35,6 +35,10 @@ struct lp__load_options {
 int lp__load_body(lua_State *L, struct lp__bytes body,
                   const struct lp__load_options *options);
 
+/* Loads a body of one simple value: most arguments and results are that.
+ * Pushes it and returns 1; or pushes nothing and returns 0.  [-0, +0|+1, m] */
+int lp__load_simple(lua_State *L, struct lp__bytes body);
+
 /* Loads a whole dump, header included.  [-0, +n, e] */
 int lp__load_values(lua_State *L, struct lp__bytes dump,
                     const struct lp__load_options *options);

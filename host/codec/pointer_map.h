@@ -60,7 +60,7 @@ static inline struct lp__map_entry *lp__map_at(struct lp__map *map,
 }
 
 /* The entry of `key`, or NULL. */
-static inline struct lp__map_entry *lp__map_find(struct lp__map *map,
+static inline struct lp__map_entry *lp__map_find(const struct lp__map *map,
                                                  const void *key) {
   size_t mask = map->capacity - 1;
   size_t i;

@@ -12,22 +12,14 @@
 
 #include "source.h"
 
-/* The home's fields: snapshot of the globals; standard name -> value; names of
- * the objects in the two maps, { name, field, ... }; module name -> value when
- * last looked at; module name -> whether it can travel by name; module name ->
- * { chunk name, text }. */
-enum {
-  GLOBALS = 1,
-  VALUES,
-  STANDARD_NAMES,
-  MODULE_NAMES,
-  SEEN,
-  TRAVELS,
-  TEXTS
-};
+/* The home's fields: snapshot of the globals; standard name -> value; standard
+ * names by number; module name -> value when last looked at; module name ->
+ * whether it can travel by name; module name -> { chunk name, text }. */
+enum { GLOBALS = 1, VALUES, STANDARD_NAMES, SEEN, TRAVELS, TEXTS };
 
-/* User values of the userdata with the struct. */
-enum { HOME = 1, STANDARD_BOX, MODULES_BOX };
+/* User values of the userdata with the struct.  MODULES_NAMES has, two by two,
+ * the name and field (false for none) of what is in the map of modules. */
+enum { HOME = 1, STANDARD_BOX, MODULES_BOX, MODULES_NAMES };
 
 static const char registry_key = 0;
 
@@ -36,25 +28,23 @@ static const char *const libraries[] = {
     "package",   "string", "table", "utf8", NULL};
 
 /* Notes the object at the top under the name below it and the field below
- * that (false for none).  [-3, +0, m] */
-static void note(lua_State *L, struct lp__references *refs, struct lp__map *map,
-                 int names) {
+ * that (false for none): in the map, whose box is at refs->box, and in the
+ * list of names at refs->names.  [-3, +0, m] */
+static void note(lua_State *L, const struct lp__references *refs,
+                 struct lp__map *map) {
   struct lp__map_entry *entry;
-  lua_Integer n;
+  lua_Integer n = (lua_Integer)lua_rawlen(L, refs->names);
   int found;
   lp__map_reserve(L, map, refs->box);
   entry = lp__map_at(map, lua_topointer(L, -1), &found);
-  if (!found) {
-    lua_rawgeti(L, refs->home, names); /* field name object names */
-    n = (lua_Integer)lua_rawlen(L, -1);
-    entry->value = (uint32_t)n;
-    lua_pushvalue(L, -3);
-    lua_rawseti(L, -2, n + 1);
-    lua_pushvalue(L, -4);
-    lua_rawseti(L, -2, n + 2);
-    lua_pop(L, 1);
+  if (found) {
+    lua_pop(L, 3);
+    return;
   }
-  lua_pop(L, 3);
+  entry->value = (uint32_t)n;
+  lua_pop(L, 1); /* field name */
+  lua_rawseti(L, refs->names, n + 1);
+  lua_rawseti(L, refs->names, n + 2);
 }
 
 static int has_identity(lua_State *L, int index) {
@@ -74,7 +64,7 @@ static void add_standard(lua_State *L, struct lp__references *refs,
   lua_pushboolean(L, 0);
   lua_insert(L, -3);
   lua_insert(L, -2); /* false name value */
-  note(L, refs, &refs->standard, STANDARD_NAMES);
+  note(L, refs, &refs->standard);
 }
 
 /* Adds the functions, tables and files in the table on top. */
@@ -121,7 +111,8 @@ static void add_standards(lua_State *L, struct lp__references *refs) {
 }
 
 void lp__reference_open(lua_State *L) {
-  struct lp__references *refs = lua_newuserdatauv(L, sizeof *refs, MODULES_BOX);
+  struct lp__references *refs =
+      lua_newuserdatauv(L, sizeof *refs, MODULES_NAMES);
   int top = lua_gettop(L), i;
   memset(refs, 0, sizeof *refs);
   lua_createtable(L, TEXTS, 0); /* refs home */
@@ -130,10 +121,13 @@ void lp__reference_open(lua_State *L) {
     lua_rawseti(L, top + 1, i);
   }
   lua_pushnil(L); /* refs home box */
+  lua_rawgeti(L, top + 1, STANDARD_NAMES);
   refs->home = top + 1;
   refs->box = top + 2;
+  refs->names = top + 3;
   copy_globals(L, refs->home);
   add_standards(L, refs);
+  lua_pop(L, 1);
   lua_setiuservalue(L, top, STANDARD_BOX);
   lua_setiuservalue(L, top, HOME);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
@@ -297,7 +291,7 @@ static void add_fields(lua_State *L, struct lp__references *refs) {
       lua_pushvalue(L, -2);
       lua_pushvalue(L, -5);
       lua_pushvalue(L, -3); /* ... field name value */
-      note(L, refs, &refs->modules, MODULE_NAMES);
+      note(L, refs, &refs->modules);
     }
     lua_pop(L, 1);
   }
@@ -333,12 +327,24 @@ static int travels(lua_State *L, struct lp__references *refs) {
   return yes;
 }
 
+/* Keeps what the session found for the next one. */
+static void keep(lua_State *L, const struct lp__references *refs) {
+  struct lp__references *kept = push_references(L);
+  *kept = *refs;
+  lua_pushvalue(L, refs->box);
+  lua_setiuservalue(L, -2, MODULES_BOX);
+  lua_pushvalue(L, refs->names);
+  lua_setiuservalue(L, -2, MODULES_NAMES);
+  lua_pop(L, 1);
+}
+
+/* The map and the names are made anew: another session may use the old. */
 void lp__reference_refresh(lua_State *L, struct lp__references *refs) {
   int top = lua_gettop(L);
   luaL_checkstack(L, 20, NULL);
-  lp__map_clear(&refs->modules);
+  memset(&refs->modules, 0, sizeof refs->modules);
   lua_newtable(L);
-  lua_rawseti(L, refs->home, MODULE_NAMES);
+  lua_replace(L, refs->names);
   lua_newtable(L); /* seen */
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushnil(L);
@@ -350,7 +356,7 @@ void lp__reference_refresh(lua_State *L, struct lp__references *refs) {
       lua_pushboolean(L, 0);
       lua_pushvalue(L, top + 3);
       lua_pushvalue(L, top + 4);
-      note(L, refs, &refs->modules, MODULE_NAMES);
+      note(L, refs, &refs->modules);
       if (lua_istable(L, top + 4))
         add_fields(L, refs);
     }
@@ -358,10 +364,7 @@ void lp__reference_refresh(lua_State *L, struct lp__references *refs) {
   }
   lua_pop(L, 1);
   lua_rawseti(L, refs->home, SEEN);
-  push_references(L);
-  lua_pushvalue(L, refs->box);
-  lua_setiuservalue(L, -2, MODULES_BOX);
-  lua_pop(L, 1);
+  keep(L, refs);
 }
 
 /* Whether package.loaded is what it was at the last refresh. */
@@ -380,20 +383,21 @@ static int is_fresh(lua_State *L, const struct lp__references *refs) {
   return fresh;
 }
 
-struct lp__references *lp__reference_begin(lua_State *L) {
+void lp__reference_begin(lua_State *L, struct lp__references *refs) {
   int top = lua_gettop(L);
-  struct lp__references *refs = push_references(L);
+  *refs = *push_references(L);
   lua_getiuservalue(L, top + 1, HOME);
   lua_getiuservalue(L, top + 1, MODULES_BOX);
+  lua_getiuservalue(L, top + 1, MODULES_NAMES);
   lua_remove(L, top + 1);
   refs->home = top + 1;
   refs->box = top + 2;
+  refs->names = top + 3;
   lua_pushglobaltable(L);
   refs->globals = lua_topointer(L, -1);
   lua_pop(L, 1);
   if (!is_fresh(L, refs))
     lp__reference_refresh(L, refs);
-  return refs;
 }
 
 /* Whether package.loaded[name] (or its field) is the object at `index`; name
@@ -414,27 +418,26 @@ static int is_current(lua_State *L, int index) {
 
 /* Pushes name and field of an entry.  [-0, +2, -] */
 static void push_names(lua_State *L, const struct lp__references *refs,
-                       int names, uint32_t entry) {
-  lua_rawgeti(L, refs->home, names);
-  lua_rawgeti(L, -1, (lua_Integer)entry + 1);
-  lua_rawgeti(L, -2, (lua_Integer)entry + 2);
-  lua_remove(L, -3);
+                       uint32_t entry) {
+  lua_rawgeti(L, refs->names, (lua_Integer)entry + 1);
+  lua_rawgeti(L, refs->names, (lua_Integer)entry + 2);
 }
 
-enum lp__reference lp__reference_of(lua_State *L, struct lp__references *refs,
-                                    int index) {
+enum lp__reference
+lp__reference_of(lua_State *L, const struct lp__references *refs, int index) {
   const void *object = lua_topointer(L, index);
   struct lp__map_entry *entry;
   if ((entry = lp__map_find(&refs->standard, object)) != NULL) {
-    push_names(L, refs, STANDARD_NAMES, entry->value);
-    lua_pop(L, 1);
+    lua_rawgeti(L, refs->home, STANDARD_NAMES);
+    lua_rawgeti(L, -1, (lua_Integer)entry->value + 1);
+    lua_remove(L, -2);
     return LP__REFERENCE_STANDARD;
   }
   if (object == refs->globals)
     return LP__REFERENCE_GLOBALS;
   if ((entry = lp__map_find(&refs->modules, object)) != NULL) {
     index = lua_absindex(L, index);
-    push_names(L, refs, MODULE_NAMES, entry->value);
+    push_names(L, refs, entry->value);
     if (is_current(L, index)) {
       if (lua_toboolean(L, -1))
         return LP__REFERENCE_FIELD;

@@ -21,23 +21,24 @@ enum lp__reference {
  * on a fresh state.  [-0, +0, m] */
 void lp__reference_open(lua_State *L);
 
-/* Names for the objects of this state; one per state, found once per dump. */
+/* Names for the objects of this state, as one session of dumping sees them. */
 struct lp__references {
-  struct lp__map standard; /* object -> its entry in a list of names */
+  struct lp__map standard; /* object -> number of its name */
   struct lp__map modules;
   const void *globals; /* address of the table of globals */
   int home;            /* stack index of the tables */
   int box;             /* stack index of the memory of `modules` */
+  int names;           /* stack index of the names in `modules` */
 };
 
-/* Pushes two values that stay while `refs` is used, and brings it up to date
- * with package.loaded.  [-0, +2, m] */
-struct lp__references *lp__reference_begin(lua_State *L);
+/* Pushes three values that stay while `refs` is used, and brings it up to date
+ * with package.loaded.  [-0, +3, m] */
+void lp__reference_begin(lua_State *L, struct lp__references *refs);
 
 /* What the table, function or userdata at `index` is known as.  Pushes the
  * name, and for a field its name on top.  [-0, +0|+1|+2, m] */
-enum lp__reference lp__reference_of(lua_State *L, struct lp__references *refs,
-                                    int index);
+enum lp__reference
+lp__reference_of(lua_State *L, const struct lp__references *refs, int index);
 
 /* Looks again at the fields of all modules: call it when code that was never
  * seen before is dumped.  [-0, +0, m] */

@@ -1,8 +1,11 @@
 /*
  * The texts of chunks.
  *
- * They are kept in a registry table: name -> { text, ... }, newest last.  The
- * compiled form of the last few is kept too, so that dumping a hundred
+ * They are kept in a registry table, by name, as lists whose elements FIRST
+ * and LAST bound: the oldest can be forgotten without moving the others.  A
+ * text that is its own chunk name is not kept, the function has it.
+ *
+ * The compiled form of the last few is kept too, so that dumping a hundred
  * functions of a file compiles the file once.
  */
 #include "source.h"
@@ -19,15 +22,39 @@
 
 enum {
   KEPT_BYTES = 64 << 20,
+  TEXT_COST = 200, /* bytes that keeping a text takes besides the text */
   COMPILED_TEXTS = 8,
   SLICE_FROM = 2048 /* bytes of text; smaller chunks travel whole */
 };
 
-/* Fields of the registry table: the texts by name; a queue of names, oldest
- * first, from FIRST + 1 to LAST; the bytes kept; binary chunks by text. */
-enum { TEXTS = 1, QUEUE, FIRST, LAST, BYTES, COMPILED, COMPILED_COUNT };
+/* Fields of the registry table: name -> list of texts; list of the names in
+ * the order they came; the bytes kept; binary chunks by text. */
+enum { TEXTS = 1, QUEUE, BYTES, COMPILED, COMPILED_COUNT };
 
 static const char registry_key = 0;
+
+static lua_Integer get_number(lua_State *L, int table, lua_Integer field) {
+  lua_Integer n;
+  lua_rawgeti(L, table, field);
+  n = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
+static void set_number(lua_State *L, int table, lua_Integer field,
+                       lua_Integer n) {
+  lua_pushinteger(L, n);
+  lua_rawseti(L, table, field);
+}
+
+/* A list keeps the index of its first element at 0 and of its last at -1. */
+enum { LIST_FIRST = 0, LIST_LAST = -1 };
+
+static void push_list(lua_State *L) {
+  lua_newtable(L);
+  lua_pushinteger(L, 1);
+  lua_rawseti(L, -2, LIST_FIRST);
+}
 
 /* Pushes the registry table, made at first use.  [-0, +1, m] */
 static void push_home(lua_State *L) {
@@ -37,7 +64,7 @@ static void push_home(lua_State *L) {
   lua_createtable(L, COMPILED_COUNT, 0);
   lua_newtable(L);
   lua_rawseti(L, -2, TEXTS);
-  lua_newtable(L);
+  push_list(L);
   lua_rawseti(L, -2, QUEUE);
   lua_newtable(L);
   lua_rawseti(L, -2, COMPILED);
@@ -45,91 +72,89 @@ static void push_home(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
 }
 
-static lua_Integer get_number(lua_State *L, int home, int field) {
-  lua_Integer n;
-  lua_rawgeti(L, home, field);
-  n = lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  return n;
+/* Adds the value on top to the list at index `list`.  [-1, +0, m] */
+static void push_back(lua_State *L, int list) {
+  lua_Integer last = get_number(L, list, LIST_LAST) + 1;
+  lua_rawseti(L, list, last);
+  set_number(L, list, LIST_LAST, last);
 }
 
-static void set_number(lua_State *L, int home, int field, lua_Integer n) {
-  lua_pushinteger(L, n);
-  lua_rawseti(L, home, field);
+/* Pushes the first element of the list and removes it from there. */
+static void pop_front(lua_State *L, int list) {
+  lua_Integer first = get_number(L, list, LIST_FIRST);
+  lua_rawgeti(L, list, first);
+  lua_pushnil(L);
+  lua_rawseti(L, list, first);
+  set_number(L, list, LIST_FIRST, first + 1);
+}
+
+static int is_empty(lua_State *L, int list) {
+  return get_number(L, list, LIST_FIRST) > get_number(L, list, LIST_LAST);
+}
+
+static void add_bytes(lua_State *L, int home, lua_Integer n) {
+  set_number(L, home, BYTES, get_number(L, home, BYTES) + n);
 }
 
 /* Forgets the oldest text: the first one of the first name in the queue. */
 static void forget_oldest(lua_State *L, int home) {
-  lua_Integer first = get_number(L, home, FIRST) + 1, i, n;
-  set_number(L, home, FIRST, first);
-  lua_rawgeti(L, home, TEXTS); /* texts */
-  lua_rawgeti(L, home, QUEUE); /* texts queue */
-  lua_rawgeti(L, -1, first);   /* texts queue name */
-  lua_pushnil(L);
-  lua_rawseti(L, -3, first);
-  lua_pushvalue(L, -1);
-  lua_rawget(L, -4); /* texts queue name list */
-  n = (lua_Integer)lua_rawlen(L, -1);
-  lua_rawgeti(L, -1, 1);
-  set_number(L, home, BYTES,
-             get_number(L, home, BYTES) - (lua_Integer)lua_rawlen(L, -1));
-  lua_pop(L, 1);
-  for (i = 1; i <= n; i++) {
-    lua_rawgeti(L, -1, i + 1);
-    lua_rawseti(L, -2, i);
-  }
-  if (n == 1) {
-    lua_pushvalue(L, -2);
+  int top = lua_gettop(L);
+  lua_rawgeti(L, home, TEXTS);
+  lua_rawgeti(L, home, QUEUE);
+  pop_front(L, top + 2); /* texts queue name */
+  lua_pushvalue(L, top + 3);
+  lua_rawget(L, top + 1); /* texts queue name list */
+  pop_front(L, top + 4);
+  add_bytes(L, home, -(lua_Integer)lua_rawlen(L, -1) - TEXT_COST);
+  if (is_empty(L, top + 4)) {
+    lua_pushvalue(L, top + 3);
     lua_pushnil(L);
-    lua_rawset(L, -6);
+    lua_rawset(L, top + 1);
   }
-  lua_pop(L, 4);
+  lua_settop(L, top);
 }
 
+/* Pushes the list of texts under the name at index `name`, made at need. */
+static void push_texts(lua_State *L, int home, int name) {
+  lua_rawgeti(L, home, TEXTS); /* texts */
+  lua_pushvalue(L, name);
+  if (lua_rawget(L, -2) != LUA_TTABLE) { /* texts nil */
+    lua_pop(L, 1);
+    push_list(L);
+    lua_pushvalue(L, name);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -4); /* texts list */
+  }
+  lua_remove(L, -2);
+}
+
+/* Whether the text is the newest in the list. */
 static int is_newest(lua_State *L, int list, int text) {
   int same;
-  lua_rawgeti(L, list, (lua_Integer)lua_rawlen(L, list));
+  lua_rawgeti(L, list, get_number(L, list, LIST_LAST));
   same = lua_rawequal(L, -1, text);
   lua_pop(L, 1);
   return same;
 }
 
-/* Adds the text to the list on top, and the name to the queue. */
-static void add_text(lua_State *L, int home, int name, int text) {
-  lua_Integer last = get_number(L, home, LAST) + 1;
-  lua_Integer bytes =
-      get_number(L, home, BYTES) + (lua_Integer)lua_rawlen(L, text);
-  lua_pushvalue(L, text);
-  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-  lua_rawgeti(L, home, QUEUE);
-  lua_pushvalue(L, name);
-  lua_rawseti(L, -2, last);
-  lua_pop(L, 1);
-  set_number(L, home, LAST, last);
-  set_number(L, home, BYTES, bytes);
-}
-
 void lp__source_remember(lua_State *L, int name, int text) {
-  int home;
+  int home = lua_gettop(L) + 1;
+  if (lua_rawequal(L, name, text))
+    return;
   name = lua_absindex(L, name);
   text = lua_absindex(L, text);
   push_home(L);
-  home = lua_gettop(L);
-  lua_rawgeti(L, home, TEXTS); /* home texts */
-  lua_pushvalue(L, name);
-  if (lua_rawget(L, -2) != LUA_TTABLE) { /* home texts nil */
-    lua_pop(L, 1);
-    lua_newtable(L);
+  push_texts(L, home, name); /* home list */
+  if (!is_newest(L, home + 1, text)) {
+    lua_pushvalue(L, text);
+    push_back(L, home + 1);
+    lua_rawgeti(L, home, QUEUE); /* home list queue */
     lua_pushvalue(L, name);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, -4); /* home texts list */
+    push_back(L, home + 2);
+    add_bytes(L, home, (lua_Integer)lua_rawlen(L, text) + TEXT_COST);
   }
-  if (!is_newest(L, lua_gettop(L), text))
-    add_text(L, home, name, text);
-  while (get_number(L, home, BYTES) > KEPT_BYTES &&
-         get_number(L, home, FIRST) + 1 < get_number(L, home, LAST)) {
+  while (get_number(L, home, BYTES) > KEPT_BYTES)
     forget_oldest(L, home);
-  }
   lua_settop(L, home - 1);
 }
 
@@ -297,12 +322,13 @@ static int try_text(lua_State *L, const struct lp__proto *proto,
 static int try_remembered(lua_State *L, const struct lp__proto *proto,
                           struct lp__path *path, int *known) {
   int top = lua_gettop(L);
-  lua_Integer i;
+  lua_Integer i, first;
   push_home(L);
   lua_rawgeti(L, -1, TEXTS);
   lua_pushvalue(L, top);
   *known = lua_rawget(L, -2) == LUA_TTABLE; /* name home texts list */
-  for (i = *known ? (lua_Integer)lua_rawlen(L, -1) : 0; i > 0; i--) {
+  first = *known ? get_number(L, top + 3, LIST_FIRST) : 1;
+  for (i = *known ? get_number(L, top + 3, LIST_LAST) : 0; i >= first; i--) {
     lua_rawgeti(L, top + 3, i);
     if (try_text(L, proto, path)) {
       lua_replace(L, top);
@@ -381,7 +407,7 @@ int lp__source_remembered(lua_State *L, int name) {
     lua_settop(L, top);
     return 0;
   }
-  lua_rawgeti(L, -1, (lua_Integer)lua_rawlen(L, -1));
+  lua_rawgeti(L, -1, get_number(L, top + 3, LIST_LAST));
   lua_replace(L, top + 1);
   lua_settop(L, top + 1);
   return 1;
