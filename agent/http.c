@@ -130,7 +130,8 @@ static const char *find_header(const char *line, const char *limit,
   size_t size = strlen(name);
   while (line < limit) {
     const char *next = next_line(line, limit);
-    if (strncasecmp(line, name, size) == 0 && line[size] == ':') {
+    if ((size_t)(next - line) > size && line[size] == ':' &&
+        strncasecmp(line, name, size) == 0) {
       const char *value = line + size + 1;
       while (is_space(*value))
         value++;
