@@ -1,7 +1,7 @@
 # lambdapool: every command. `make help` lists them; README.md says where to start.
 #
 # Plain GNU make. Everything that is made lands in $(BUILD), except the link ./lambdapool to the program.
-# Overridable: BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, FUZZ_TIME, SETUP=no (never install packages).
+# Overridable: BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, FUZZ_TIME, ROUNDS, PYTHON, SETUP=no (never install packages).
 
 BUILD     = build
 CC        = gcc
