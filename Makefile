@@ -73,7 +73,7 @@ define install
 	fi; \
 	for package in $(1); do \
 	  case $$(dpkg-query -W -f '$${db:Status-Status}\n' $$package 2>/dev/null) in \
-	    *installed*) ;; *) missing="$$missing $$package" ;; \
+	    installed*) ;; *) missing="$$missing $$package" ;; \
 	  esac; \
 	done; \
 	[ -z "$$missing" ] && exit 0; \
