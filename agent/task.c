@@ -11,15 +11,29 @@
  * quarter of it when it is short. */
 #define MARGIN_MS 50
 
-uint64_t lp__task_time(const struct lp__task *task, uint64_t timeout_ms) {
+/* A clock that is a few milliseconds behind costs a tenth of the exact one,
+ * and a call may have thousands of tasks. */
+static int64_t now_ms(clockid_t clock) {
   struct timespec now;
+  clock_gettime(clock, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* When an event must end that has this deadline (Unix time; 0: none). */
+static int64_t until(int64_t deadline_ms) {
   int64_t left;
-  if (task->deadline_ms <= 0)
-    return timeout_ms;
-  clock_gettime(CLOCK_REALTIME, &now);
-  left =
-      task->deadline_ms - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+  if (deadline_ms <= 0)
+    return 0;
+  left = deadline_ms - now_ms(CLOCK_REALTIME);
   left -= left / 4 < MARGIN_MS ? left / 4 : MARGIN_MS;
+  return now_ms(CLOCK_MONOTONIC_COARSE) + left;
+}
+
+uint64_t lp__task_time(const struct lp__task *task, uint64_t timeout_ms) {
+  int64_t left;
+  if (task->until_ms == 0)
+    return timeout_ms;
+  left = task->until_ms - now_ms(CLOCK_MONOTONIC_COARSE);
   if (left < 1)
     left = 1;
   return timeout_ms > 0 && timeout_ms < (uint64_t)left ? timeout_ms
@@ -28,9 +42,11 @@ uint64_t lp__task_time(const struct lp__task *task, uint64_t timeout_ms) {
 
 /* The limits, as the codec asks for them around each function it calls. */
 
-static void begin(void *context, lua_State *L, uint64_t timeout_ms) {
+static uint64_t begin(void *context, lua_State *L, uint64_t timeout_ms) {
   struct lp__task *task = context;
-  lp__limits_begin(task->limits, L, lp__task_time(task, timeout_ms));
+  timeout_ms = lp__task_time(task, timeout_ms);
+  lp__limits_begin(task->limits, L, timeout_ms);
+  return timeout_ms;
 }
 
 static enum lp__task_end end(void *context, lua_State *L, int status,
@@ -82,7 +98,7 @@ static void run_call(lua_State *L, const struct lp__event *event,
 
 void lp__task_run(lua_State *L, const struct lp__event *event, int cold,
                   struct lp__answer *answer) {
-  struct lp__task task = {lp__limits_of(L), event->deadline_ms};
+  struct lp__task task = {lp__limits_of(L), until(event->deadline_ms)};
   lp__limits_reset_peak(task.limits);
   if (lp__call_is_envelope(event->body, event->size))
     run_call(L, event, &task, cold, answer);

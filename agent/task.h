@@ -16,7 +16,7 @@
 
 struct lp__task {
   struct lp__limits *limits;
-  int64_t deadline_ms; /* Unix time; 0: none */
+  int64_t until_ms; /* when it must end, by CLOCK_MONOTONIC; 0: any time */
 };
 
 /* How long a task may run that starts now: `timeout_ms` (0: not limited), but

@@ -57,12 +57,13 @@ int lp__call_response(lua_State *L);
 struct lp__call_hooks {
   void *context;
 
-  /* A task starts: `timeout_ms` (0: none) bounds its running time. */
-  void (*begin)(void *context, lua_State *L, uint64_t timeout_ms);
+  /* A task starts: `timeout_ms` (0: none) bounds its running time.  Returns
+   * the bound in force, which may be tighter. */
+  uint64_t (*begin)(void *context, lua_State *L, uint64_t timeout_ms);
 
-  /* It ended, pcall's status tells how: disarms, and returns what happened.
-   * For TIMEOUT and OUT_OF_MEMORY *where is "file:line", or "", valid until
-   * the next begin. */
+  /* It ended, pcall's status tells how: disarms, and returns what happened;
+   * TIMEOUT also when the task swallowed the error.  For TIMEOUT and
+   * OUT_OF_MEMORY *where is "file:line", or "", valid until the next begin. */
   enum lp__task_end (*end)(void *context, lua_State *L, int status,
                            const char **where);
 

@@ -1,9 +1,10 @@
 /*
  * The worker's side of a call.  See call.h.
  *
- * Everything that may raise runs in one protected function.  Within it each
- * task is protected again, between the agent's limits: loading its arguments,
- * the function itself, and dumping its results.
+ * Everything that may raise runs in one protected function.  Within it tasks
+ * run in a second one, one after the other, each between the agent's limits:
+ * loading its arguments, the function itself, and dumping its results.  When
+ * one fails its record is made outside, and the others go on in a new one.
  */
 #define _GNU_SOURCE /* memmem */
 
@@ -92,12 +93,19 @@ struct run {
   const struct lp__call_hooks *hooks;
   int cold;
   struct lp__bytes at; /* what is left of the call */
-  uint64_t timeout_ms;
+  uint64_t timeout_ms; /* for a task, from the call */
+  uint64_t limit_ms;   /* in force for the current task */
   uint64_t compress_from;
   struct lp__rope out; /* the response */
-  lua_Integer done;
-  size_t last_size; /* of the response before the last task */
-  unsigned last_segments;
+  uint64_t tasks;
+  uint64_t done;
+  uint64_t start;           /* of the call, in us */
+  struct lp__buffer before; /* the response before the current task, */
+  unsigned segments_before;
+  struct lp__bytes at_before; /* and what was left of the call */
+  enum lp__task_end end;      /* how the last task ended */
+  int is_over;                /* hooks->end was called for it */
+  const char *where;
 };
 
 /* Stack indexes in the protected function. */
@@ -196,22 +204,67 @@ static void put_results(lua_State *L, struct run *r, int base) {
   lua_replace(L, BOX);
 }
 
-/* run_task(run, box, anchors, notes, globals, function): loads the arguments
- * in r->at, calls, dumps the results; returns the box. */
-static int run_task(lua_State *L) {
-  struct run *r = lua_touserdata(L, RUN);
+static uint64_t read_us(clockid_t clock) {
+  struct timespec t;
+  clock_gettime(clock, &t);
+  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static int is_enough(const struct run *r) {
+  return r->done == r->tasks || r->end == LP__TASK_TIMEOUT ||
+         r->end == LP__TASK_OUT_OF_MEMORY ||
+         lp__rope_size(&r->out) > STOP_AFTER_BYTES ||
+         read_us(CLOCK_MONOTONIC_COARSE) > r->start + STOP_AFTER_US;
+}
+
+static void begin_task(lua_State *L, struct run *r) {
+  r->before = r->out.buffer;
+  r->segments_before = r->out.segment_count;
+  r->at_before = r->at;
+  r->is_over = 0;
+  r->limit_ms = r->hooks->begin(r->hooks->context, L, r->timeout_ms);
+}
+
+static void end_task(lua_State *L, struct run *r, int status) {
+  if (!r->is_over)
+    r->end = r->hooks->end(r->hooks->context, L, status, &r->where);
+  r->is_over = 1;
+}
+
+/* Loads the arguments in r->at, calls the function, dumps the results. */
+static void run_task(lua_State *L, struct run *r) {
   struct lp__load_options options = {1, GLOBALS, 0, NOTES, 0};
   struct lp__bytes body = get_sized(L, r);
-  int n;
-  options.dump = 2 + r->done;
-  r->out.buffer.box = BOX;
-  r->out.anchors = ANCHORS;
+  int base = lua_gettop(L), n = 1;
   lua_pushvalue(L, FUNCTION);
-  n = lp__load_body(L, body, &options);
+  if (!lp__load_simple(L, body)) {
+    options.dump = (lua_Integer)r->done + 2;
+    n = lp__load_body(L, body, &options);
+  }
   lua_call(L, n, LUA_MULTRET);
-  put_results(L, r, FUNCTION);
-  lua_settop(L, BOX);
-  return 1;
+  put_results(L, r, base);
+  lua_settop(L, base);
+}
+
+/* run_tasks(run, box, anchors, notes, globals, function): runs tasks until it
+ * is enough.  The response's box is put where it outlives this function. */
+static int run_tasks(lua_State *L) {
+  struct run *r = lua_touserdata(L, RUN);
+  do {
+    begin_task(L, r);
+    run_task(L, r);
+    end_task(L, r, LUA_OK);
+    if (r->end != LP__TASK_OK) { /* it swallowed the error of its limits */
+      lua_pushnil(L);
+      lua_error(L);
+    }
+    if (r->out.buffer.bytes != r->before.bytes) {
+      lua_pushvalue(L, BOX);
+      lua_rawseti(L, ANCHORS, 0);
+    }
+    r->done++;
+  } while (!is_enough(r));
+  return 0;
 }
 
 /* What a user sees of an error value. */
@@ -297,7 +350,7 @@ static void push_failure(lua_State *L, const struct run *r,
   }
   if (end == LP__TASK_TIMEOUT) {
     lua_pushfstring(L, "%s%stask timed out after %I ms", where, colon,
-                    (LUAI_UACINT)r->timeout_ms);
+                    (LUAI_UACINT)r->limit_ms);
     lua_replace(L, error + 1);
   } else if (end == LP__TASK_OUT_OF_MEMORY) {
     lua_pushfstring(L, "%s%snot enough memory", where, colon);
@@ -306,31 +359,36 @@ static void push_failure(lua_State *L, const struct run *r,
   lua_remove(L, error);
 }
 
-/* Runs one task within the limits; adds its record.  Returns how it ended. */
-static enum lp__task_end do_task(lua_State *L, struct run *r) {
-  int top = lua_gettop(L), status, i;
-  const char *where = "";
-  enum lp__task_end end;
-  struct lp__rope before = r->out;
-  struct lp__bytes at = r->at;
-  lua_pushcfunction(L, run_task);
-  for (i = RUN; i <= FUNCTION; i++)
-    lua_pushvalue(L, i);
-  r->hooks->begin(r->hooks->context, L, r->timeout_ms);
-  status = lua_pcall(L, FUNCTION, 1, HANDLER);
-  end = r->hooks->end(r->hooks->context, L, status, &where);
-  if (status == LUA_OK) {
+/* The record of the task that made pcall fail, the error on top; the response
+ * is what it was before the task. */
+static void record_failure(lua_State *L, struct run *r) {
+  int top = lua_gettop(L) - 1;
+  r->out.buffer = r->before;
+  r->out.segment_count = r->segments_before;
+  r->at = r->at_before;
+  get_sized(L, r);
+  push_failure(L, r, r->end, r->where);
+  put_failure(L, r, r->end, top + 1);
+  r->done++;
+}
+
+/* Runs as many tasks as are enough for one response. */
+static void do_tasks(lua_State *L, struct run *r) {
+  int i, status;
+  do {
+    lua_pushcfunction(L, run_tasks);
+    for (i = RUN; i <= FUNCTION; i++)
+      lua_pushvalue(L, i);
+    status = lua_pcall(L, FUNCTION, 0, HANDLER);
+    lua_rawgeti(L, ANCHORS, 0);
     lua_replace(L, BOX);
-    end = LP__TASK_OK;
-  } else {
-    r->out = before; /* with the box it had */
-    r->at = at;
-    get_sized(L, r);
-    push_failure(L, r, end == LP__TASK_OK ? LP__TASK_ERROR : end, where);
-    put_failure(L, r, end == LP__TASK_OK ? LP__TASK_ERROR : end, top + 1);
-  }
-  lua_settop(L, top);
-  return end;
+    if (status == LUA_OK)
+      return;
+    end_task(L, r, status);
+    record_failure(L, r);
+    lua_pushvalue(L, BOX); /* the record may have made it grow */
+    lua_rawseti(L, ANCHORS, 0);
+  } while (!is_enough(r));
 }
 
 /* --- the whole call ----------------------------------------------------- */
@@ -345,62 +403,34 @@ static int load_code(lua_State *L) {
 }
 
 /* Loads the function, within the limits too: it may require modules.  Leaves
- * it, or the failure of pcall with *end telling which. */
-static int prepare(lua_State *L, struct run *r, struct lp__bytes code,
-                   enum lp__task_end *end, const char **where) {
+ * it, or the failure of pcall, on top. */
+static int prepare(lua_State *L, struct run *r, struct lp__bytes code) {
   int status;
   lua_pushcfunction(L, load_code);
   lua_pushlightuserdata(L, &code);
   lua_pushvalue(L, NOTES);
   lua_pushvalue(L, GLOBALS);
-  r->hooks->begin(r->hooks->context, L, r->timeout_ms);
+  begin_task(L, r);
   status = lua_pcall(L, 3, 1, HANDLER);
-  *end = r->hooks->end(r->hooks->context, L, status, where);
-  if (status != LUA_OK && *end == LP__TASK_OK)
-    *end = LP__TASK_ERROR;
-  return status == LUA_OK;
-}
-
-static uint64_t now_us(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+  end_task(L, r, status);
+  return r->end == LP__TASK_OK;
 }
 
 /* Every task fails as loading the function did. */
-static void fail_tasks(lua_State *L, struct run *r, uint64_t tasks,
-                       enum lp__task_end end, const char *where) {
+static void fail_tasks(lua_State *L, struct run *r) {
   int top = lua_gettop(L);
-  uint64_t i;
-  for (i = 0; i < tasks; i++) {
+  for (; r->done < r->tasks; r->done++) {
     lua_pushvalue(L, top);
-    push_failure(L, r, end, where);
-    put_failure(L, r, end, top + 1);
-    r->done++;
-  }
-}
-
-static void do_tasks(lua_State *L, struct run *r, uint64_t tasks,
-                     uint64_t start) {
-  enum lp__task_end end = LP__TASK_OK;
-  while ((uint64_t)r->done < tasks) {
-    r->last_size = r->out.buffer.size;
-    r->last_segments = r->out.segment_count;
-    end = do_task(L, r);
-    r->done++;
-    if (end == LP__TASK_TIMEOUT || end == LP__TASK_OUT_OF_MEMORY)
-      return;
-    if (lp__rope_size(&r->out) > STOP_AFTER_BYTES ||
-        now_us() - start > STOP_AFTER_US)
-      return;
+    push_failure(L, r, r->end, r->where);
+    put_failure(L, r, r->end, top + 1);
   }
 }
 
 /* The last result does not fit: an error takes its place. */
 static void put_too_large(lua_State *L, struct run *r) {
   int top = lua_gettop(L);
-  r->out.buffer.size = r->last_size;
-  r->out.segment_count = r->last_segments;
+  r->out.buffer.size = r->before.size;
+  r->out.segment_count = r->segments_before;
   lua_pushfstring(L,
                   "the results are too large: with them the response would "
                   "be over %d bytes",
@@ -419,7 +449,7 @@ static void begin_response(lua_State *L, struct run *r) {
   b->size = HEAD_SIZE;
 }
 
-static void fill_head(struct run *r, struct lp__bytes code, uint64_t start) {
+static void fill_head(struct run *r, struct lp__bytes code) {
   unsigned char *at = r->out.buffer.bytes + LP__HEADER_SIZE;
   XXH128_canonical_t hash;
   XXH128_canonicalFromHash(&hash,
@@ -427,16 +457,15 @@ static void fill_head(struct run *r, struct lp__bytes code, uint64_t start) {
   memcpy(at, hash.digest, sizeof hash.digest);
   at += sizeof hash.digest;
   *at++ = (unsigned char)r->cold;
-  lp__put_u64(at, now_us() - start);
+  lp__put_u64(at, read_us(CLOCK_MONOTONIC) - r->start);
   lp__put_u64(at + 8, r->hooks->peak_memory(r->hooks->context));
   lp__put_u32(at + 16, (uint32_t)r->done);
 }
 
 /* Pushes the response. */
-static void push_response(lua_State *L, struct run *r, struct lp__bytes code,
-                          uint64_t start) {
+static void push_response(lua_State *L, struct run *r, struct lp__bytes code) {
   size_t size = lp__rope_size(&r->out);
-  fill_head(r, code, start);
+  fill_head(r, code);
   if (size > LP__MAX_RESPONSE ||
       (r->compress_from && size >= r->compress_from)) {
     lp__rope_push(L, &r->out, LP__HEADER_SIZE);
@@ -450,12 +479,10 @@ static void push_response(lua_State *L, struct run *r, struct lp__bytes code,
 /* run(struct run): pushes the response. */
 static int run_call(lua_State *L) {
   struct run *r = lua_touserdata(L, RUN);
-  uint64_t start = now_us(), tasks;
-  enum lp__task_end end;
-  const char *where = "";
   struct lp__bytes text, code;
   size_t size;
   unsigned char *bytes;
+  r->start = read_us(CLOCK_MONOTONIC);
   lp__state_reset(L);
   lp__offered_begin(L);
   lp__rope_begin(L, &r->out);
@@ -475,21 +502,23 @@ static int run_call(lua_State *L) {
   r->timeout_ms = get_varint(L, r);
   r->compress_from = get_varint(L, r);
   code = get_sized(L, r);
-  tasks = get_varint(L, r);
-  if (tasks > (uint64_t)(r->at.end - r->at.at))
+  r->tasks = get_varint(L, r);
+  if (r->tasks > (uint64_t)(r->at.end - r->at.at))
     malformed(L);
   begin_response(L, r);
-  if (prepare(L, r, code, &end, &where)) {
+  lua_pushvalue(L, BOX);
+  lua_rawseti(L, ANCHORS, 0);
+  if (!prepare(L, r, code)) {
+    fail_tasks(L, r);
+  } else if (r->tasks > 0) {
     lua_replace(L, FUNCTION);
-    do_tasks(L, r, tasks, start);
-  } else {
-    fail_tasks(L, r, tasks, end, where);
+    do_tasks(L, r);
   }
-  push_response(L, r, code, start);
+  push_response(L, r, code);
   if (lua_rawlen(L, -1) > LP__MAX_RESPONSE) {
     lua_pop(L, 1);
     put_too_large(L, r);
-    push_response(L, r, code, start);
+    push_response(L, r, code);
   }
   return 1;
 }
@@ -501,6 +530,7 @@ int lp__call_run(lua_State *L, const char *event, size_t size,
   r.event = event;
   r.size = size;
   r.hooks = hooks;
+  r.where = "";
   r.cold = cold;
   if (!lua_checkstack(L, 20))
     return LP_ELUA;
