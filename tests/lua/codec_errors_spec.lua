@@ -64,8 +64,8 @@ describe("what cannot be sent is named with its path:", function()
 
   it("in upvalues", function()
     local f = compile("local db = ... return function() return db end", { handle = file })
-    assert.equal("cannot send function job.lua:1: upvalue 'db' (field 'handle') of function " ..
-      "job.lua:1 is a userdata (FILE*)", problem(f))
+    assert.equal("cannot send function job.lua:1: upvalue 'db' (field 'handle') of function "
+      .. "job.lua:1 is a userdata (FILE*)", problem(f))
     local g = compile("local db = ...\nreturn function() return db end", file)
     assert.equal("cannot send function job.lua:2: upvalue 'db' of function job.lua:2 is a " ..
       "userdata (FILE*)", problem(g))
@@ -84,14 +84,14 @@ describe("what cannot be sent is named with its path:", function()
 
   it("in functions in tables", function()
     local f = compile("local db = ... return function() return db end", file)
-    assert.equal("cannot send a table: upvalue 'db' of function job.lua:1 (field 'list[2].f') is " ..
-      "a userdata (FILE*)", problem { list = { 1, { f = f } } })
+    assert.equal("cannot send a table: upvalue 'db' of function job.lua:1 (field 'list[2].f') " ..
+      "is a userdata (FILE*)", problem { list = { 1, { f = f } } })
   end)
 
   it("in main chunks", function()
     local main = _G.load("return x", "=job.lua", "t", { x = file })
-    assert.equal("cannot send main chunk of job.lua: upvalue '_ENV' (field 'x') of main chunk of " ..
-      "job.lua is a userdata (FILE*)", problem(main))
+    assert.equal("cannot send main chunk of job.lua: upvalue '_ENV' (field 'x') of main chunk " ..
+      "of job.lua is a userdata (FILE*)", problem(main))
   end)
 
   it("stripped functions with how they were come by", function()
