@@ -286,7 +286,7 @@ static int run_handler(lua_State *L) {
   lua_pushlightuserdata(L, (void *)run->event);
   if (try(L, 1, 2, 0) != LUA_OK) /* describe handler event context */
     return refuse(L, run->answer, &lp__invalid_event);
-  lp__limits_begin(limits, L, lp__task_time(run->task, 0));
+  lp__task_begin(run->task, L);
   end = lp__limits_end(limits, L, lua_pcall(L, 2, 1, 1)); /* describe result */
   if (end != LP__LIMITS_OK)
     return conclude(L, run, end);

@@ -49,6 +49,14 @@ void lp__http_begin(struct lp__http *http) {
   http->head_size = http->head_received = http->head_scanned = 0;
   http->framing = 0;
   http->part = PART_HEAD;
+  if (http->next_size > 0)
+    memmove(http->head, http->head + http->next_at, http->next_size);
+  http->head_received = http->next_size;
+  http->next_size = 0;
+}
+
+void lp__http_forget(struct lp__http *http) {
+  http->next_size = 0;
 }
 
 /* --- the head ---------------------------------------------------------- */
@@ -253,6 +261,11 @@ static int grow_body(struct lp__http *http) {
 static int move_rest(struct lp__http *http) {
   const char *rest = http->head + http->head_size;
   size_t left = http->head_received - http->head_size;
+  if (http->pipelined && http->part == PART_LENGTH && left > http->left) {
+    http->next_at = http->head_size + http->left;
+    http->next_size = left - http->left;
+    left = http->left;
+  }
   while (left > 0) {
     size_t size;
     int state = grow_body(http);
@@ -440,6 +453,11 @@ int lp__http_space(struct lp__http *http, char **at, size_t *size) {
   if (http->part == PART_LENGTH && *size > http->left)
     *size = http->left;
   return LP__HTTP_MORE;
+}
+
+int lp__http_resume(struct lp__http *http) {
+  return http->part == PART_HEAD && http->head_received > 0 ? receive_head(http)
+                                                            : LP__HTTP_MORE;
 }
 
 int lp__http_received(struct lp__http *http, size_t size) {

@@ -6,12 +6,13 @@
  * received where it stays, without a copy. Buffers live as long as the parser
  * and are used again by the next response: a warm client allocates nothing.
  *
- *   lp__http_begin(http, 0);
- *   do {
+ *   lp__http_begin(http);
+ *   state = lp__http_resume(http);
+ *   while (state == LP__HTTP_MORE) {
  *     lp__http_space(http, &at, &size);
  *     n = read(fd, at, size);
  *     state = n > 0 ? lp__http_received(http, n) : lp__http_end(http);
- *   } while (state == LP__HTTP_MORE);
+ *   }
  *
  * The input is not trusted. Header and body have ceilings, and memory grows
  * only as bytes arrive (at most to twice their number): a forged length
@@ -45,6 +46,11 @@ struct lp__http {
   char *body;     /* body_size bytes; may be NULL when there are none */
   size_t body_size;
 
+  /* Set by the caller, 0 after lp__http_init: several requests were sent, and
+   * the answer to the next one may follow in the same bytes. It is kept for
+   * the next lp__http_begin; otherwise such bytes end the connection. */
+  int pipelined;
+
   /* Private. */
   size_t body_max;      /* ceiling of the body */
   size_t body_capacity; /* of `body` */
@@ -54,6 +60,8 @@ struct lp__http {
   size_t head_received; /* bytes in `head` */
   size_t head_scanned;  /* bytes in which no empty line was found */
   size_t framing;       /* bytes of chunk sizes and trailers */
+  size_t next_at;       /* where in `head` the next response begins, */
+  size_t next_size;     /* as far as it has come */
   int part;             /* what comes next: see http.c */
   char head[LP__HTTP_HEAD_MAX];
 };
@@ -65,8 +73,15 @@ void lp__http_init(struct lp__http *http, size_t body_max);
 /* Frees the buffers. May be called twice. */
 void lp__http_free(struct lp__http *http);
 
-/* Starts a new response. What an earlier one left behind is dropped. */
+/* Starts a new response. What an earlier one left behind is dropped, but for
+ * the beginning of this one that came with it: see `pipelined`. */
 void lp__http_begin(struct lp__http *http);
+
+/* Parses what has already come of the new response; any number of times. */
+int lp__http_resume(struct lp__http *http);
+
+/* The connection is a new one: nothing is left of another response. */
+void lp__http_forget(struct lp__http *http);
 
 /* Where to put the next bytes, and how many fit (at least one). Returns
  * LP__HTTP_MORE, or LP__HTTP_MEMORY. Valid until lp__http_received. */

@@ -138,21 +138,10 @@ void lp__limits_process(size_t memory_mb) {
 
 /* --- time ---------------------------------------------------------------- */
 
-static uint64_t read_clock(clockid_t clock) {
+static uint64_t read_clock(void) {
   struct timespec now;
-  clock_gettime(clock, &now);
+  clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t now_ns(void) {
-  return read_clock(CLOCK_MONOTONIC);
-}
-
-/* The time without asking the hardware, which costs a task more than anything
- * else here. It is up to a tick behind; a tick is added, so that no task ends
- * early. */
-static uint64_t coarse_ns(void) {
-  return read_clock(CLOCK_MONOTONIC_COARSE) + TICK;
 }
 
 static void set_hook(lua_State *L);
@@ -203,7 +192,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   limits->armed = 0;
   if (limits->deadline == 0)
     return;
-  now = now_ns();
+  now = read_clock();
   if (now < limits->deadline) {
     arm(limits, limits->deadline);
     return;
@@ -242,8 +231,10 @@ static int ensure_timer(struct lp__limits *limits) {
 
 /* --- tasks --------------------------------------------------------------- */
 
+/* The coarse clock is up to a tick behind; a tick is added, so that no task
+ * ends early. */
 void lp__limits_begin(struct lp__limits *limits, lua_State *L,
-                      uint64_t timeout_ms) {
+                      uint64_t timeout_ms, uint64_t now_ns) {
   uint64_t deadline;
   limits->running = L;
   limits->where[0] = '\0';
@@ -252,7 +243,7 @@ void lp__limits_begin(struct lp__limits *limits, lua_State *L,
   if (timeout_ms == 0 || timeout_ms > INT64_MAX / NANOSECONDS ||
       !ensure_timer(limits))
     return;
-  deadline = coarse_ns() + timeout_ms * (NANOSECONDS / 1000);
+  deadline = now_ns + TICK + timeout_ms * (NANOSECONDS / 1000);
   limits->deadline = deadline;
   if (limits->armed == 0 || limits->armed > deadline)
     arm(limits, deadline);

@@ -18,7 +18,7 @@
  *   lua_State *L = lua_newstate(lp__limits_alloc, limits);
  *   lp__coroutine_open(L);   -- before the other libraries
  *   for each task:
- *     lp__limits_begin(limits, L, timeout_ms);
+ *     lp__limits_begin(limits, L, timeout_ms, now_ns);
  *     status = lua_pcall(L, ...);
  *     end = lp__limits_end(limits, L, status);
  *   lp__limits_idle(limits);
@@ -60,10 +60,10 @@ void *lp__limits_alloc(void *limits, void *block, size_t old_size, size_t size);
 /* The limits of the state that `L` belongs to. */
 struct lp__limits *lp__limits_of(lua_State *L);
 
-/* A task starts on L, the main coroutine. `timeout_ms`: how long it may run;
- * 0: any time. */
+/* A task starts on L, the main coroutine, at `now_ns` by
+ * CLOCK_MONOTONIC_COARSE. `timeout_ms`: how long it may run; 0: any time. */
 void lp__limits_begin(struct lp__limits *limits, lua_State *L,
-                      uint64_t timeout_ms);
+                      uint64_t timeout_ms, uint64_t now_ns);
 
 /* The task has ended with `status`, of lua_pcall; when that is an error, its
  * value is at the top of L. Returns what happened and makes the state usable

@@ -11,8 +11,6 @@
  * quarter of it when it is short. */
 #define MARGIN_MS 50
 
-/* A clock that is a few milliseconds behind costs a tenth of the exact one,
- * and a call may have thousands of tasks. */
 static int64_t now_ms(clockid_t clock) {
   struct timespec now;
   clock_gettime(clock, &now);
@@ -29,11 +27,15 @@ static int64_t until(int64_t deadline_ms) {
   return now_ms(CLOCK_MONOTONIC_COARSE) + left;
 }
 
-uint64_t lp__task_time(const struct lp__task *task, uint64_t timeout_ms) {
+/* How long a task may run that starts at `now_ns`: `timeout_ms` (0: not
+ * limited), but not beyond the deadline of the event. In ms, at least 1; 0:
+ * not limited. */
+static uint64_t time_left(const struct lp__task *task, uint64_t timeout_ms,
+                          uint64_t now_ns) {
   int64_t left;
   if (task->until_ms == 0)
     return timeout_ms;
-  left = task->until_ms - now_ms(CLOCK_MONOTONIC_COARSE);
+  left = task->until_ms - (int64_t)(now_ns / 1000000);
   if (left < 1)
     left = 1;
   return timeout_ms > 0 && timeout_ms < (uint64_t)left ? timeout_ms
@@ -42,11 +44,20 @@ uint64_t lp__task_time(const struct lp__task *task, uint64_t timeout_ms) {
 
 /* The limits, as the codec asks for them around each function it calls. */
 
-static uint64_t begin(void *context, lua_State *L, uint64_t timeout_ms) {
+static uint64_t begin(void *context, lua_State *L, uint64_t timeout_ms,
+                      uint64_t now_ns) {
   struct lp__task *task = context;
-  timeout_ms = lp__task_time(task, timeout_ms);
-  lp__limits_begin(task->limits, L, timeout_ms);
+  timeout_ms = time_left(task, timeout_ms, now_ns);
+  lp__limits_begin(task->limits, L, timeout_ms, now_ns);
   return timeout_ms;
+}
+
+void lp__task_begin(const struct lp__task *task, lua_State *L) {
+  struct timespec now;
+  uint64_t now_ns;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+  lp__limits_begin(task->limits, L, time_left(task, 0, now_ns), now_ns);
 }
 
 static enum lp__task_end end(void *context, lua_State *L, int status,

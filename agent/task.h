@@ -19,9 +19,8 @@ struct lp__task {
   int64_t until_ms; /* when it must end, by CLOCK_MONOTONIC; 0: any time */
 };
 
-/* How long a task may run that starts now: `timeout_ms` (0: not limited), but
- * not beyond the deadline of the event. In ms, at least 1; 0: not limited. */
-uint64_t lp__task_time(const struct lp__task *task, uint64_t timeout_ms);
+/* Begins the limits of a task that has no other than those of the event. */
+void lp__task_begin(const struct lp__task *task, lua_State *L);
 
 /* Runs `event`; `cold`: it is the first one of this process. Fills in the
  * answer, whose bytes stay on the stack of L until it is cleared. Never

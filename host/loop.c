@@ -1,8 +1,11 @@
 /* The event loop of one host. See loop.h. */
 #include "loop.h"
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
+
+enum { LINGER_NS = 50000 };
 
 struct lp__loop {
   uv_loop_t uv;
@@ -99,14 +102,26 @@ static void wait_until(struct lp__loop *loop, uint64_t end) {
   uv_timer_stop(&loop->wake);
 }
 
+/* Looks for a moment before sleeping: being woken takes up to 50 us, longer
+ * than a small task. Whoever else wants the processor gets it. */
+static void linger(struct lp__loop *loop) {
+  uint64_t end = uv_hrtime() + LINGER_NS;
+  do {
+    look(loop);
+    sched_yield();
+  } while (!loop->first && uv_hrtime() < end);
+}
+
 const struct lp__event *lp__loop_next(struct lp__loop *loop,
                                       int64_t timeout_ms) {
   if (!loop->first && timeout_ms == 0)
     look(loop);
-  else if (!loop->first && timeout_ms > 0) {
+  else if (!loop->first && loop->alive > 0)
+    linger(loop);
+  if (!loop->first && timeout_ms > 0) {
     uv_update_time(&loop->uv);
     wait_until(loop, uv_now(&loop->uv) + (uint64_t)timeout_ms);
-  } else {
+  } else if (timeout_ms < 0) {
     while (!loop->first && loop->alive > 0)
       uv_run(&loop->uv, UV_RUN_ONCE);
   }

@@ -56,9 +56,10 @@ struct lp__worker {
   bool writing;           /* waits until an answer can be sent */
   bool ending;            /* no more outcomes; `exit` follows */
   uv_poll_t listener, connection, output, end;
-  uv_timer_t timer;  /* of the invocation, or of the grace */
-  uv_timer_t reaper; /* in place of `end` where there is no pidfd */
-  int handles;       /* open ones */
+  uv_prepare_t prepare; /* for what was held back */
+  uv_timer_t timer;     /* of the invocation, or of the grace */
+  uv_timer_t reaper;    /* in place of `end` where there is no pidfd */
+  int handles;          /* open ones */
 };
 
 /* --- handles ------------------------------------------------------------- */
@@ -123,6 +124,7 @@ static void release(struct lp__worker *worker) {
   close_handle(&worker->end);
   close_handle(&worker->timer);
   close_handle(&worker->reaper);
+  close_handle(&worker->prepare);
   lp__process_close(&worker->process);
   lp__endpoint_free(&worker->endpoint);
   lp__lines_free(&worker->lines);
@@ -236,6 +238,22 @@ static void send_output(struct lp__worker *worker) {
   wait_to_send(worker, false);
 }
 
+/* Sends what was held back. */
+static void on_prepare(uv_prepare_t *prepare) {
+  struct lp__worker *worker = prepare->data;
+  uv_prepare_stop(prepare);
+  if (worker->fd >= 0 && !worker->writing)
+    send_output(worker);
+}
+
+/* The worker has asked for an event together with its last answer, and the
+ * caller is about to hear of that: what it invokes now goes out in one piece
+ * with what the endpoint has to say. Otherwise that goes out when the loop
+ * runs again. */
+static void hold_output(struct lp__worker *worker) {
+  uv_prepare_start(&worker->prepare, on_prepare);
+}
+
 /* Receives once. False when there is no more to receive now. */
 static bool receive(struct lp__worker *worker) {
   size_t room;
@@ -256,7 +274,11 @@ static bool receive(struct lp__worker *worker) {
                                           : "it sent what is not a request");
     return false;
   }
-  send_output(worker);
+  if (worker->endpoint.state == LP__READY && !worker->endpoint.pending) {
+    hold_output(worker);
+  } else {
+    send_output(worker);
+  }
   return (size_t)size == room && !worker->ending && !worker->writing;
 }
 
@@ -477,8 +499,15 @@ static void open_timer(struct lp__worker *worker, uv_timer_t *timer) {
   worker->handles++;
 }
 
+static void open_prepare(struct lp__worker *worker) {
+  uv_prepare_init(lp__loop_uv(worker->workers->loop), &worker->prepare);
+  worker->prepare.data = worker;
+  worker->handles++;
+}
+
 static int watch_process(struct lp__worker *worker) {
   open_timer(worker, &worker->timer);
+  open_prepare(worker);
   int status =
       watch(worker, &worker->listener, worker->listener_fd, on_listener);
   if (status == 0)

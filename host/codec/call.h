@@ -57,9 +57,12 @@ int lp__call_response(lua_State *L);
 struct lp__call_hooks {
   void *context;
 
-  /* A task starts: `timeout_ms` (0: none) bounds its running time.  Returns
-   * the bound in force, which may be tighter. */
-  uint64_t (*begin)(void *context, lua_State *L, uint64_t timeout_ms);
+  /* A task starts at `now_ns` by CLOCK_MONOTONIC_COARSE, which is read once
+   * for a task since reading clocks is what costs a small task most;
+   * `timeout_ms` (0: none) bounds its running time.  Returns the bound in
+   * force, which may be tighter. */
+  uint64_t (*begin)(void *context, lua_State *L, uint64_t timeout_ms,
+                    uint64_t now_ns);
 
   /* It ended, pcall's status tells how: disarms, and returns what happened;
    * TIMEOUT also when the task swallowed the error.  For TIMEOUT and

@@ -27,7 +27,7 @@
 
 /* After so much time or output no further task of a call is begun: the caller
  * queues the rest again, and another worker may take it. */
-enum { STOP_AFTER_US = 1000000, STOP_AFTER_BYTES = 256 << 10 };
+enum { STOP_AFTER_NS = 1000000000, STOP_AFTER_BYTES = 256 << 10 };
 
 #define PREFIX "{\"lambdapool\":1,\"call\":\""
 #define SUFFIX "\"}"
@@ -99,7 +99,8 @@ struct run {
   struct lp__rope out; /* the response */
   uint64_t tasks;
   uint64_t done;
-  uint64_t start;           /* of the call, in us */
+  uint64_t start;           /* of the call, in ns */
+  uint64_t now;             /* when the current task began or the last ended */
   struct lp__buffer before; /* the response before the current task, */
   unsigned segments_before;
   struct lp__bytes at_before; /* and what was left of the call */
@@ -136,13 +137,15 @@ static struct lp__bytes get_sized(lua_State *L, struct run *r) {
   return bytes;
 }
 
+enum { RECORD_HEAD = 5 }; /* how it ended, and the size of the body */
+
 /* Begins the record of a task that ended so; returns where its body begins. */
 static size_t begin_record(lua_State *L, struct lp__rope *out,
                            enum lp__task_end end) {
-  unsigned char *at = lp__buffer_reserve(L, &out->buffer, 5);
-  memset(at, 0, 5);
+  unsigned char *at = lp__buffer_reserve(L, &out->buffer, RECORD_HEAD);
+  memset(at, 0, RECORD_HEAD);
   at[0] = (unsigned char)end;
-  out->buffer.size += 5;
+  out->buffer.size += RECORD_HEAD;
   return out->buffer.size;
 }
 
@@ -160,8 +163,6 @@ static int dump_results(lua_State *L) {
   struct lp__dumper d;
   int n = lua_gettop(L) - 4;
   size_t position;
-  unsigned char *at;
-  size_t simple;
   lp__dump_begin(L, &d);
   d.out = r->out;
   d.out.buffer.box = 2;
@@ -169,13 +170,7 @@ static int dump_results(lua_State *L) {
   d.origins = 4;
   d.numbered = LP__BY_RESULT;
   position = begin_record(L, &d.out, LP__TASK_OK);
-  at = lp__buffer_reserve(L, &d.out.buffer, LP__SIMPLE_MAX);
-  simple = lp__dump_simple(L, 5, n, at);
-  if (simple) {
-    d.out.buffer.size += simple;
-  } else {
-    lp__dump_body(L, &d, 5, n);
-  }
+  lp__dump_body(L, &d, 5, n);
   end_record(&d.out, position);
   r->out = d.out;
   lua_settop(L, 2);
@@ -186,12 +181,13 @@ static int dump_results(lua_State *L) {
  * they are simple. */
 static void put_results(lua_State *L, struct run *r, int base) {
   int n = lua_gettop(L) - base;
-  unsigned char simple[LP__SIMPLE_MAX];
-  size_t size = lp__dump_simple(L, base + 1, n, simple), position;
+  struct lp__buffer *b = &r->out.buffer;
+  unsigned char *at = lp__buffer_reserve(L, b, RECORD_HEAD + LP__SIMPLE_MAX);
+  size_t size = lp__dump_simple(L, base + 1, n, at + RECORD_HEAD);
   if (size) {
-    position = begin_record(L, &r->out, LP__TASK_OK);
-    lp__buffer_add(L, &r->out.buffer, simple, size);
-    end_record(&r->out, position);
+    at[0] = LP__TASK_OK;
+    lp__put_u32(at + 1, (uint32_t)size);
+    b->size += RECORD_HEAD + size;
     return;
   }
   luaL_checkstack(L, 10, "too many results");
@@ -204,17 +200,17 @@ static void put_results(lua_State *L, struct run *r, int base) {
   lua_replace(L, BOX);
 }
 
-static uint64_t read_us(clockid_t clock) {
+static uint64_t read_ns(clockid_t clock) {
   struct timespec t;
   clock_gettime(clock, &t);
-  return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 static int is_enough(const struct run *r) {
   return r->done == r->tasks || r->end == LP__TASK_TIMEOUT ||
          r->end == LP__TASK_OUT_OF_MEMORY ||
          lp__rope_size(&r->out) > STOP_AFTER_BYTES ||
-         read_us(CLOCK_MONOTONIC_COARSE) > r->start + STOP_AFTER_US;
+         r->now > r->start + STOP_AFTER_NS;
 }
 
 static void begin_task(lua_State *L, struct run *r) {
@@ -222,13 +218,14 @@ static void begin_task(lua_State *L, struct run *r) {
   r->segments_before = r->out.segment_count;
   r->at_before = r->at;
   r->is_over = 0;
-  r->limit_ms = r->hooks->begin(r->hooks->context, L, r->timeout_ms);
+  r->limit_ms = r->hooks->begin(r->hooks->context, L, r->timeout_ms, r->now);
 }
 
 static void end_task(lua_State *L, struct run *r, int status) {
   if (!r->is_over)
     r->end = r->hooks->end(r->hooks->context, L, status, &r->where);
   r->is_over = 1;
+  r->now = read_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 /* Loads the arguments in r->at, calls the function, dumps the results. */
@@ -457,7 +454,7 @@ static void fill_head(struct run *r, struct lp__bytes code) {
   memcpy(at, hash.digest, sizeof hash.digest);
   at += sizeof hash.digest;
   *at++ = (unsigned char)r->cold;
-  lp__put_u64(at, read_us(CLOCK_MONOTONIC) - r->start);
+  lp__put_u64(at, (read_ns(CLOCK_MONOTONIC) - r->start) / 1000);
   lp__put_u64(at + 8, r->hooks->peak_memory(r->hooks->context));
   lp__put_u32(at + 16, (uint32_t)r->done);
 }
@@ -482,7 +479,8 @@ static int run_call(lua_State *L) {
   struct lp__bytes text, code;
   size_t size;
   unsigned char *bytes;
-  r->start = read_us(CLOCK_MONOTONIC);
+  r->start = read_ns(CLOCK_MONOTONIC);
+  r->now = read_ns(CLOCK_MONOTONIC_COARSE);
   lp__state_reset(L);
   lp__offered_begin(L);
   lp__rope_begin(L, &r->out);

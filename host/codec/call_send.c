@@ -100,6 +100,7 @@ enum { CODE = 1, ITEMS, FROM, TO, OPTIONS, RECORD, ORIGINS };
 struct request {
   struct lp__dumper d;
   int star;
+  int is_plain; /* the list has no metatable */
 };
 
 static lua_Integer get_option(lua_State *L, const char *name) {
@@ -157,23 +158,34 @@ static void keep_record(lua_State *L, lua_Integer task) {
   }
 }
 
+/* Writes the task on top, a single simple argument; 0 when it is not that. */
+static int put_simple_task(lua_State *L, struct lp__buffer *b) {
+  unsigned char *at = lp__buffer_reserve(L, b, 4 + LP__SIMPLE_MAX);
+  size_t size = lp__dump_simple(L, lua_gettop(L), 1, at + 4);
+  if (size == 0)
+    return 0;
+  lp__put_u32(at, (uint32_t)size);
+  b->size += 4 + size;
+  return 1;
+}
+
 static void put_task(lua_State *L, struct request *r, lua_Integer number,
                      lua_Integer task) {
-  struct lp__buffer *b = &r->d.out.buffer;
   int first = lua_gettop(L) + 1, n;
-  size_t position = begin_sized(L, &r->d.out), simple;
-  lua_geti(L, ITEMS, number);
-  n = push_arguments(L, r->star);
-  simple =
-      lp__dump_simple(L, first, n, lp__buffer_reserve(L, b, LP__SIMPLE_MAX));
-  if (simple) {
-    b->size += simple;
+  size_t position;
+  if (r->is_plain) {
+    lua_rawgeti(L, ITEMS, number);
   } else {
+    lua_geti(L, ITEMS, number);
+  }
+  if (r->star || !put_simple_task(L, &r->d.out.buffer)) {
+    position = begin_sized(L, &r->d.out);
+    n = push_arguments(L, r->star);
     r->d.item = number;
     lp__dump_body(L, &r->d, first, n);
     keep_record(L, task);
+    end_sized(&r->d.out, position);
   }
-  end_sized(&r->d.out, position);
   lua_settop(L, first - 1);
 }
 
@@ -196,6 +208,8 @@ static int encode(lua_State *L) {
   lua_rawseti(L, ORIGINS, 1);
   lp__dump_begin(L, &r.d);
   r.star = get_option(L, "star") != 0;
+  r.is_plain = !lua_getmetatable(L, ITEMS);
+  lua_settop(L, r.d.alive);
   r.d.record = RECORD;
   r.d.numbered =
       r.star ? (from == 1 && to == 1 ? LP__BY_ARGUMENT : LP__BY_ITEM_ARGUMENT)
@@ -269,16 +283,26 @@ static void set_integer(lua_State *L, const char *name, uint64_t value) {
   lua_setfield(L, REPORT, name);
 }
 
+/* Pushes column `j`, made at need: with room for columns.n rows, when that is
+ * known. */
+static void push_column(lua_State *L, int j) {
+  lua_Integer rows;
+  if (lua_rawgeti(L, COLUMNS, j) == LUA_TTABLE)
+    return;
+  lua_pop(L, 1);
+  lua_getfield(L, COLUMNS, "n");
+  rows = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  lua_createtable(L, rows > 0 && rows < INT32_MAX ? (int)rows : 0, 0);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, COLUMNS, j);
+}
+
 /* Puts the values from index `first` on into row `row` of the columns. */
 static void put_row(lua_State *L, int first, int n, lua_Integer row) {
   int j;
   for (j = 1; j <= n; j++) {
-    if (lua_rawgeti(L, COLUMNS, j) != LUA_TTABLE) {
-      lua_pop(L, 1);
-      lua_newtable(L);
-      lua_pushvalue(L, -1);
-      lua_rawseti(L, COLUMNS, j);
-    }
+    push_column(L, j);
     lua_pushvalue(L, first + j - 1);
     lua_rawseti(L, -2, row);
     lua_pop(L, 1);
@@ -350,6 +374,32 @@ static int get_task(lua_State *L, struct response *r, lua_Integer task) {
   return n;
 }
 
+/* Reads records, from the one of `task` on, while they are of tasks that
+ * returned one simple value: in bulk almost all are.  Returns the next task. */
+static lua_Integer get_simple_tasks(lua_State *L, struct response *r,
+                                    lua_Integer task, lua_Integer done) {
+  enum { HEAD = 5 };
+  int column = lua_gettop(L) + 1;
+  push_column(L, 1);
+  for (; task <= done && r->at.end - r->at.at >= HEAD; task++) {
+    const unsigned char *at = r->at.at;
+    struct lp__bytes body = {at + HEAD, at + HEAD + lp__get_u32(at + 1)};
+    if (at[0] != LP__TASK_OK ||
+        lp__get_u32(at + 1) > (size_t)(r->at.end - body.at) ||
+        !lp__load_simple(L, body))
+      break;
+    lua_rawseti(L, column, r->base + task);
+    r->at.at = body.end;
+  }
+  lua_settop(L, column - 1);
+  return task;
+}
+
+static int is_simple_next(const struct response *r) {
+  return r->at.at < r->at.end && r->at.at[0] == LP__TASK_OK &&
+         r->at.end - r->at.at > 5 && r->at.at[5] == 1;
+}
+
 static void check_hash(lua_State *L, struct response *r) {
   struct lp__bytes hash = get_bytes(L, r, 16);
   size_t size;
@@ -365,7 +415,7 @@ static void check_hash(lua_State *L, struct response *r) {
 
 int lp__call_response(lua_State *L) {
   struct response r;
-  lua_Integer done, i;
+  lua_Integer done, i, next;
   int n = 0, most = 0;
   size_t size;
   r.at.at = (const unsigned char *)luaL_checklstring(L, BYTES, &size);
@@ -386,8 +436,13 @@ int lp__call_response(lua_State *L) {
   done = (lua_Integer)lp__get_u32(get_bytes(L, &r, 4).at);
   if (done > r.at.end - r.at.at)
     malformed(L);
-  for (i = 1; i <= done; i++) {
-    n = get_task(L, &r, i);
+  for (i = 1; i <= done;) {
+    if (is_simple_next(&r) && (next = get_simple_tasks(L, &r, i, done)) > i) {
+      i = next;
+      n = 1;
+    } else {
+      n = get_task(L, &r, i++);
+    }
     if (n > most)
       most = n;
   }

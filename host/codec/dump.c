@@ -73,6 +73,26 @@ static void put_string(lua_State *L, struct lp__dumper *d, int index) {
   lp__rope_add_string(L, &d->out, index);
 }
 
+/* Hooks may collect garbage: what is known by its address must not go. */
+static void keep_alive(lua_State *L, struct lp__dumper *d, int index) {
+  lua_pushvalue(L, index);
+  lua_rawseti(L, d->alive, (lua_Integer)lua_rawlen(L, d->alive) + 1);
+}
+
+/* Pushes a table of the registry whose keys and values are weak. */
+static void push_weak_set(lua_State *L, const char *key) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE)
+    return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "kv");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+}
+
 /* --- simple values ------------------------------------------------------ */
 
 static void write_string(lua_State *L, struct lp__dumper *d, int index) {
@@ -88,6 +108,8 @@ static void write_string(lua_State *L, struct lp__dumper *d, int index) {
       return;
     }
     entry->value = (uint32_t)d->out.buffer.size;
+    if (d->hooks)
+      keep_alive(L, d, index);
   }
   if (size <= LP__SHORT_STRING_MAX) {
     unsigned char *at = lp__buffer_reserve(L, &d->out.buffer, size + 1);
@@ -292,11 +314,14 @@ static void pop_frame(lua_State *L, struct lp__dumper *d) {
   d->frames.size -= sizeof(struct lp__frame);
 }
 
-/* Notes that the object on top begins at the current position. */
-static void see(lua_State *L, struct lp__dumper *d, const void *key) {
+/* Notes that the object at `index` begins at the current position. */
+static void see(lua_State *L, struct lp__dumper *d, int index) {
+  const void *key = lua_topointer(L, index);
   int found;
   lp__map_reserve(L, &d->seen, d->seen_box);
   lp__map_at(&d->seen, key, &found)->value = (uint32_t)d->out.buffer.size;
+  if (d->hooks)
+    keep_alive(L, d, index);
 }
 
 static void open_container(lua_State *L, struct lp__dumper *d);
@@ -332,7 +357,7 @@ static void open_table(lua_State *L, struct lp__dumper *d) {
   size_t n = sequence_length(L, lua_gettop(L));
   struct lp__frame *f;
   int has_meta;
-  see(L, d, lua_topointer(L, -1));
+  see(L, d, -1);
   f = push_frame(L, d, LP__IN_ARRAY);
   has_meta = lua_getmetatable(L, f->base);
   if (has_meta)
@@ -347,6 +372,22 @@ static void open_table(lua_State *L, struct lp__dumper *d) {
   f->next = 1;
 }
 
+static const char classes_key = 0;
+
+/* The metatable on top may be a class that was added to a module since the
+ * modules were looked at: look again when it is met for the first time. */
+static void meet_class(lua_State *L, struct lp__dumper *d) {
+  push_weak_set(L, &classes_key);
+  lua_pushvalue(L, -2);
+  if (lua_rawget(L, -2) == LUA_TNIL) {
+    lp__reference_refresh(L, &d->references);
+    lua_pushvalue(L, -3);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -4);
+  }
+  lua_pop(L, 2);
+}
+
 static void end_table(lua_State *L, struct lp__dumper *d) {
   struct lp__frame *f = top_frame(d);
   if (!f->has_meta) {
@@ -357,6 +398,7 @@ static void end_table(lua_State *L, struct lp__dumper *d) {
   f->kind = LP__IN_METATABLE;
   lua_settop(L, f->base);
   lua_getmetatable(L, f->base);
+  meet_class(L, d);
   if (d->record) { /* a REF back to it names the same offset */
     struct lp__map_entry *seen = lp__map_find(&d->seen, lua_topointer(L, -1));
     size_t position = seen ? seen->value : d->out.buffer.size;
@@ -526,7 +568,7 @@ static int push_code(lua_State *L, struct lp__dumper *d) {
   }
   if (is_new) {
     lp__reference_refresh(L, &d->references);
-    if (write_reference(L, d, -2))
+    if (!d->by_code && write_reference(L, d, -2))
       return 0;
   }
   return 1;
@@ -534,12 +576,11 @@ static int push_code(lua_State *L, struct lp__dumper *d) {
 
 static void open_function(lua_State *L, struct lp__dumper *d) {
   struct lp__frame *f;
-  const void *object = lua_topointer(L, -1);
   if (!push_code(L, d)) {
     lua_pop(L, 2);
     return;
   }
-  see(L, d, object);
+  see(L, d, -2);
   f = push_frame(L, d, LP__IN_CELLS); /* function code */
   f->base--;
   put_byte(L, d, LP__FUNCTION);
@@ -690,36 +731,35 @@ static void step_globals(lua_State *L, struct lp__dumper *d) {
 
 /* --- hooks -------------------------------------------------------------- */
 
+/* The functions that hooks returned: function -> true, and what push_binary
+ * makes of it -> function. */
 static const char rebuilders_key = 0;
 
-/* Pushes the set of functions that hooks returned: function -> true, and the
- * binary of its code -> function; weak. */
-static void push_rebuilders(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &rebuilders_key) == LUA_TTABLE)
-    return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_newtable(L);
-  lua_pushliteral(L, "kv");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &rebuilders_key);
-}
-
+/* Pushes what is the same in all functions that are this code: what lua_dump
+ * writes but for the source name and how the upvalues are come by, in which a
+ * slice differs from its original. */
 static void push_binary(lua_State *L, int function) {
   struct lp__buffer binary = {NULL, 0, 0, 0};
+  struct lp__proto proto;
   lua_pushnil(L);
   binary.box = lua_gettop(L);
   lua_pushvalue(L, function);
   lua_dump(L, lp__buffer_writer, &binary, 0);
-  lua_pushlstring(L, (const char *)binary.bytes, binary.size);
+  if (lp__proto_main(binary.bytes, binary.size, &proto) == 0) {
+    lua_pushlstring(L, (const char *)proto.body.at,
+                    (size_t)(proto.upvalues.at - proto.body.at));
+    lua_pushlstring(L, (const char *)proto.upvalues.end,
+                    (size_t)(proto.body.end - proto.upvalues.end));
+    lua_concat(L, 2);
+  } else {
+    lua_pushlstring(L, (const char *)binary.bytes, binary.size);
+  }
   lua_replace(L, binary.box);
   lua_settop(L, binary.box);
 }
 
 void lp__dump_note_rebuilder(lua_State *L, int index) {
-  push_rebuilders(L);
+  push_weak_set(L, &rebuilders_key);
   lua_pushvalue(L, index);
   if (lua_rawget(L, -2) == LUA_TNIL) {
     if (!lua_iscfunction(L, index)) {
@@ -738,7 +778,7 @@ int lp__dump_is_rebuilder(lua_State *L, int function) {
   int top = lua_gettop(L);
   function = lua_absindex(L, function);
   luaL_checkstack(L, 10, NULL);
-  push_rebuilders(L);
+  push_weak_set(L, &rebuilders_key);
   lua_pushvalue(L, function);
   if (lua_rawget(L, -2) != LUA_TNIL) {
     lua_settop(L, top);
@@ -757,14 +797,10 @@ int lp__dump_is_rebuilder(lua_State *L, int function) {
   return 0;
 }
 
-/* Calls the hook of the object on top and opens what it returned. */
-static void open_hooked(lua_State *L, struct lp__dumper *d) {
-  struct lp__frame *f;
-  int object, n, i;
-  see(L, d, lua_topointer(L, -1));
-  f = push_frame(L, d, LP__IN_HOOK);
-  object = f->base;
-  f->next = 1;
+/* Replaces the object on top by it and the list of what its hook returned.
+ */
+static int call_hook(lua_State *L, struct lp__dumper *d) {
+  int object = lua_gettop(L), n, i;
   lua_getmetatable(L, object);
   lua_pushliteral(L, "__lambdapool");
   lua_rawget(L, -2);
@@ -783,10 +819,26 @@ static void open_hooked(lua_State *L, struct lp__dumper *d) {
   lua_insert(L, object + 1);
   for (i = n; i >= 1; i--)
     lua_rawseti(L, object + 1, i);
-  lua_pushvalue(L, object + 1);
-  lua_rawseti(L, d->hooked, (lua_Integer)lua_rawlen(L, d->hooked) + 1);
+  keep_alive(L, d, object + 1);
+  return n;
+}
+
+/* Opens what the hook of the object on top returns.  At the first hook of a
+ * body nothing is called yet: the body begins again. */
+static void open_hooked(lua_State *L, struct lp__dumper *d) {
+  struct lp__frame *f;
+  int n;
+  if (!d->hooks) {
+    d->restart = 1;
+    return;
+  }
+  see(L, d, -1);
+  n = call_hook(L, d);
+  f = push_frame(L, d, LP__IN_HOOK);
+  f->base--;
+  f->next = 1;
+  f->count = (uint32_t)n;
   put_byte(L, d, LP__REBUILD);
-  top_frame(d)->count = (uint32_t)n;
 }
 
 /* Records where the receiver finds the rebuild function, when it is code. */
@@ -873,7 +925,7 @@ static void step(lua_State *L, struct lp__dumper *d) {
 /* Writes the value on top, all of it, and removes it. */
 static void write_all(lua_State *L, struct lp__dumper *d) {
   write_value(L, d);
-  while (d->frames.size)
+  while (d->frames.size && !d->restart)
     step(L, d);
 }
 
@@ -902,6 +954,20 @@ static void need_dependencies(lua_State *L, struct lp__dumper *d) {
   lua_settop(L, top);
 }
 
+/* Writes the loader on top, by its code: by name it would be a field of a
+ * module that is not loaded yet when this one is. */
+static void write_loader(lua_State *L, struct lp__dumper *d) {
+  if (lp__map_find(&d->seen, lua_topointer(L, -1)) == NULL) {
+    d->by_code = 1;
+    open_function(L, d);
+    d->by_code = 0;
+    while (d->frames.size && !d->restart)
+      step(L, d);
+  } else {
+    write_all(L, d);
+  }
+}
+
 /* Writes one module of the queue, its name on top. */
 static void write_module(lua_State *L, struct lp__dumper *d) {
   int name = lua_gettop(L);
@@ -916,7 +982,7 @@ static void write_module(lua_State *L, struct lp__dumper *d) {
   case LP__SHIP_LOADER: /* name loader */
     put_byte(L, d, LP__MODULE_LOADER);
     put_string(L, d, name);
-    write_all(L, d);
+    write_loader(L, d);
     break;
   default:
     break;
@@ -926,7 +992,7 @@ static void write_module(lua_State *L, struct lp__dumper *d) {
 
 static void write_modules(lua_State *L, struct lp__dumper *d) {
   lua_Integer i;
-  for (i = 1; i <= (lua_Integer)lua_rawlen(L, d->modules); i++) {
+  for (i = 1; i <= (lua_Integer)lua_rawlen(L, d->modules) && !d->restart; i++) {
     lua_rawgeti(L, d->modules, i);
     write_module(L, d);
     lua_pop(L, 1);
@@ -934,22 +1000,49 @@ static void write_modules(lua_State *L, struct lp__dumper *d) {
   put_byte(L, d, LP__END);
 }
 
-void lp__dump_body(lua_State *L, struct lp__dumper *d, int first, int n) {
+static void write_body(lua_State *L, struct lp__dumper *d, int first, int n) {
   int i;
-  luaL_checkstack(L, BATCH + 20, NULL);
-  lp__map_clear(&d->seen);
-  d->frames.size = 0;
-  d->start = d->out.buffer.size;
   lua_newtable(L);
   d->modules = lua_gettop(L);
   put_varint(L, d, (uint64_t)n);
-  for (i = 0; i < n; i++) {
+  for (i = 0; i < n && !d->restart; i++) {
     d->argument = i + 1;
     lua_pushvalue(L, first + i);
     write_all(L, d);
   }
   write_modules(L, d);
-  lua_pop(L, 1);
+}
+
+static void clear_record(lua_State *L, const struct lp__dumper *d) {
+  lua_pushnil(L);
+  while (lua_next(L, d->record)) {
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_pushnil(L);
+    lua_rawset(L, d->record); /* clearing a field during a walk is allowed */
+  }
+}
+
+void lp__dump_body(lua_State *L, struct lp__dumper *d, int first, int n) {
+  unsigned segments = d->out.segment_count;
+  int top = lua_gettop(L);
+  luaL_checkstack(L, BATCH + 20, NULL);
+  d->start = d->out.buffer.size;
+  d->hooks = 0;
+  for (;;) {
+    lp__map_clear(&d->seen);
+    d->frames.size = 0;
+    d->restart = 0;
+    write_body(L, d, first, n);
+    lua_settop(L, top);
+    if (!d->restart)
+      return;
+    d->hooks = 1;
+    d->out.buffer.size = d->start;
+    d->out.segment_count = segments;
+    if (d->record)
+      clear_record(L, d);
+  }
 }
 
 /* --- sessions ----------------------------------------------------------- */
@@ -958,6 +1051,7 @@ void lp__dump_body(lua_State *L, struct lp__dumper *d, int first, int n) {
 struct kept {
   struct lp__buffer out, binary, frames;
   struct lp__map seen;
+  int rest_until; /* KiB in use: the collector rests until then */
 };
 
 enum { OUT_BOX = 1, BINARY_BOX, FRAMES_BOX, SEEN_BOX }; /* user values */
@@ -988,7 +1082,7 @@ static void take_memory(lua_State *L, struct lp__dumper *d) {
   d->binary = kept->binary;
   d->frames = kept->frames;
   d->seen = kept->seen;
-  memset(kept, 0, sizeof *kept);
+  memset(kept, 0, offsetof(struct kept, rest_until));
   d->out.buffer.box = top;
   d->binary.box = top + 1;
   d->frames.box = top + 2;
@@ -1005,10 +1099,11 @@ void lp__dump_begin(lua_State *L, struct lp__dumper *d) {
   lua_newtable(L);
   d->out.anchors = lua_gettop(L);
   lua_newtable(L);
-  d->hooked = d->out.anchors + 1;
+  d->alive = d->out.anchors + 1;
   d->out.segment_count = 0;
   d->start = 0;
   d->record = d->origins = 0;
+  d->by_code = 0;
   d->numbered = LP__BY_TYPE;
 }
 
@@ -1030,6 +1125,28 @@ void lp__dump_end(lua_State *L, struct lp__dumper *d) {
   lua_pop(L, 1);
 }
 
+/* Lets the collector go on.  LUA_GCRESTART makes it begin a cycle at once,
+ * however short ago the last one ended, so that dumping often would mean
+ * collecting all the time.  So it is given credit (a negative step) until
+ * memory has doubled since the last cycle, as its own pause would do; from
+ * then on it is stepped until it reports the end of a cycle. */
+static void restart_collector(lua_State *L) {
+  enum { STEP = 64 }; /* KiB */
+  struct kept *kept;
+  int used = lua_gc(L, LUA_GCCOUNT);
+  lua_gc(L, LUA_GCRESTART);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &kept_key);
+  kept = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  if (kept == NULL)
+    return; /* there was no memory to begin a session */
+  if (used < kept->rest_until) {
+    lua_gc(L, LUA_GCSTEP, used - kept->rest_until);
+  } else if (lua_gc(L, LUA_GCSTEP, STEP)) {
+    kept->rest_until = 2 * lua_gc(L, LUA_GCCOUNT);
+  }
+}
+
 void lp__dump_call(lua_State *L, lua_CFunction function, int n, int results) {
   int running = lua_gc(L, LUA_GCISRUNNING), status;
   lua_pushcfunction(L, function);
@@ -1038,7 +1155,7 @@ void lp__dump_call(lua_State *L, lua_CFunction function, int n, int results) {
     lua_gc(L, LUA_GCSTOP);
   status = lua_pcall(L, n, results, 0);
   if (running)
-    lua_gc(L, LUA_GCRESTART);
+    restart_collector(L);
   if (status != LUA_OK)
     lua_error(L);
 }

@@ -32,7 +32,11 @@ struct lp__dumper {
   struct lp__buffer frames; /* the containers that are open */
   struct lp__map seen;      /* object -> position of its tag in `out` */
   int seen_box;
-  int hooked; /* stack index: list that keeps what hooks returned alive */
+  int alive;   /* stack index: list that keeps objects alive while a hook, which
+                  may collect garbage, could free what is in `seen` */
+  int hooks;   /* the body has hooks: what is seen is kept alive */
+  int restart; /* the first hook was met: write the body again, with `hooks` */
+  int by_code; /* the function on top travels by code, whatever its name */
   struct lp__references references;
   int quick;        /* see sequence.h */
   int stack_room;   /* stack index up to which there is room */

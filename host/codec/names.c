@@ -6,8 +6,9 @@
  * GETUPVAL, LOADK and GETTABLE instead, and `_G.x` is GETTABUP "_G" and then
  * GETFIELD.  So each register is followed in a straight line through the code
  * for whether it holds such a table, `require` or a constant string; whatever
- * else writes it ends that.  Jumps need no care: these registers are
- * temporaries, filled and used within one expression.
+ * else writes it ends that.  Where a jump leads forward, both ways may have
+ * been taken: what a register held at the jump it may still hold there, so
+ * that `local G = _G or {}` is followed, too.
  */
 #include "names.h"
 
@@ -33,6 +34,7 @@ enum opcode {
   OP_MMBIN = 46,
   OP_MMBINK = 48,
   OP_CLOSE = 54,
+  OP_JMP = 56,
   OP_TEST = 66,
   OP_CALL = 68,
   OP_TAILCALL = 69,
@@ -59,7 +61,14 @@ struct known {
   uint32_t constant;
 };
 
-enum { REGISTERS = 256 };
+enum { REGISTERS = 256, JUMPS = 64, JUMP_ZERO = (1 << 24) - 1 };
+
+/* What a register held at a jump to `target`. */
+struct jump {
+  const unsigned char *target;
+  uint8_t from;
+  struct known known;
+};
 
 struct scan {
   lua_State *L;
@@ -73,6 +82,8 @@ struct frame {
   const struct lp__bytes *constants; /* text of each string constant */
   const struct known *upvalues;
   struct known registers[REGISTERS + 1];
+  struct jump jumps[JUMPS]; /* more are not followed */
+  unsigned jump_count;
 };
 
 static void add(struct scan *s, enum lp__name_kind kind, unsigned upvalue,
@@ -124,24 +135,53 @@ static struct known use_field(struct scan *s, struct known table,
 }
 
 /* Registers from `a` on are about to be called with arguments: look for
- * `require` in front of a constant string, also in pcall(require, "x"). */
+ * `require` and the first constant string behind it, also in
+ * pcall(require, "x") and xpcall(require, handler, "x"). */
 static void use_call(struct scan *s, const struct frame *f, unsigned a,
                      unsigned values) {
-  unsigned r, last = values ? a + values - 1 : a + 3;
+  unsigned r, i, last = values ? a + values : a + 4;
   if (last > REGISTERS)
     last = REGISTERS;
   for (r = a; r < last; r++) {
-    struct known function = f->registers[r], argument = f->registers[r + 1];
-    if (argument.what != CONSTANT)
+    struct known function = f->registers[r];
+    if (function.what != REQUIRE && function.what != UPVALUE)
       continue;
-    if (function.what == REQUIRE) {
-      add(s, LP__NAME_REQUIRE_FIELD, function.upvalue,
-          f->constants[argument.constant]);
-    } else if (function.what == UPVALUE) {
-      add(s, LP__NAME_REQUIRE_UPVALUE, function.upvalue,
-          f->constants[argument.constant]);
+    for (i = r + 1; i < last && f->registers[i].what != CONSTANT; i++) {
+    }
+    if (i < last)
+      add(s,
+          function.what == REQUIRE ? LP__NAME_REQUIRE_FIELD
+                                   : LP__NAME_REQUIRE_UPVALUE,
+          function.upvalue, f->constants[f->registers[i].constant]);
+  }
+}
+
+/* Notes what the registers hold at a jump forward. */
+static void note_jump(struct frame *f, const unsigned char *target) {
+  unsigned r;
+  for (r = 0; r < REGISTERS && f->jump_count < JUMPS; r++) {
+    struct known known = f->registers[r];
+    if (known.what == UPVALUE || known.what == REQUIRE) {
+      struct jump *jump = &f->jumps[f->jump_count++];
+      jump->target = target;
+      jump->from = (uint8_t)r;
+      jump->known = known;
     }
   }
+}
+
+/* Jumps that lead here join what comes from above. */
+static void join_jumps(struct frame *f, const unsigned char *at) {
+  unsigned i, left = 0;
+  for (i = 0; i < f->jump_count; i++) {
+    struct jump jump = f->jumps[i];
+    if (jump.target != at) {
+      f->jumps[left++] = jump;
+    } else if (f->registers[jump.from].what == NOTHING) {
+      f->registers[jump.from] = jump.known;
+    }
+  }
+  f->jump_count = left;
 }
 
 static void forget(struct frame *f, unsigned from, unsigned count) {
@@ -203,6 +243,8 @@ static void scan_code(struct scan *s, struct frame *f) {
   for (; at < f->proto->code.end; at += 4) {
     uint32_t i;
     unsigned op, a, b, c;
+    if (f->jump_count)
+      join_jumps(f, at);
     memcpy(&i, at, 4); /* in this machine's byte order, as dumped */
     op = i & 0x7f, a = i >> 7 & 0xff, b = i >> 16 & 0xff, c = i >> 24;
     result = nothing;
@@ -260,6 +302,12 @@ static void scan_code(struct scan *s, struct frame *f) {
     case OP_VARARG:
       forget(f, a, REGISTERS);
       break;
+    case OP_JMP: {
+      int32_t offset = (int32_t)(i >> 7) - JUMP_ZERO;
+      if (offset > 0)
+        note_jump(f, at + 4 + 4 * (ptrdiff_t)offset);
+      break;
+    }
     case OP_CLOSURE:
       scan_child(s, f, &children);
       break;

@@ -185,12 +185,22 @@ static int search(lua_State *L, int name, const char *path) {
   return 0;
 }
 
-/* Pushes chunk name and text when the module is a file of Lua source. */
+static int is_loaded(lua_State *L, int name) {
+  int loaded;
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushvalue(L, name);
+  loaded = lua_rawget(L, -2) != LUA_TNIL;
+  lua_pop(L, 2);
+  return loaded;
+}
+
+/* Pushes chunk name and text when the module is a file of Lua source: what was
+ * loaded, or would be. */
 static int find_text(lua_State *L, int name) {
   int top = lua_gettop(L);
   push_table(L, TEXTS);
   lua_pushvalue(L, name);
-  if (lua_rawget(L, -2) == LUA_TTABLE) { /* texts pair */
+  if (lua_rawget(L, -2) == LUA_TTABLE && is_loaded(L, name)) { /* texts pair */
     lua_rawgeti(L, -1, 1);
     lua_rawgeti(L, -2, 2);
     lua_remove(L, top + 1);

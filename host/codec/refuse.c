@@ -224,8 +224,13 @@ int lp__refuse(lua_State *L, const struct lp__dumper *d, int index,
     lua_pushfstring(L, reason ? "it %s" : "it is %s", reason ? reason : what);
   }
   push_subject(L, d, n ? frames[0].base : index);
-  lua_pushfstring(L, "cannot send %s: %s%s%s", lua_tostring(L, -1),
-                  lua_tostring(L, -2), advice ? "\n  " : "",
-                  advice ? advice : "");
+  if (n == 0 && reason == NULL && d->numbered == LP__BY_TYPE) {
+    lua_pushfstring(L, "cannot send %s", what);
+  } else {
+    lua_pushfstring(L, "cannot send %s: %s", lua_tostring(L, -1),
+                    lua_tostring(L, -2));
+  }
+  if (advice)
+    lua_pushfstring(L, "%s\n  %s", lua_tostring(L, -1), advice);
   return lua_error(L);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "source.h"
+#include "wire.h"
 
 enum {
   MAX_UPVALUES = 190, /* a scope has 200 locals */
@@ -133,7 +134,8 @@ int lp__slice(lua_State *L, int text, const struct lp__proto *proto) {
   int method, tries = 0;
   t.at = lua_tolstring(L, text, &size);
   t.end = t.at + size;
-  if (proto->line == 0 || proto->name_count > MAX_UPVALUES ||
+  if (proto->line == 0 || proto->line > LP__MAX_NEWLINES ||
+      proto->name_count > MAX_UPVALUES ||
       proto->name_count * 3 !=
           (size_t)(proto->upvalues.end - proto->upvalues.at))
     return 0;

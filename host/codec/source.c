@@ -346,7 +346,7 @@ static int find_text(lua_State *L, const struct lp__proto *proto,
                      struct lp__path *path) {
   size_t size;
   const char *name = lua_tolstring(L, -1, &size);
-  int known, kind = size ? name[0] : '=';
+  int known, kind = size ? name[0] : 0; /* "" is an empty text */
   if (proto->line_count == 0) {
     lua_pushliteral(L, "was stripped of its debug information");
     lua_replace(L, -2);

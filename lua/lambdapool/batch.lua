@@ -142,7 +142,7 @@ local function new(code, items, n, request)
     total = n,
     remaining = n,
     done = n == 0,
-    columns = {},
+    columns = { n = n }, -- the codec makes room for n rows
     width = 0,
   }, mt)
 end

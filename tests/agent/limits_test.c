@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 #include <lauxlib.h>
@@ -36,13 +37,19 @@ static int tear_down(void **state) {
   return 0;
 }
 
+static uint64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 /* Runs code as a task. Its result or error is at the top afterwards. */
 static enum lp__limits_end run(const char *code, uint64_t timeout_ms) {
   enum lp__limits_end end;
   int status;
   lua_settop(L, 0);
   assert_int_equal(luaL_loadbuffer(L, code, strlen(code), "=t.lua"), LUA_OK);
-  lp__limits_begin(limits, L, timeout_ms);
+  lp__limits_begin(limits, L, timeout_ms, now_ns());
   status = lua_pcall(L, 0, 1, 0);
   end = lp__limits_end(limits, L, status);
   assert_null(lua_gethook(L));
@@ -110,7 +117,7 @@ static void a_timeout_cannot_be_returned_from(void **state) {
   lua_settop(L, 0);
   lua_getglobal(L, "pcall");
   assert_int_equal(luaL_loadstring(L, "while true do end"), LUA_OK);
-  lp__limits_begin(limits, L, 20);
+  lp__limits_begin(limits, L, 20, now_ns());
   assert_int_equal(lua_pcall(L, 1, 0, 0), LUA_OK);
   assert_int_equal(lp__limits_end(limits, L, LUA_OK), LP__LIMITS_TIMEOUT);
   assert_usable();
