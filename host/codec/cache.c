@@ -121,3 +121,16 @@ void lp__cache_add(lua_State *L, const void *name,
   *place = slot;
   lua_settop(L, top - 2);
 }
+
+void lp__push_weak_table(lua_State *L, const void *name) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, name) == LUA_TTABLE)
+    return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "kv");
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, name);
+}

@@ -1,5 +1,5 @@
 /*
- * A cache in the registry, from the content of bytes to a Lua value.
+ * Caches in the registry, from the content of bytes to a Lua value.
  *
  * A hash leads to the entry and a comparison of every byte decides, so bytes
  * made to collide find nothing.  When it is full everything is forgotten.
@@ -29,5 +29,9 @@ int lp__cache_get(lua_State *L, const void *name,
  * is about what both take.  [-2, +0, m] */
 void lp__cache_add(lua_State *L, const void *name,
                    const struct lp__cache_key *key, size_t bytes);
+
+/* Pushes the table that the registry has at the address `name`, made at need;
+ * its keys and values are weak.  [-0, +1, m] */
+void lp__push_weak_table(lua_State *L, const void *name);
 
 #endif

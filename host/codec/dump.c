@@ -8,6 +8,7 @@
 #include "dump.h"
 
 #include <lauxlib.h>
+#include "cache.h"
 #include "frame.h"
 #include "function.h"
 #include "names.h"
@@ -25,9 +26,6 @@ enum {
 };
 
 /* Different things at one address need different keys in the map. */
-static const void *text_key(const char *text) {
-  return text + 1;
-}
 static const void *name_key(const char *name) {
   return name + 2;
 }
@@ -77,20 +75,6 @@ static void put_string(lua_State *L, struct lp__dumper *d, int index) {
 static void keep_alive(lua_State *L, struct lp__dumper *d, int index) {
   lua_pushvalue(L, index);
   lua_rawseti(L, d->alive, (lua_Integer)lua_rawlen(L, d->alive) + 1);
-}
-
-/* Pushes a table of the registry whose keys and values are weak. */
-static void push_weak_set(lua_State *L, const char *key) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE)
-    return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "kv");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
 }
 
 /* --- simple values ------------------------------------------------------ */
@@ -377,7 +361,7 @@ static const char classes_key = 0;
 /* The metatable on top may be a class that was added to a module since the
  * modules were looked at: look again when it is met for the first time. */
 static void meet_class(lua_State *L, struct lp__dumper *d) {
-  push_weak_set(L, &classes_key);
+  lp__push_weak_table(L, &classes_key);
   lua_pushvalue(L, -2);
   if (lua_rawget(L, -2) == LUA_TNIL) {
     lp__reference_refresh(L, &d->references);
@@ -520,6 +504,28 @@ static void step_key(lua_State *L, struct lp__dumper *d) {
 
 /* --- functions ---------------------------------------------------------- */
 
+/* Writes the chunk of the description on top, or where it was written. */
+static void write_chunk(lua_State *L, struct lp__dumper *d) {
+  int chunk = lua_gettop(L) + 1, found;
+  struct lp__map_entry *entry;
+  lua_rawgeti(L, -1, LP__CODE_CHUNK);
+  lp__map_reserve(L, &d->seen, d->seen_box);
+  entry = lp__map_at(&d->seen, lua_topointer(L, chunk), &found);
+  if (found) {
+    put_distance(L, d, d->out.buffer.size, entry->value);
+  } else {
+    entry->value = (uint32_t)d->out.buffer.size;
+    put_byte(L, d, 0);
+    lua_rawgeti(L, chunk, LP__CHUNK_NAME);
+    put_string(L, d, -1);
+    lua_rawgeti(L, chunk, LP__CHUNK_NEWLINES);
+    put_varint(L, d, (uint64_t)lua_tointeger(L, -1));
+    lua_rawgeti(L, chunk, LP__CHUNK_TEXT);
+    put_string(L, d, -1);
+  }
+  lua_settop(L, chunk - 1);
+}
+
 /* Writes which code the function has: its chunk's text, and the path to it;
  * or where that was written before.  The description is on top. */
 static void write_code(lua_State *L, struct lp__dumper *d) {
@@ -536,21 +542,8 @@ static void write_code(lua_State *L, struct lp__dumper *d) {
   }
   entry->value = (uint32_t)d->out.buffer.size;
   put_byte(L, d, 0);
-  lua_rawgeti(L, code, LP__CODE_TEXT);
-  text = lua_tostring(L, -1);
-  lp__map_reserve(L, &d->seen, d->seen_box);
-  entry = lp__map_at(&d->seen, text_key(text), &found);
-  if (found) {
-    put_distance(L, d, d->out.buffer.size, entry->value);
-  } else {
-    entry->value = (uint32_t)d->out.buffer.size;
-    put_byte(L, d, 0);
-    lua_rawgeti(L, code, LP__CODE_NAME);
-    put_string(L, d, -1);
-    lua_rawgeti(L, code, LP__CODE_NEWLINES);
-    put_varint(L, d, (uint64_t)lua_tointeger(L, -1));
-    put_string(L, d, code + 2);
-  }
+  lua_settop(L, code);
+  write_chunk(L, d);
   lua_rawgeti(L, code, LP__CODE_PATH);
   text = lua_tostring(L, -1);
   lp__buffer_add(L, &d->out.buffer, text, (size_t)lua_rawlen(L, -1));
@@ -759,7 +752,7 @@ static void push_binary(lua_State *L, int function) {
 }
 
 void lp__dump_note_rebuilder(lua_State *L, int index) {
-  push_weak_set(L, &rebuilders_key);
+  lp__push_weak_table(L, &rebuilders_key);
   lua_pushvalue(L, index);
   if (lua_rawget(L, -2) == LUA_TNIL) {
     if (!lua_iscfunction(L, index)) {
@@ -778,7 +771,7 @@ int lp__dump_is_rebuilder(lua_State *L, int function) {
   int top = lua_gettop(L);
   function = lua_absindex(L, function);
   luaL_checkstack(L, 10, NULL);
-  push_weak_set(L, &rebuilders_key);
+  lp__push_weak_table(L, &rebuilders_key);
   lua_pushvalue(L, function);
   if (lua_rawget(L, -2) != LUA_TNIL) {
     lua_settop(L, top);

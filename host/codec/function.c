@@ -27,6 +27,37 @@ static void push_path(lua_State *L, const struct lp__path *path) {
   lua_pushlstring(L, (const char *)bytes, (size_t)(at - bytes));
 }
 
+static const char chunks_name = 0;
+
+/* Replaces the text on top by the table of its chunk: the one that there is
+ * for this name, text and number of newlines as long as a function has it. */
+static void push_chunk(lua_State *L, struct lp__bytes name,
+                       lua_Integer newlines) {
+  int text = lua_gettop(L);
+  lp__push_weak_table(L, &chunks_name);
+  lua_pushfstring(L, "%I ", (LUAI_UACINT)newlines);
+  lua_pushlstring(L, (const char *)name.at, (size_t)(name.end - name.at));
+  lua_pushlstring(L, "", 1);
+  lua_pushvalue(L, text);
+  lua_concat(L, 4); /* text chunks key */
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, text + 1) == LUA_TNIL) { /* text chunks key nil */
+    lua_pop(L, 1);
+    lua_createtable(L, LP__CHUNK_NEWLINES, 0);
+    lua_pushlstring(L, (const char *)name.at, (size_t)(name.end - name.at));
+    lua_rawseti(L, -2, LP__CHUNK_NAME);
+    lua_pushvalue(L, text);
+    lua_rawseti(L, -2, LP__CHUNK_TEXT);
+    lua_pushinteger(L, newlines);
+    lua_rawseti(L, -2, LP__CHUNK_NEWLINES);
+    lua_insert(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, text + 1); /* text chunks chunk */
+  }
+  lua_replace(L, text);
+  lua_settop(L, text);
+}
+
 /* Pushes the description of a binary not seen before, or why there is none. */
 static int describe(lua_State *L, const struct lp__buffer *binary) {
   struct lp__proto proto;
@@ -39,14 +70,10 @@ static int describe(lua_State *L, const struct lp__buffer *binary) {
   }
   if (!lp__source_find(L, &proto, proto.source, &where))
     return 0;
-  lua_createtable(L, LP__CODE_BINARY, 0); /* text code */
-  lua_insert(L, -2);
-  lua_rawseti(L, top + 1, LP__CODE_TEXT);
-  lua_pushlstring(L, (const char *)proto.source.at,
-                  (size_t)(proto.source.end - proto.source.at));
-  lua_rawseti(L, top + 1, LP__CODE_NAME);
-  lua_pushinteger(L, where.newlines);
-  lua_rawseti(L, top + 1, LP__CODE_NEWLINES);
+  push_chunk(L, proto.source, where.newlines); /* chunk */
+  lua_createtable(L, LP__CODE_BINARY, 0);
+  lua_insert(L, -2); /* code chunk */
+  lua_rawseti(L, top + 1, LP__CODE_CHUNK);
   push_path(L, &where.path);
   lua_rawseti(L, top + 1, LP__CODE_PATH);
   lp__names_push(L, &proto);

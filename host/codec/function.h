@@ -13,13 +13,19 @@
 
 /* Fields of the table that describes a function's code. */
 enum {
-  LP__CODE_NAME = 1, /* chunk name */
-  LP__CODE_TEXT,     /* source text of the chunk, or a slice of it */
-  LP__CODE_NEWLINES, /* to put in front of the text */
-  LP__CODE_PATH,     /* as on the wire: varint(depth) varint(index){depth} */
-  LP__CODE_NAMES,    /* see lp__names_push */
-  LP__CODE_UPVALUES, /* how many */
-  LP__CODE_BINARY    /* the key */
+  LP__CODE_CHUNK = 1, /* the chunk it is in: the same table for all functions
+                         of a chunk or slice */
+  LP__CODE_PATH,      /* as on the wire: varint(depth) varint(index){depth} */
+  LP__CODE_NAMES,     /* see lp__names_push */
+  LP__CODE_UPVALUES,  /* how many */
+  LP__CODE_BINARY     /* the key */
+};
+
+/* Fields of the table that describes a chunk. */
+enum {
+  LP__CHUNK_NAME = 1,
+  LP__CHUNK_TEXT,    /* its source, or a slice of it */
+  LP__CHUNK_NEWLINES /* to put in front of the text */
 };
 
 /* Pushes the table of what lua_dump wrote into `binary`.  *is_new: it was not
