@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "coroutine.h"
+#include "guest.h"
 #include "handler.h"
 #include "host/lambdapool.h"
 #include "host/state.h"
@@ -35,6 +36,7 @@ static int open_libraries(lua_State *L) {
   lp__handler_open(L);
   lp__state_open(L);
   lp__json_open(L);
+  lp__guest_open(L);
   return 0;
 }
 

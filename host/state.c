@@ -41,4 +41,5 @@ int lp__state_open(lua_State *L) {
 
 void lp__state_reset(lua_State *L) {
   lp__reference_reset(L);
+  lp__offered_set_globals(L);
 }

@@ -8,19 +8,26 @@
 
 /* The registry table: name -> { chunk name or loader, text or false } of what
  * is offered; the same of what was loaded from such an offer; whether this is
- * a worker. */
-enum { OFFERED = 1, LOADED, ON_WORKER };
+ * a worker; the globals that modules defined, those from offers apart, since
+ * they go when the modules go. */
+enum { OFFERED = 1, LOADED, ON_WORKER, GLOBALS, OFFERED_GLOBALS };
 
 static const char registry_key = 0;
 
 static void push_table(lua_State *L, int which) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key) != LUA_TTABLE) {
     lua_pop(L, 1);
-    lua_createtable(L, ON_WORKER, 0);
+    lua_createtable(L, OFFERED_GLOBALS, 0);
     lua_newtable(L);
     lua_rawseti(L, -2, OFFERED);
     lua_newtable(L);
     lua_rawseti(L, -2, LOADED);
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, -2, ON_WORKER);
+    lua_newtable(L);
+    lua_rawseti(L, -2, GLOBALS);
+    lua_newtable(L);
+    lua_rawseti(L, -2, OFFERED_GLOBALS);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
   }
@@ -61,9 +68,82 @@ static int search(lua_State *L) {
   return 2;
 }
 
+/* Pushes { name = true } of the globals there are. */
+static void push_global_names(lua_State *L) {
+  lua_newtable(L);
+  lua_pushglobaltable(L);
+  lua_pushnil(L);
+  while (lua_next(L, -2)) { /* names globals name value */
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -5);
+  }
+  lua_pop(L, 1);
+}
+
+/* Notes the globals that are not among the names at index `before`, for the
+ * module whose name is at index 1. */
+static void note_globals(lua_State *L, int before) {
+  int top = lua_gettop(L);
+  push_table(L, LOADED);
+  lua_pushvalue(L, 1);
+  push_table(L, lua_rawget(L, -2) == LUA_TNIL ? GLOBALS : OFFERED_GLOBALS);
+  lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
+  lua_pushglobaltable(L);
+  lua_pushnil(L);
+  while (lua_next(L, top + 2)) { /* noted globals name value */
+    lua_pushvalue(L, -2);
+    if (lua_rawget(L, before) == LUA_TNIL) {
+      lua_pushvalue(L, -3);
+      lua_pushvalue(L, -3);
+      lua_rawset(L, top + 1);
+    }
+    lua_pop(L, 2);
+  }
+  lua_settop(L, top);
+}
+
+/* require(name); upvalue 1 is the original. */
+static int require_module(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_settop(L, 1);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushvalue(L, 1);
+  if (lua_rawget(L, 2) != LUA_TNIL && lua_toboolean(L, -1))
+    return 1;
+  lua_settop(L, 1);
+  push_global_names(L); /* name before */
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, LUA_MULTRET);
+  note_globals(L, 2);
+  return lua_gettop(L) - 2;
+}
+
+void lp__offered_set_globals(lua_State *L) {
+  int which, top = lua_gettop(L);
+  lua_pushglobaltable(L);
+  for (which = GLOBALS; which <= OFFERED_GLOBALS; which++) {
+    push_table(L, which);
+    lua_pushnil(L);
+    while (lua_next(L, top + 2)) { /* globals noted name value */
+      lua_pushvalue(L, -2);
+      lua_insert(L, -2);
+      lua_rawset(L, top + 1);
+    }
+    lua_settop(L, top + 1);
+  }
+  lua_settop(L, top);
+}
+
 void lp__offered_open(lua_State *L) {
   lua_Integer i;
   int top = lua_gettop(L);
+  lua_getglobal(L, "require");
+  lua_pushcclosure(L, require_module, 1);
+  lua_setglobal(L, "require");
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "searchers");
   for (i = (lua_Integer)lua_rawlen(L, -1); i >= 1; i--) {
@@ -168,6 +248,10 @@ void lp__offered_settle(lua_State *L) {
   push_table(L, OFFERED);
   push_table(L, LOADED);
   if (!is_settled(L, top + 1, top + 2)) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+    lua_newtable(L);
+    lua_rawseti(L, -2, OFFERED_GLOBALS);
+    lua_pop(L, 1);
     lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_pushnil(L);
     while (lua_next(L, top + 2)) { /* ... modules name offer */

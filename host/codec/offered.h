@@ -6,8 +6,15 @@
 
 #include <lua.h>
 
-/* Puts the searcher for them in front of package.searchers.  [-0, +0, m] */
+/* Puts the searcher for them in front of package.searchers, and replaces the
+ * global `require` by one that notes what globals a module defines while it is
+ * loaded.  [-0, +0, m] */
 void lp__offered_open(lua_State *L);
+
+/* Sets the globals that the modules which are loaded defined then: a worker
+ * resets its globals before each call, but loads a module once.
+ * [-0, +0, m] */
+void lp__offered_set_globals(lua_State *L);
 
 /* A call begins, on a worker: what was offered by others is not seen by it,
  * and from here on what is offered wins over what is loaded.  [-0, +0, m] */

@@ -81,7 +81,7 @@ static void add_library(lua_State *L, struct lp__references *refs,
   }
 }
 
-static void copy_globals(lua_State *L, int home) {
+static void copy_globals(lua_State *L, struct lp__references *refs) {
   lua_newtable(L);
   lua_pushglobaltable(L); /* copy globals */
   lua_pushnil(L);
@@ -89,9 +89,10 @@ static void copy_globals(lua_State *L, int home) {
     lua_pushvalue(L, -2);
     lua_insert(L, -2);
     lua_rawset(L, -5);
+    refs->global_count++;
   }
   lua_pop(L, 1);
-  lua_rawseti(L, home, GLOBALS);
+  lua_rawseti(L, refs->home, GLOBALS);
 }
 
 static void add_standards(lua_State *L, struct lp__references *refs) {
@@ -125,7 +126,7 @@ void lp__reference_open(lua_State *L) {
   refs->home = top + 1;
   refs->box = top + 2;
   refs->names = top + 3;
-  copy_globals(L, refs->home);
+  copy_globals(L, refs);
   add_standards(L, refs);
   lua_pop(L, 1);
   lua_setiuservalue(L, top, STANDARD_BOX);
@@ -482,36 +483,41 @@ int lp__reference_is_standard_global(lua_State *L, int name, int value) {
   return same;
 }
 
-/* Makes the table on top equal to the snapshot below it.  [-2, +0, m] */
-static void restore(lua_State *L) {
-  int table = lua_gettop(L), snapshot = table - 1;
+/* Removes or puts back what differs from the snapshot, both at indexes, and
+ * returns how many fields did not. */
+static size_t remove_changes(lua_State *L, int table, int snapshot) {
+  size_t same = 0;
   lua_pushnil(L);
   while (lua_next(L, table)) { /* key value */
     lua_pushvalue(L, -2);
     lua_rawget(L, snapshot); /* key value old */
-    if (!lua_rawequal(L, -1, -2)) {
+    if (lua_rawequal(L, -1, -2)) {
+      same++;
+      lua_pop(L, 2);
+    } else {
       lua_pushvalue(L, -3);
       lua_insert(L, -2);
       lua_rawset(L, table); /* an existing field: allowed during a walk */
       lua_pop(L, 1);
-    } else {
-      lua_pop(L, 2);
     }
   }
-  lua_pushnil(L);
-  while (lua_next(L, snapshot)) { /* key value */
-    lua_pushvalue(L, -2);
-    lua_insert(L, -2);
-    lua_rawset(L, table); /* key */
-  }
-  lua_settop(L, snapshot - 1);
+  return same;
 }
 
 void lp__reference_reset(lua_State *L) {
+  int top = lua_gettop(L);
+  size_t count = push_references(L)->global_count;
   lua_pushglobaltable(L);
+  push_table(L, GLOBALS); /* refs globals snapshot */
   lua_pushnil(L);
-  lua_setmetatable(L, -2);
-  push_table(L, GLOBALS);
-  lua_insert(L, -2);
-  restore(L);
+  lua_setmetatable(L, top + 2);
+  if (remove_changes(L, top + 2, top + 3) < count) {
+    lua_pushnil(L);
+    while (lua_next(L, top + 3)) { /* key value */
+      lua_pushvalue(L, -2);
+      lua_insert(L, -2);
+      lua_rawset(L, top + 2);
+    }
+  }
+  lua_settop(L, top);
 }

@@ -26,6 +26,7 @@ struct lp__references {
   struct lp__map standard; /* object -> number of its name */
   struct lp__map modules;
   const void *globals; /* address of the table of globals */
+  size_t global_count; /* in the snapshot */
   int home;            /* stack index of the tables */
   int box;             /* stack index of the memory of `modules` */
   int names;           /* stack index of the names in `modules` */
