@@ -6,6 +6,8 @@
 ---
 --- The parts are loaded when they are first used.
 
+local codec = require "lambdapool.codec"
+
 local lambdapool = { version = require "lambdapool.system".version }
 
 --- Opens a pool: see lambdapool/pool.lua.
@@ -24,17 +26,14 @@ end
 
 --- Turns any value that can travel into bytes, functions with all that they use included. Raises
 --- an error that names the path to what cannot travel.
----@param value any
----@return string
-function lambdapool.dump(value)
-  return require "lambdapool.codec".dump(value)
-end
+---@type fun(value: any): string
+lambdapool.dump = codec.dump
 
---- Rebuilds the value from the bytes of `dump`. Runs no code of it. Raises on malformed bytes.
----@param bytes string
----@return any
-function lambdapool.load(bytes)
-  return require "lambdapool.codec".load(bytes)
-end
+--- Rebuilds the value from the bytes of `dump`. Runs no code that came with them: a module must be
+--- loaded here, and a value with a `__lambdapool` hook is rebuilt only by a function that such a
+--- hook returned here. With `trusted` modules are required and any rebuild function is called, as
+--- on a worker. Raises on malformed bytes.
+---@type fun(bytes: string, options: { trusted: boolean }?): any
+lambdapool.load = codec.load
 
 return lambdapool
