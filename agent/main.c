@@ -4,6 +4,7 @@
  * for an event, runs it in one warm Lua state, posts the answer, and again.
  */
 #include <lauxlib.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,8 @@
 /* Garbage may pile up to this beyond twice of what was in use after the last
  * full collection, before another one is made between two events. */
 #define GARBAGE_MAX (8 * 1024 * 1024)
+
+#define KEPT_MEMORY (32 * 1024 * 1024)
 
 struct agent {
   struct lp__runtime *runtime;
@@ -150,6 +153,13 @@ static int run(struct agent *agent) {
   return status == LP__RUNTIME_GONE ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Messages come and go by the megabyte: memory that is given back to the system
+ * and asked for again costs more than copying them. */
+static void keep_memory(void) {
+  mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY);
+  mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
+}
+
 int main(int argc, char **argv) {
   struct agent agent = {NULL, NULL, NULL, 0};
   int status;
@@ -157,6 +167,7 @@ int main(int argc, char **argv) {
     puts("bootstrap: lambdapool " LP_VERSION ", " LUA_RELEASE);
     return EXIT_SUCCESS;
   }
+  keep_memory();
   setvbuf(stdout, NULL, _IOLBF, 0);
   status = run(&agent);
   if (agent.L)

@@ -22,7 +22,7 @@ describe("the module", function()
     local code = [[require "lambdapool"; for name in pairs(package.loaded) do
       if name:find "^lambdapool" and not name:find "cli" then print(name) end end]]
     local pipe <close> = assert(io.popen(program .. " run -e '" .. code .. "' | sort"))
-    assert.equal("lambdapool\nlambdapool.errors\nlambdapool.suggest\nlambdapool.system\n",
-      pipe:read "a")
+    assert.equal("lambdapool\nlambdapool.codec\nlambdapool.errors\nlambdapool.suggest\n"
+      .. "lambdapool.system\n", pipe:read "a")
   end)
 end)
