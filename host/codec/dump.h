@@ -76,13 +76,4 @@ void lp__dump_end(lua_State *L, struct lp__dumper *d);
  * stack.  Inside lp__dump_call.  [-n, +1, e] */
 void lp__dump_values(lua_State *L, int n);
 
-/* Remembers the function at `index` (absolute) as one that a `__lambdapool`
- * hook returned.  [-0, +0, m] */
-void lp__dump_note_rebuilder(lua_State *L, int index);
-
-/* Whether `function` (at index) was returned by a `__lambdapool` hook of this
- * state; of functions that are equal code the one that was pushes itself.
- * [-0, +0|+1, m] */
-int lp__dump_is_rebuilder(lua_State *L, int function);
-
 #endif

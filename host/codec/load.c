@@ -3,9 +3,8 @@
  *
  * Containers are created when their tag is read and filled as their contents
  * arrive, on a stack of frames: no recursion in C.  What needs code to run, a
- * module that is not loaded or a value to be rebuilt, is a promise at first:
- * a light userdata that stands for it, and a note where it must be put.
- * Promises are kept, and metatables set, when all bytes were found good.
+ * module that is not loaded or a value to be rebuilt, is a promise at first;
+ * promises are kept, and metatables set, when all bytes were found good.
  */
 #include "load.h"
 
@@ -19,6 +18,7 @@
 #include "lift.h"
 #include "offered.h"
 #include "pointer_map.h"
+#include "promise.h"
 #include "reference.h"
 #include "seal.h"
 #include "source.h"
@@ -70,12 +70,7 @@ struct loader {
   int offsets_box;
   int kept; /* stack index: list of kept objects */
   lua_Integer kept_count;
-  int metatables; /* stack index: list of table, metatable, ... */
-  lua_Integer metatable_count;
-  int promises; /* stack index: list of what is promised */
-  lua_Integer promise_count;
-  int notes; /* stack index: list of places to put it */
-  lua_Integer note_count;
+  struct lp__promises promises;
   int environment;        /* stack index; nil until needed */
   int stack_room;         /* stack index up to which there is room */
   uint32_t object_offset; /* where the last value read was defined */
@@ -205,62 +200,6 @@ static struct frame *push_frame(lua_State *L, struct loader *l,
   return f;
 }
 
-/* --- promises ----------------------------------------------------------- */
-
-enum promise_kind { PROMISE_MODULE, PROMISE_FIELD, PROMISE_REBUILD };
-enum { KIND = 1, FIRST, SECOND, RESULT, NOTES, PROMISE_FIELDS = NOTES };
-
-enum place { IN_FIELD, IN_PAIR, IN_UPVALUE, IN_METATABLE };
-enum { PLACE = 1, CONTAINER, OPERAND, NEXT, NOTE_FIELDS = NEXT };
-
-static lua_Integer promise_field(lua_Integer id, int field) {
-  return PROMISE_FIELDS * (id - 1) + field;
-}
-
-static lua_Integer note_field(lua_Integer note, int field) {
-  return NOTE_FIELDS * (note - 1) + field;
-}
-
-/* The number of the promise that the value at `index` stands for, or 0. */
-static lua_Integer promise_at(lua_State *L, const struct loader *l, int index) {
-  if (l->promise_count == 0 || lua_type(L, index) != LUA_TLIGHTUSERDATA)
-    return 0;
-  return (lua_Integer)(uintptr_t)lua_touserdata(L, index);
-}
-
-/* Pushes the stand-in for a new promise made of `kind` and the two values on
- * top.  [-2, +1, m] */
-static void make_promise(lua_State *L, struct loader *l,
-                         enum promise_kind kind) {
-  lua_Integer id = ++l->promise_count;
-  lua_pushinteger(L, kind);
-  lua_rawseti(L, l->promises, promise_field(id, KIND));
-  lua_rawseti(L, l->promises, promise_field(id, SECOND));
-  lua_rawseti(L, l->promises, promise_field(id, FIRST));
-  lua_pushboolean(L, 0);
-  lua_rawseti(L, l->promises, promise_field(id, RESULT));
-  lua_pushinteger(L, 0);
-  lua_rawseti(L, l->promises, promise_field(id, NOTES));
-  lua_pushlightuserdata(L, (void *)(uintptr_t)id);
-}
-
-/* Notes that promise `id` belongs to `place` of the container at `container`,
- * with the operand (key, number) on top.  The notes of a promise are a chain.
- * [-1, +0, m] */
-static void note_place(lua_State *L, struct loader *l, lua_Integer id,
-                       enum place place, int container) {
-  lua_Integer note = ++l->note_count;
-  lua_pushinteger(L, place);
-  lua_rawseti(L, l->notes, note_field(note, PLACE));
-  lua_pushvalue(L, container);
-  lua_rawseti(L, l->notes, note_field(note, CONTAINER));
-  lua_rawseti(L, l->notes, note_field(note, OPERAND));
-  lua_rawgeti(L, l->promises, promise_field(id, NOTES));
-  lua_rawseti(L, l->notes, note_field(note, NEXT));
-  lua_pushinteger(L, note);
-  lua_rawseti(L, l->promises, promise_field(id, NOTES));
-}
-
 /* --- simple values ------------------------------------------------------ */
 
 static void push_environment(lua_State *L, struct loader *l) {
@@ -293,15 +232,6 @@ static void read_standard(lua_State *L, struct loader *l) {
   lua_remove(L, -2);
 }
 
-/* Pushes package.loaded[name] for the name on top; nil if it is not loaded.
- * [-1, +1, -] */
-static void push_loaded(lua_State *L) {
-  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  lua_insert(L, -2);
-  lua_rawget(L, -2);
-  lua_remove(L, -2);
-}
-
 static void read_module(lua_State *L, struct loader *l, int has_field) {
   push_string(L, l); /* name */
   if (has_field) {
@@ -309,7 +239,8 @@ static void read_module(lua_State *L, struct loader *l, int has_field) {
   } else {
     lua_pushboolean(L, 0);
   } /* name field */
-  make_promise(L, l, has_field ? PROMISE_FIELD : PROMISE_MODULE);
+  lp__promise_make(L, &l->promises,
+                   has_field ? LP__PROMISE_FIELD : LP__PROMISE_MODULE);
 }
 
 static void read_origin(lua_State *L, struct loader *l) {
@@ -561,50 +492,45 @@ static int open_container(lua_State *L, struct loader *l, int tag,
 /* --- putting values in their place -------------------------------------- */
 
 static void put_element(lua_State *L, struct loader *l, struct frame *f) {
-  lua_Integer id = promise_at(L, l, -1);
+  lua_Integer id = lp__promise_at(L, &l->promises, -1);
   f->next++;
   if (id == 0) {
     lua_rawseti(L, f->base, f->next);
   } else {
     lua_pushinteger(L, f->next);
-    note_place(L, l, id, IN_FIELD, f->base);
+    lp__promise_note(L, &l->promises, id, LP__AT_FIELD, f->base);
     lua_pop(L, 1);
   }
 }
 
-static void check_key(lua_State *L, int index) {
-  if (lua_isnil(L, index) ||
-      (lua_type(L, index) == LUA_TNUMBER && !lua_rawequal(L, index, index))) {
-    malformed(L, "bad key");
-  }
-}
-
 static void put_key(lua_State *L, struct frame *f) {
-  check_key(L, -1);
+  lp__check_key(L, -1);
   f->kind = VALUE;
 }
 
 /* The pair's key is below the value. */
 static void put_pair(lua_State *L, struct loader *l, struct frame *f) {
-  lua_Integer key = promise_at(L, l, -2), value = promise_at(L, l, -1);
+  lua_Integer key = lp__promise_at(L, &l->promises, -2),
+              value = lp__promise_at(L, &l->promises, -1);
   f->kind = KEY;
   if (key == 0 && value == 0) {
     lua_rawset(L, f->base);
   } else if (key == 0) {
     lua_pop(L, 1);
-    note_place(L, l, value, IN_FIELD, f->base);
+    lp__promise_note(L, &l->promises, value, LP__AT_FIELD, f->base);
   } else { /* the later promise decides when the pair can be set */
     lua_createtable(L, 2, 0);
     lua_insert(L, -3);
     lua_rawseti(L, -3, 2);
     lua_rawseti(L, -2, 1);
-    note_place(L, l, key > value ? key : value, IN_PAIR, f->base);
+    lp__promise_note(L, &l->promises, key > value ? key : value, LP__AT_PAIR,
+                     f->base);
   }
 }
 
 /* Notes where a metatable or rebuild function (on top) was sent from. */
 static void note_origin(lua_State *L, const struct loader *l) {
-  if (l->options->note == 0 || promise_at(L, l, -1))
+  if (l->options->note == 0 || lp__promise_at(L, &l->promises, -1))
     return;
   lua_pushvalue(L, -1);
   lua_pushinteger(L, l->options->dump << 32 | l->object_offset);
@@ -612,28 +538,26 @@ static void note_origin(lua_State *L, const struct loader *l) {
 }
 
 static void put_metatable(lua_State *L, struct loader *l, struct frame *f) {
-  lua_Integer id = promise_at(L, l, -1);
+  lua_Integer id = lp__promise_at(L, &l->promises, -1);
   note_origin(L, l);
   if (id) {
     lua_pushboolean(L, 0);
-    note_place(L, l, id, IN_METATABLE, f->base);
+    lp__promise_note(L, &l->promises, id, LP__AT_METATABLE, f->base);
     lua_pop(L, 1);
   } else {
     if (!lua_istable(L, -1))
       malformed(L, "bad metatable");
-    lua_pushvalue(L, f->base);
-    lua_rawseti(L, l->metatables, ++l->metatable_count);
-    lua_rawseti(L, l->metatables, ++l->metatable_count);
+    lp__promise_metatable(L, &l->promises, f->base);
   }
   f->tag = LP__TABLE; /* complete */
 }
 
 static void put_cell(lua_State *L, struct loader *l, struct frame *f) {
-  lua_Integer id = promise_at(L, l, -1);
+  lua_Integer id = lp__promise_at(L, &l->promises, -1);
   f->next++;
   if (id) {
     lua_pushinteger(L, f->next);
-    note_place(L, l, id, IN_UPVALUE, f->base);
+    lp__promise_note(L, &l->promises, id, LP__AT_UPVALUE, f->base);
     lua_pop(L, 1);
   } else {
     lua_setupvalue(L, f->base, (int)f->next);
@@ -641,13 +565,13 @@ static void put_cell(lua_State *L, struct loader *l, struct frame *f) {
 }
 
 static void put_global(lua_State *L, struct loader *l, struct frame *f) {
-  lua_Integer id = promise_at(L, l, -1);
+  lua_Integer id = lp__promise_at(L, &l->promises, -1);
   f->kind = GLOBAL_NAME;
   push_environment(L, l);
   lua_insert(L, -3); /* environment name value */
   if (id) {
     lua_pop(L, 1);
-    note_place(L, l, id, IN_FIELD, l->environment);
+    lp__promise_note(L, &l->promises, id, LP__AT_FIELD, l->environment);
   } else {
     lua_rawset(L, -3);
   }
@@ -714,7 +638,7 @@ static void close_frame(lua_State *L, struct loader *l) {
   l->frames.size -= sizeof f;
   if (f.kind == REBUILT) {
     lua_pushinteger(L, f.count);
-    make_promise(L, l, PROMISE_REBUILD);
+    lp__promise_make(L, &l->promises, LP__PROMISE_REBUILD);
     if (f.tag & LP__KEPT)
       keep_object(L, l, f.offset);
   }
@@ -778,7 +702,7 @@ static void step_pairs(lua_State *L, struct loader *l) {
       if (!read_value(L, l))
         return;
       if (may_be_bad_key(l, offset))
-        check_key(L, -1);
+        lp__check_key(L, -1);
       f->kind = VALUE;
     }
     if (!read_value(L, l))
@@ -923,233 +847,6 @@ static void read_modules(lua_State *L, struct loader *l) {
   }
 }
 
-/* --- keeping promises --------------------------------------------------- */
-
-/* Pushes the module whose name is on top: loaded, or required when trusted.
- * [-1, +1, e] */
-static void resolve_module(lua_State *L, const struct loader *l) {
-  lua_pushvalue(L, -1);
-  push_loaded(L); /* name module */
-  if (lua_isnil(L, -1) && l->options->trusted) {
-    lua_pop(L, 1);
-    lua_pushliteral(L, "require");
-    lp__reference_standard(L);
-    lua_pushvalue(L, -2);
-    lua_call(L, 1, 1);
-  } else if (lua_isnil(L, -1)) {
-    luaL_error(L,
-               "cannot load: module '%s' is not loaded here\n  require it "
-               "first; loading runs no code",
-               lua_tostring(L, -2));
-  }
-  lua_remove(L, -2);
-}
-
-/* Whether the table on top has a `__lambdapool` hook, or a class in it does. */
-static int offers_hooks(lua_State *L) {
-  int top = lua_gettop(L);
-  lua_pushliteral(L, "__lambdapool");
-  if (lua_rawget(L, top) == LUA_TNIL) {
-    lua_pushnil(L);
-    while (lua_next(L, top)) {
-      if (lua_istable(L, -1)) {
-        lua_pushliteral(L, "__lambdapool");
-        if (lua_rawget(L, -2) != LUA_TNIL)
-          break;
-        lua_pop(L, 1);
-      }
-      lua_pop(L, 1);
-    }
-  }
-  if (lua_gettop(L) == top)
-    return 0;
-  lua_settop(L, top);
-  return 1;
-}
-
-/* Pushes field `field` (on top) of the module whose name is below it.  A Lua
- * function of a loaded module that has hooks may rebuild values.
- * [-2, +1, e] */
-static void resolve_field(lua_State *L, const struct loader *l) {
-  int name = lua_gettop(L) - 1;
-  lua_pushvalue(L, name);
-  resolve_module(L, l); /* name field module */
-  if (!lua_istable(L, -1)) {
-    luaL_error(L, "cannot load: module '%s' is no table here",
-               lua_tostring(L, name));
-  }
-  lua_pushvalue(L, name + 1);
-  if (lua_rawget(L, -2) == LUA_TNIL) { /* name field module value */
-    luaL_error(L, "cannot load: module '%s' has no field '%s' here",
-               lua_tostring(L, name), lua_tostring(L, name + 1));
-  }
-  lua_insert(L, name);
-  if (lua_isfunction(L, name) && !lua_iscfunction(L, name) && offers_hooks(L)) {
-    lp__dump_note_rebuilder(L, name);
-  }
-  lua_settop(L, name);
-}
-
-/* Replaces the list on top, a function and its arguments, by what the
- * function returns.  `n` counts both, nils included.  [-1, +1, e] */
-static void rebuild(lua_State *L, const struct loader *l, int n) {
-  int list = lua_gettop(L), i;
-  luaL_checkstack(L, n + 10, "too many arguments");
-  for (i = 1; i <= n; i++)
-    lua_rawgeti(L, list, i);
-  if (!lua_isfunction(L, list + 1))
-    malformed(L, "bad rebuild function");
-  if (!l->options->trusted) {
-    if (!lp__dump_is_rebuilder(L, list + 1)) {
-      lp__push_function_name(L, list + 1);
-      luaL_error(L,
-                 "cannot load: a value wants to be rebuilt by %s, which no "
-                 "__lambdapool hook returned here\n  loading runs no code "
-                 "from outside",
-                 lua_tostring(L, -1));
-    }
-    lua_replace(L, list + 1); /* the receiver's own */
-  }
-  lua_call(L, n - 1, 1);
-  lua_replace(L, list);
-}
-
-/* Pushes what promise `id` turns out to be, and keeps it. */
-static void resolve(lua_State *L, struct loader *l, lua_Integer id, int kind) {
-  int top = lua_gettop(L);
-  lua_rawgeti(L, l->promises, promise_field(id, FIRST));
-  lua_rawgeti(L, l->promises, promise_field(id, SECOND));
-  switch (kind) {
-  case PROMISE_MODULE:
-    lua_pop(L, 1);
-    resolve_module(L, l);
-    break;
-  case PROMISE_FIELD:
-    resolve_field(L, l);
-    break;
-  default: {
-    int n = (int)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    rebuild(L, l, n);
-  }
-  }
-  lua_settop(L, top + 1);
-  lua_pushvalue(L, -1);
-  lua_rawseti(L, l->promises, promise_field(id, RESULT));
-}
-
-/* Replaces a promise on top by what it turned out to be. */
-static void use_result(lua_State *L, const struct loader *l) {
-  lua_Integer id = promise_at(L, l, -1);
-  if (id) {
-    lua_pop(L, 1);
-    lua_rawgeti(L, l->promises, promise_field(id, RESULT));
-  }
-}
-
-/* Sets the pair { key, value } on top in the table below it. */
-static void set_pair(lua_State *L, const struct loader *l) {
-  lua_rawgeti(L, -1, 1);
-  use_result(L, l);
-  check_key(L, -1);
-  lua_rawgeti(L, -2, 2);
-  use_result(L, l); /* table pair key value */
-  lua_rawset(L, -4);
-}
-
-/* Puts the value on top into its place: container and operand are above. */
-static void set_place(lua_State *L, struct loader *l, int place) {
-  int value = lua_gettop(L) - 2;
-  switch (place) {
-  case IN_FIELD: /* value table key */
-    lua_pushvalue(L, value);
-    lua_rawset(L, value + 1);
-    break;
-  case IN_PAIR:
-    set_pair(L, l);
-    break;
-  case IN_UPVALUE: /* value function number */
-    lua_pushvalue(L, value);
-    lua_setupvalue(L, value + 1, (int)lua_tointeger(L, value + 2));
-    break;
-  default: /* value table false */
-    if (!lua_istable(L, value))
-      malformed(L, "bad metatable");
-    lua_pushvalue(L, value + 1);
-    lua_rawseti(L, l->metatables, ++l->metatable_count);
-    lua_pushvalue(L, value);
-    lua_rawseti(L, l->metatables, ++l->metatable_count);
-  }
-  lua_settop(L, value);
-}
-
-/* Puts the value on top into all places of promise `id`.  [-1, +0, e] */
-static void set_places(lua_State *L, struct loader *l, lua_Integer id) {
-  lua_Integer note;
-  int place;
-  lua_rawgeti(L, l->promises, promise_field(id, NOTES));
-  note = lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  while (note) {
-    lua_rawgeti(L, l->notes, note_field(note, PLACE));
-    place = (int)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    lua_rawgeti(L, l->notes, note_field(note, CONTAINER));
-    lua_rawgeti(L, l->notes, note_field(note, OPERAND));
-    set_place(L, l, place);
-    lua_rawgeti(L, l->notes, note_field(note, NEXT));
-    note = lua_tointeger(L, -1);
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
-}
-
-/* Sets the metatables noted so far.  Nothing here can fail. */
-static void set_metatables(lua_State *L, struct loader *l) {
-  lua_Integer i;
-  for (i = 1; i < l->metatable_count; i += 2) {
-    lua_rawgeti(L, l->metatables, i);
-    lua_rawgeti(L, l->metatables, i + 1);
-    lua_setmetatable(L, -2);
-    lua_pop(L, 1);
-  }
-  l->metatable_count = 0;
-}
-
-/* Keeps the promises of some kinds, in the order they were made: what is
- * inside the arguments of a rebuilt value was complete before it. */
-static void keep_promises(lua_State *L, struct loader *l, int rebuilds) {
-  lua_Integer id;
-  for (id = 1; id <= l->promise_count; id++) {
-    int kind;
-    lua_rawgeti(L, l->promises, promise_field(id, KIND));
-    kind = (int)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    if ((kind == PROMISE_REBUILD) != rebuilds)
-      continue;
-    resolve(L, l, id, kind);
-    set_places(L, l, id);
-    if (rebuilds)
-      set_metatables(L, l);
-  }
-}
-
-static void finish(lua_State *L, struct loader *l, int first, int n) {
-  int i;
-  if (l->promise_count)
-    keep_promises(L, l, 0);
-  set_metatables(L, l);
-  if (l->promise_count)
-    keep_promises(L, l, 1);
-  for (i = first; i < first + n; i++) {
-    if (promise_at(L, l, i) == 0)
-      continue;
-    lua_pushvalue(L, i);
-    use_result(L, l);
-    lua_replace(L, i);
-  }
-}
-
 /* --- the whole ---------------------------------------------------------- */
 
 /* Pushes what a loader needs on the stack.  [-0, +10, m] */
@@ -1167,22 +864,19 @@ static void begin(lua_State *L, struct loader *l, struct lp__bytes body,
     malformed(L, "too large");
   for (i = 0; i < 4; i++)
     lua_pushnil(L);
-  for (i = 0; i < 4; i++)
-    lua_newtable(L);
   l->frames.box = top + 1;
   l->chunks.box = top + 2;
   l->codes.box = top + 3;
   l->offsets_box = top + 4;
+  lua_newtable(L);
   l->kept = top + 5;
-  l->metatables = top + 6;
-  l->promises = top + 7;
-  l->notes = top + 8;
+  lp__promise_begin(L, &l->promises, options->trusted);
   if (options->environment) {
     lua_pushvalue(L, options->environment);
   } else {
     lua_pushnil(L);
   }
-  l->environment = top + 9;
+  l->environment = lua_gettop(L);
 }
 
 int lp__load_simple(lua_State *L, struct lp__bytes body) {
@@ -1233,7 +927,7 @@ int lp__load_body(lua_State *L, struct lp__bytes body,
     lp__offered_settle(L);
   if (l.at != l.end)
     malformed(L, "more bytes than needed");
-  finish(L, &l, lua_gettop(L) - n + 1, n);
+  lp__promise_keep(L, &l.promises, lua_gettop(L) - n + 1, n);
   lua_rotate(L, top + 1, n);
   lua_settop(L, top + n);
   return n;
