@@ -110,7 +110,7 @@ struct run {
 };
 
 /* Stack indexes in the protected function. */
-enum { RUN = 1, BOX, ANCHORS, NOTES, GLOBALS, FUNCTION, HANDLER };
+enum { RUN = 1, BOX, ANCHORS, NOTES, GLOBALS, ORIGINS, FUNCTION, HANDLER };
 
 static int malformed(lua_State *L) {
   return luaL_error(L, "malformed call");
@@ -230,7 +230,7 @@ static void end_task(lua_State *L, struct run *r, int status) {
 
 /* Loads the arguments in r->at, calls the function, dumps the results. */
 static void run_task(lua_State *L, struct run *r) {
-  struct lp__load_options options = {1, GLOBALS, 0, NOTES, 0};
+  struct lp__load_options options = {1, GLOBALS, ORIGINS, NOTES, 0};
   struct lp__bytes body = get_sized(L, r);
   int base = lua_gettop(L), n = 1;
   lua_pushvalue(L, FUNCTION);
@@ -413,6 +413,20 @@ static int prepare(lua_State *L, struct run *r, struct lp__bytes code) {
   return r->end == LP__TASK_OK;
 }
 
+/* The arguments may refer to what the function's dump has: the reverse of the
+ * notes that loading it made. */
+static void set_origins(lua_State *L) {
+  lua_newtable(L);
+  lua_pushnil(L);
+  while (lua_next(L, NOTES)) { /* objects object origin */
+    lua_Integer key = lua_tointeger(L, -1) & 0xffffffff;
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, key);
+  }
+  lua_rawseti(L, ORIGINS, 1);
+}
+
 /* Every task fails as loading the function did. */
 static void fail_tasks(lua_State *L, struct run *r) {
   int top = lua_gettop(L);
@@ -486,6 +500,7 @@ static int run_call(lua_State *L) {
   lp__rope_begin(L, &r->out);
   lua_newtable(L);
   lua_pushglobaltable(L);
+  lua_newtable(L);
   lua_pushnil(L); /* the function */
   lua_pushcfunction(L, handle_error);
   text = find_text(L, r->event, r->size);
@@ -510,6 +525,7 @@ static int run_call(lua_State *L) {
     fail_tasks(L, r);
   } else if (r->tasks > 0) {
     lua_replace(L, FUNCTION);
+    set_origins(L);
     do_tasks(L, r);
   }
   push_response(L, r, code);

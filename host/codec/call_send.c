@@ -17,7 +17,8 @@
 enum { COMPRESS_CODE_FROM = 4096 };
 
 /* Fields of a code object. */
-enum { CODE_BYTES = 1, CODE_HASH, CODE_NAME, CODE_ORIGINS };
+/* ORIGINS: key -> object; OBJECTS: object -> dump and key, the other way. */
+enum { CODE_BYTES = 1, CODE_HASH, CODE_NAME, CODE_ORIGINS, CODE_OBJECTS };
 
 #define CODE_TYPE "lambdapool.Code"
 
@@ -54,6 +55,23 @@ static void check_callable(lua_State *L, int index) {
   lua_pop(L, 1);
 }
 
+/* Pushes the reverse of the origins on top: of two keys of one object the one
+ * that is good for more. */
+static void push_objects(lua_State *L) {
+  lua_newtable(L);
+  lua_pushnil(L);
+  while (lua_next(L, -3)) { /* origins objects key object */
+    lua_Integer key = lua_tointeger(L, -2);
+    lua_pushvalue(L, -1);
+    if (lua_rawget(L, -4) == LUA_TNIL || (key & 1) == 0) {
+      lua_pushvalue(L, -2);
+      lua_pushinteger(L, (lua_Integer)1 << 32 | key);
+      lua_rawset(L, -6);
+    }
+    lua_pop(L, 2);
+  }
+}
+
 int lp__call_code(lua_State *L) {
   XXH128_canonical_t hash;
   const char *bytes;
@@ -64,6 +82,8 @@ int lp__call_code(lua_State *L) {
   lua_createtable(L, CODE_ORIGINS, 0); /* function code */
   lua_pushvalue(L, 1);
   lp__dump_call(L, dump_code, 1, 2); /* ... bytes origins */
+  push_objects(L);
+  lua_rawseti(L, 2, CODE_OBJECTS);
   lua_rawseti(L, 2, CODE_ORIGINS);
   bytes = lua_tolstring(L, -1, &size);
   XXH128_canonicalFromHash(&hash, XXH3_128bits(bytes, size));
@@ -95,7 +115,7 @@ static void check_code(lua_State *L, int index) {
 
 /* Stack indexes of request's arguments; the record of the current task and
  * the list of all follow. */
-enum { CODE = 1, ITEMS, FROM, TO, OPTIONS, RECORD, ORIGINS };
+enum { CODE = 1, ITEMS, FROM, TO, OPTIONS, RECORD, ORIGINS, OBJECTS };
 
 struct request {
   struct lp__dumper d;
@@ -206,11 +226,13 @@ static int encode(lua_State *L) {
   lua_createtable(L, 1, 0);
   lua_rawgeti(L, CODE, CODE_ORIGINS);
   lua_rawseti(L, ORIGINS, 1);
+  lua_rawgeti(L, CODE, CODE_OBJECTS);
   lp__dump_begin(L, &r.d);
   r.star = get_option(L, "star") != 0;
   r.is_plain = !lua_getmetatable(L, ITEMS);
   lua_settop(L, r.d.alive);
   r.d.record = RECORD;
+  r.d.origins = OBJECTS;
   r.d.numbered =
       r.star ? (from == 1 && to == 1 ? LP__BY_ARGUMENT : LP__BY_ITEM_ARGUMENT)
              : LP__BY_ITEM;

@@ -170,8 +170,9 @@ static int write_reference(lua_State *L, struct lp__dumper *d, int index) {
   return 1;
 }
 
-/* Writes what the receiver sent itself as a reference to its own. */
-static int write_origin(lua_State *L, struct lp__dumper *d, int index) {
+/* Writes what the receiver has as a reference to its own. */
+static int write_origin(lua_State *L, struct lp__dumper *d, int index,
+                        int as_metatable) {
   lua_Integer origin;
   if (d->origins == 0)
     return 0;
@@ -179,7 +180,7 @@ static int write_origin(lua_State *L, struct lp__dumper *d, int index) {
   lua_rawget(L, d->origins);
   origin = lua_tointeger(L, -1);
   lua_pop(L, 1);
-  if (origin == 0)
+  if (origin == 0 || ((origin & 1) && !as_metatable))
     return 0;
   put_byte(L, d, LP__ORIGIN);
   put_varint(L, d, (uint64_t)origin >> 32);
@@ -199,7 +200,7 @@ static int write_known(lua_State *L, struct lp__dumper *d, int index) {
     put_ref(L, d, LP__REF, entry->value);
     return 1;
   }
-  return write_reference(L, d, index) || write_origin(L, d, index);
+  return write_reference(L, d, index) || write_origin(L, d, index, 0);
 }
 
 static int has_hook(lua_State *L, int index) {
@@ -288,7 +289,7 @@ static struct lp__frame *push_frame(lua_State *L, struct lp__dumper *d,
   if (f->base > d->stack_room)
     make_room(L, d);
   f->kind = kind;
-  f->mark = d->out.buffer.size;
+  f->mark = f->tag = d->out.buffer.size;
   return f;
 }
 
@@ -356,6 +357,14 @@ static void open_table(lua_State *L, struct lp__dumper *d) {
   f->next = 1;
 }
 
+/* Looks at the modules again, once in a session: only a hook could change them
+ * meanwhile. */
+static void refresh(lua_State *L, struct lp__dumper *d) {
+  if (!d->refreshed)
+    lp__reference_refresh(L, &d->references);
+  d->refreshed = !d->hooks;
+}
+
 static const char classes_key = 0;
 
 /* The metatable on top may be a class that was added to a module since the
@@ -364,7 +373,7 @@ static void meet_class(lua_State *L, struct lp__dumper *d) {
   lp__push_weak_table(L, &classes_key);
   lua_pushvalue(L, -2);
   if (lua_rawget(L, -2) == LUA_TNIL) {
-    lp__reference_refresh(L, &d->references);
+    refresh(L, d);
     lua_pushvalue(L, -3);
     lua_pushboolean(L, 1);
     lua_rawset(L, -4);
@@ -372,8 +381,34 @@ static void meet_class(lua_State *L, struct lp__dumper *d) {
   lua_pop(L, 2);
 }
 
+/* Records that the object on top, whose tag is at `position`, is one that the
+ * receiver may refer to. */
+static void record(lua_State *L, struct lp__dumper *d, size_t position,
+                   int only_metatable) {
+  size_t offset =
+      lp__rope_offset(&d->out, position) - lp__rope_offset(&d->out, d->start);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, d->record,
+              (lua_Integer)lp__origin_key(offset, only_metatable));
+}
+
+/* Records a table that may be a metatable: it looks like one, or it is empty
+ * and may become one.  Loading follows the same rule. */
+static void record_class(lua_State *L, struct lp__dumper *d,
+                         const struct lp__frame *f) {
+  int is_empty = f->count == 0 && f->pairs == 0;
+  if (!f->is_class && !is_empty)
+    return;
+  lua_pushvalue(L, f->base);
+  record(L, d, f->tag, !f->is_class);
+  lua_pop(L, 1);
+}
+
 static void end_table(lua_State *L, struct lp__dumper *d) {
   struct lp__frame *f = top_frame(d);
+  struct lp__map_entry *seen;
+  if (d->record)
+    record_class(L, d, f);
   if (!f->has_meta) {
     pop_frame(L, d);
     return;
@@ -383,13 +418,12 @@ static void end_table(lua_State *L, struct lp__dumper *d) {
   lua_settop(L, f->base);
   lua_getmetatable(L, f->base);
   meet_class(L, d);
-  if (d->record) { /* a REF back to it names the same offset */
-    struct lp__map_entry *seen = lp__map_find(&d->seen, lua_topointer(L, -1));
-    size_t position = seen ? seen->value : d->out.buffer.size;
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, d->record,
-                (lua_Integer)(lp__rope_offset(&d->out, position) -
-                              lp__rope_offset(&d->out, d->start)));
+  seen = lp__map_find(&d->seen, lua_topointer(L, -1));
+  if (d->record) /* a REF back to it names the same offset */
+    record(L, d, seen ? seen->value : d->out.buffer.size, 0);
+  if (seen == NULL && write_origin(L, d, -1, 1)) {
+    lua_pop(L, 1);
+    return;
   }
   write_value(L, d);
 }
@@ -476,6 +510,8 @@ static void step_pairs(lua_State *L, struct lp__dumper *d) {
     }
     f->pairs++;
     if (lua_type(L, -2) == LUA_TSTRING) {
+      if (d->record && lp__is_class_key(lua_tostring(L, -2)))
+        f->is_class = 1;
       write_string(L, d, -2);
     } else if (!write_simple(L, d, -2)) {
       f->kind = LP__IN_KEY;
@@ -560,7 +596,7 @@ static int push_code(lua_State *L, struct lp__dumper *d) {
     lp__refuse(L, d, -2, lua_tostring(L, -1), NULL);
   }
   if (is_new) {
-    lp__reference_refresh(L, &d->references);
+    refresh(L, d);
     if (!d->by_code && write_reference(L, d, -2))
       return 0;
   }
@@ -773,13 +809,9 @@ static void record_function(lua_State *L, struct lp__dumper *d) {
   struct lp__map_entry *seen;
   lua_rawgeti(L, top_frame(d)->base + 1, 1);
   seen = lp__map_find(&d->seen, lua_topointer(L, -1));
-  if (seen && d->record) {
-    lua_rawseti(L, d->record,
-                (lua_Integer)(lp__rope_offset(&d->out, seen->value) -
-                              lp__rope_offset(&d->out, d->start)));
-  } else {
-    lua_pop(L, 1);
-  }
+  if (seen && d->record)
+    record(L, d, seen->value, 0);
+  lua_pop(L, 1);
 }
 
 static void step_hook(lua_State *L, struct lp__dumper *d) {

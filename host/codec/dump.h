@@ -42,10 +42,11 @@ struct lp__dumper {
   int stack_room;   /* stack index up to which there is room */
   size_t start;     /* position where the body began */
   int modules;      /* stack index of the queue of modules of the body */
-  int record;       /* stack index of a table to fill: offset -> metatable
-                       or rebuild function of the body; 0 for none */
-  int origins;      /* stack index of a table: object -> where the receiver
-                       sent it; 0 for none */
+  int record;       /* stack index of a table to fill: key of ORIGIN -> what it
+                       means in this body; 0 for none */
+  int origins;      /* stack index of a table: object -> dump << 32 | key of
+                       ORIGIN, for what the receiver has; 0 for none */
+  int refreshed;    /* modules were looked at in this session */
   int numbered;     /* for error messages: enum lp__numbered */
   lua_Integer item; /* the number of the item, */
   int argument;     /* and of the value in the body */

@@ -29,6 +29,8 @@ struct lp__frame {
   uint32_t pairs;   /* keys written */
   uint32_t holes;   /* elements that are nil */
   size_t mark;      /* position of the tag, then of the hint */
+  size_t tag;       /* position of the tag */
+  uint8_t is_class; /* the table has a key like \"__index\" */
 };
 
 struct lp__dumper;

@@ -42,7 +42,8 @@ struct frame {
   uint8_t kind; /* enum frame_kind */
   uint8_t tag;
   uint32_t next, count;
-  uint32_t offset; /* of the tag, from the start of the body */
+  uint32_t offset;            /* of the tag, from the start of the body */
+  uint8_t is_class, is_empty; /* of a table, see lp__is_class_key */
 };
 
 /* What an earlier offset means: kind in the low bits, then an index. */
@@ -347,6 +348,7 @@ static int read_value(lua_State *L, struct loader *l) {
 static void after_array(lua_State *L, struct loader *l, struct frame *f) {
   unsigned char hint = *get_bytes(L, l, 1).at;
   f->kind = hint ? KEY : METATABLE;
+  f->is_empty = f->count == 0 && hint == 0;
 }
 
 /* The table's size is known best before it is created, but the hint for the
@@ -528,18 +530,20 @@ static void put_pair(lua_State *L, struct loader *l, struct frame *f) {
   }
 }
 
-/* Notes where a metatable or rebuild function (on top) was sent from. */
-static void note_origin(lua_State *L, const struct loader *l) {
+/* Notes where the object on top was sent from, for referring to it. */
+static void note_origin(lua_State *L, const struct loader *l, uint32_t offset,
+                        int only_metatable) {
+  lua_Integer key = (lua_Integer)lp__origin_key(offset, only_metatable);
   if (l->options->note == 0 || lp__promise_at(L, &l->promises, -1))
     return;
   lua_pushvalue(L, -1);
-  lua_pushinteger(L, l->options->dump << 32 | l->object_offset);
+  lua_pushinteger(L, l->options->dump << 32 | key);
   lua_rawset(L, l->options->note);
 }
 
 static void put_metatable(lua_State *L, struct loader *l, struct frame *f) {
   lua_Integer id = lp__promise_at(L, &l->promises, -1);
-  note_origin(L, l);
+  note_origin(L, l, l->object_offset, 0);
   if (id) {
     lua_pushboolean(L, 0);
     lp__promise_note(L, &l->promises, id, LP__AT_METATABLE, f->base);
@@ -580,7 +584,7 @@ static void put_global(lua_State *L, struct loader *l, struct frame *f) {
 
 static void put_rebuilt(lua_State *L, struct loader *l, struct frame *f) {
   if (f->next == 0)
-    note_origin(L, l);
+    note_origin(L, l, l->object_offset, 0);
   put_element(L, l, f);
   if (f->next == 1)
     f->count = 1 + get_count(L, l);
@@ -642,6 +646,8 @@ static void close_frame(lua_State *L, struct loader *l) {
     if (f.tag & LP__KEPT)
       keep_object(L, l, f.offset);
   }
+  if (f.kind == METATABLE && (f.is_class || f.is_empty))
+    note_origin(L, l, f.offset, !f.is_class);
   l->object_offset = f.offset;
   put(L, l);
 }
@@ -703,6 +709,9 @@ static void step_pairs(lua_State *L, struct loader *l) {
         return;
       if (may_be_bad_key(l, offset))
         lp__check_key(L, -1);
+      if (l->options->note && lua_type(L, -1) == LUA_TSTRING &&
+          lp__is_class_key(lua_tostring(L, -1)))
+        f->is_class = 1;
       f->kind = VALUE;
     }
     if (!read_value(L, l))

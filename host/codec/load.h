@@ -24,8 +24,8 @@ struct lp__load_options {
                        the standard globals */
   int origins;      /* stack index: list of tables, offset -> own object, for
                        what the sender calls ORIGIN; 0: none */
-  int note;         /* stack index of a table to fill: metatable or rebuild
-                       function -> where it came from; 0: none */
+  int note;         /* stack index of a table to fill: object -> dump << 32 |
+                       key of ORIGIN; 0: none */
   lua_Integer dump; /* the number of this dump in `note` and `origins` */
 };
 

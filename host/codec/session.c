@@ -68,6 +68,7 @@ void lp__dump_begin(lua_State *L, struct lp__dumper *d) {
   d->start = 0;
   d->record = d->origins = 0;
   d->by_code = 0;
+  d->refreshed = 0;
   d->numbered = LP__BY_TYPE;
 }
 

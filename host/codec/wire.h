@@ -38,8 +38,10 @@
  *   MODULE               string: the value of require(name)
  *   MODULE_FIELD         string string: a field of it
  *   REBUILD              value(function) varint(n) value{n}
- *   ORIGIN               varint(dump) varint(offset): the receiver's own
- *                        table or function, which it sent before
+ *   ORIGIN               varint(dump) varint(key): a table or function that
+ *                        the receiver has from another dump of the same call;
+ *                        key is twice the offset of its tag there, plus one
+ *                        when only a metatable may be referred to so
  *   NULL_POINTER         cjson.null
  *
  * where string = varint(n) bytes.
@@ -94,7 +96,7 @@ enum {
 /* Limits that keep hostile bytes and runaway values within bounds. */
 #define LP__MAX_SIZE     ((size_t)1 << 30) /* of a dump, and of its plain body */
 #define LP__MAX_DEPTH    200000            /* of nested containers */
-#define LP__MAX_NEWLINES (1 << 22)         /* in front of a slice */
+#define LP__MAX_NEWLINES (1 << 18)         /* in front of a slice */
 #define LP__MAX_PATH     250               /* of nested functions in a chunk */
 
 /* Writes a varint at `out` (LP__VARINT_MAX bytes of room).  Returns the end. */
@@ -173,6 +175,17 @@ static inline double lp__get_double(const unsigned char *in) {
   double d;
   memcpy(&d, &bits, sizeof d);
   return d;
+}
+
+/* What sender and receiver of a call both know a table or function of a dump
+ * by, see ORIGIN. */
+static inline uint64_t lp__origin_key(size_t offset, int only_metatable) {
+  return (uint64_t)offset << 1 | (only_metatable ? 1 : 0);
+}
+
+/* Keys of metatables: a table that has one may be a class. */
+static inline int lp__is_class_key(const char *key) {
+  return key[0] == '_' && key[1] == '_';
 }
 
 /* The hint byte: 0 to 200 pairs exactly, more as 200 + log2. */
