@@ -179,8 +179,9 @@ static void arm(struct lp__limits *limits, uint64_t time) {
   timer_settime(limits->timer, TIMER_ABSTIME, &spec, NULL);
 }
 
-/* The timer may have been armed for an earlier task: then it is armed again
- * for the one that runs now, if any. lua_sethook may be called in a signal
+/* The timer stays armed when a task ends, which saves two system calls for
+ * each: it may have been armed for an earlier task, and is armed again for the
+ * one that runs now, if any. lua_sethook may be called in a signal
  * handler, says its source, and lua.c does so, too. The task may be inside
  * debug.sethook right now, so the hook is set again until the task ends. */
 static void on_signal(int number, siginfo_t *info, void *context) {
@@ -294,11 +295,6 @@ const char *lp__limits_where(const struct lp__limits *limits) {
 
 uint64_t lp__limits_timeout(const struct lp__limits *limits) {
   return limits->timeout_ms;
-}
-
-void lp__limits_idle(struct lp__limits *limits) {
-  if (limits->armed != 0)
-    arm(limits, 0);
 }
 
 /* The signal may come at any point of these two. Whoever runs next gets the

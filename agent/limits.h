@@ -21,7 +21,6 @@
  *     lp__limits_begin(limits, L, timeout_ms, now_ns);
  *     status = lua_pcall(L, ...);
  *     end = lp__limits_end(limits, L, status);
- *   lp__limits_idle(limits);
  *
  * The limits of a state live in its allocator's argument. They belong to the
  * thread that opened them; the signal, SIGVTALRM, is sent to that thread.
@@ -78,11 +77,6 @@ const char *lp__limits_where(const struct lp__limits *limits);
 
 /* The time that the task was given, in ms; 0: any. */
 uint64_t lp__limits_timeout(const struct lp__limits *limits);
-
-/* No task will run for a while: switches the timer off, whose signal could
- * interrupt a system call of the agent. Between tasks that follow each other
- * it stays armed, which saves two system calls per task. */
-void lp__limits_idle(struct lp__limits *limits);
 
 /* Bytes that Lua uses now, and at most since lp__limits_reset_peak. */
 size_t lp__limits_memory(const struct lp__limits *limits);

@@ -115,5 +115,4 @@ void lp__task_run(lua_State *L, const struct lp__event *event, int cold,
     run_call(L, event, &task, cold, answer);
   else
     lp__handler_run(L, event, &task, answer);
-  lp__limits_idle(task.limits);
 }

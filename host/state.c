@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
+#include "codec/libraries.h"
 #include "codec/offered.h"
 #include "codec/reference.h"
 #include "codec/sequence.h"
@@ -34,6 +35,7 @@ int lp__state_open(lua_State *L) {
   preload_json(L);
   lp__load_open(L);
   lp__offered_open(L);
+  lp__libraries_open(L);
   lp__reference_open(L);
   lp__sequence_open(L);
   return 0;
@@ -41,5 +43,6 @@ int lp__state_open(lua_State *L) {
 
 void lp__state_reset(lua_State *L) {
   lp__reference_reset(L);
+  lp__libraries_reset(L);
   lp__offered_set_globals(L);
 }

@@ -10,6 +10,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "libraries.h"
 #include "source.h"
 
 /* The home's fields: snapshot of the globals; standard name -> value; standard
@@ -22,10 +23,6 @@ enum { GLOBALS = 1, VALUES, STANDARD_NAMES, SEEN, TRAVELS, TEXTS };
 enum { HOME = 1, STANDARD_BOX, MODULES_BOX, MODULES_NAMES };
 
 static const char registry_key = 0;
-
-static const char *const libraries[] = {
-    "coroutine", "debug",  "io",    "math", "os",
-    "package",   "string", "table", "utf8", NULL};
 
 /* Notes the object at the top under the name below it and the field below
  * that (false for none): in the map, whose box is at refs->box, and in the
@@ -99,10 +96,10 @@ static void add_standards(lua_State *L, struct lp__references *refs) {
   int i;
   lua_rawgeti(L, refs->home, GLOBALS); /* globals */
   add_library(L, refs, "");
-  for (i = 0; libraries[i]; i++) {
+  for (i = 0; lp__libraries[i]; i++) {
     char prefix[16];
-    if (lua_getfield(L, -1, libraries[i]) == LUA_TTABLE) {
-      strcpy(prefix, libraries[i]);
+    if (lua_getfield(L, -1, lp__libraries[i]) == LUA_TTABLE) {
+      strcpy(prefix, lp__libraries[i]);
       strcat(prefix, ".");
       add_library(L, refs, prefix);
     }
