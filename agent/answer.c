@@ -31,63 +31,72 @@ const struct lp__failure lp__init_error = {"Runtime.InitError",
 const struct lp__failure lp__no_function = {"Runtime.HandlerNotFound",
                                             "Runtime.HandlerNotFound"};
 
-/* The bytes of the string at the top. */
-static void fill(lua_State *L, struct lp__answer *answer) {
-  answer->bytes = lua_tolstring(L, -1, &answer->size);
+/* Pushes the box of an empty buffer.  [-0, +1, -] */
+static struct lp__buffer push_buffer(lua_State *L) {
+  struct lp__buffer buffer = {NULL, 0, 0, 0};
+  lua_pushnil(L);
+  buffer.box = lua_gettop(L);
+  return buffer;
+}
+
+/* The bytes of the buffer are the answer. */
+static void fill(struct lp__answer *answer, const struct lp__buffer *buffer) {
+  answer->content_type = "application/json";
+  answer->bytes = (const char *)buffer->bytes;
+  answer->size = buffer->size;
 }
 
 void lp__answer_result(lua_State *L, struct lp__answer *answer,
                        const char *content_type) {
   answer->failure = NULL;
   answer->content_type = content_type;
-  fill(L, answer);
+  answer->bytes = lua_tolstring(L, -1, &answer->size);
 }
 
-/* Adds a string as JSON.  [-0, +0, m], but for the buffer's own slot */
-static void add_string(lua_State *L, luaL_Buffer *out, const char *text,
-                       size_t size) {
-  lua_pushlstring(L, text, size); /* text */
-  lp__json_encode(L, -1);         /* text json */
-  lua_remove(L, -2);              /* json */
-  luaL_addvalue(out);
+void lp__answer_json(lua_State *L, struct lp__answer *answer) {
+  struct lp__buffer out = push_buffer(L); /* value box */
+  lp__json_encode(L, -2, &out);
+  lua_remove(L, -2); /* box */
+  answer->failure = NULL;
+  fill(answer, &out);
+}
+
+static void add(lua_State *L, struct lp__buffer *out, const char *text) {
+  lp__buffer_add(L, out, text, strlen(text));
 }
 
 /* Adds the lines of a traceback but its title as an array. */
-static void add_trace(lua_State *L, luaL_Buffer *out, const char *text) {
+static void add_trace(lua_State *L, struct lp__buffer *out, const char *text) {
   const char *separator = "";
-  luaL_addchar(out, '[');
+  add(L, out, "[");
   while ((text = strchr(text, '\n')) != NULL) {
     size_t size;
     text += strspn(text, "\n\t");
     size = strcspn(text, "\n");
-    luaL_addstring(out, separator);
-    add_string(L, out, text, size);
+    add(L, out, separator);
+    lp__json_add_string(L, out, text, size);
     separator = ",";
   }
-  luaL_addchar(out, ']');
+  add(L, out, "]");
 }
 
 void lp__answer_failure(lua_State *L, struct lp__answer *answer,
                         const struct lp__failure *failure) {
-  luaL_Buffer out; /* trace message */
-  int message = lua_gettop(L);
   size_t size;
-  const char *text = lua_tolstring(L, message, &size);
-  const char *trace = lua_tostring(L, message - 1);
-  luaL_buffinit(L, &out);
-  luaL_addstring(&out, "{\"errorMessage\":");
-  add_string(L, &out, text, size);
-  luaL_addstring(&out, ",\"errorType\":");
-  add_string(L, &out, failure->type, strlen(failure->type));
-  luaL_addstring(&out, ",\"stackTrace\":");
+  const char *text = lua_tolstring(L, -1, &size);
+  const char *trace = lua_tostring(L, -2);
+  struct lp__buffer out = push_buffer(L); /* trace message box */
+  add(L, &out, "{\"errorMessage\":");
+  lp__json_add_string(L, &out, text, size);
+  add(L, &out, ",\"errorType\":");
+  lp__json_add_string(L, &out, failure->type, strlen(failure->type));
+  add(L, &out, ",\"stackTrace\":");
   add_trace(L, &out, trace ? trace : "");
-  luaL_addchar(&out, '}');
-  luaL_pushresult(&out); /* trace message body */
-  lua_replace(L, message - 1);
-  lua_settop(L, message - 1); /* body */
+  add(L, &out, "}");
+  lua_replace(L, -3); /* box message */
+  lua_pop(L, 1);      /* box */
   answer->failure = failure->metric;
-  answer->content_type = "application/json";
-  fill(L, answer);
+  fill(answer, &out);
 }
 
 void lp__answer_no_memory(struct lp__answer *answer) {

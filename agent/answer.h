@@ -11,7 +11,7 @@
 struct lp__answer {
   const char *failure;      /* NULL: a result; else as "Function.Timeout" */
   const char *content_type; /* of a result */
-  const char *bytes;        /* borrowed from a string on the Lua stack */
+  const char *bytes;        /* borrowed from a value on the Lua stack */
   size_t size;
 };
 
@@ -40,9 +40,14 @@ extern const struct lp__failure lp__no_function;    /* not in the module */
 void lp__answer_result(lua_State *L, struct lp__answer *answer,
                        const char *content_type);
 
+/* Replaces the value at the top of the stack by what holds its JSON text, which
+ * is the result. That has to stay there while the answer is used. Raises what
+ * lp__json_encode does.  [-1, +1, e] */
+void lp__answer_json(lua_State *L, struct lp__answer *answer);
+
 /* Makes a failure of the message at the top of the stack and the traceback
  * below it (the text of luaL_traceback, or nil), both strings. They are
- * replaced by the body of the answer: {"errorMessage", "errorType",
+ * replaced by what holds the body of the answer: {"errorMessage", "errorType",
  * "stackTrace"}.  [-2, +1, m] */
 void lp__answer_failure(lua_State *L, struct lp__answer *answer,
                         const struct lp__failure *failure);

@@ -238,9 +238,9 @@ static int prepare(lua_State *L) {
   return 2;
 }
 
-/* Replaces the value at the top by its JSON text. */
+/* (answer, value) -> what holds the answer's bytes. */
 static int encode(lua_State *L) {
-  lp__json_encode(L, 1);
+  lp__answer_json(L, lua_touserdata(L, 1));
   return 1;
 }
 
@@ -292,9 +292,10 @@ static int run_handler(lua_State *L) {
     return conclude(L, run, end);
   lua_pushcfunction(L, encode);
   lua_insert(L, -2);
-  if (try(L, 1, 1, 0) != LUA_OK)
+  lua_pushlightuserdata(L, run->answer);
+  lua_insert(L, -2); /* describe encode answer result */
+  if (try(L, 2, 1, 0) != LUA_OK)
     return refuse(L, run->answer, &lp__invalid_result);
-  lp__answer_result(L, run->answer, "application/json");
   return 1;
 }
 

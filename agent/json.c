@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "host/codec/buffer.h"
-
 #define DEPTH_MAX 1000
 
 /* Beyond this many elements an array may not have more holes than values. */
@@ -17,7 +15,47 @@
 /* Largest magnitude below which every integer is exact as a float. */
 #define EXACT_MAX 9007199254740992.0
 
+/* Bytes looked at together: enough that vectors of several bytes pay, little
+ * enough to look again one by one. */
+#define BLOCK 128
+
 static const char decoder_key = 0;
+
+/* --- bytes that stand for themselves in a string ------------------------- */
+
+static int is_special(unsigned char c) {
+  return (c < ' ') | (c == '"') | (c == '\\') | (c == 0x7f);
+}
+
+static unsigned char least(unsigned char a, unsigned char b) {
+  return a < b ? a : b;
+}
+
+/* Whether a block has a special byte. Least values, all to the end and without
+ * a branch, are what compilers make the fewest vector instructions of. A byte
+ * that is equal to another differs from it by nothing. */
+static int has_special(const char *block) {
+  unsigned char lowest = 0xff, difference = 0xff;
+  int i;
+  for (i = 0; i < BLOCK; i++) {
+    unsigned char c = (unsigned char)block[i];
+    lowest = least(lowest, c);
+    difference = least(difference, c ^ '"');
+    difference = least(difference, c ^ '\\');
+    difference = least(difference, c ^ 0x7f);
+  }
+  return lowest < ' ' || difference == 0;
+}
+
+/* The number of bytes in front of the first special one. */
+static size_t plain_length(const char *text, size_t size) {
+  size_t n = 0;
+  while (size - n >= BLOCK && !has_special(text + n))
+    n += BLOCK;
+  while (n < size && !is_special((unsigned char)text[n]))
+    n++;
+  return n;
+}
 
 /* --- reading ----------------------------------------------------------- */
 
@@ -58,8 +96,29 @@ static void restore_integers(lua_State *L) {
   }
 }
 
+static int is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Pushes the string that a text is from end to end, if it has nothing to
+ * decode; lua-cjson takes the bytes one by one. Like lua-cjson it does not ask
+ * for UTF-8.  [-0, +1, m], or +0 for another text, which returns 0 */
+static int push_plain_string(lua_State *L, const char *text, size_t size) {
+  while (size > 0 && is_space(text[0]))
+    text++, size--;
+  while (size > 0 && is_space(text[size - 1]))
+    size--;
+  if (size < 2 || text[0] != '"' || text[size - 1] != '"' ||
+      plain_length(text + 1, size - 2) != size - 2)
+    return 0;
+  lua_pushlstring(L, text + 1, size - 2);
+  return 1;
+}
+
 void lp__json_decode(lua_State *L, const char *text, size_t size) {
   lua_Integer integer;
+  if (push_plain_string(L, text, size))
+    return;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &decoder_key);
   lua_pushlstring(L, text, size);
   lua_call(L, 1, 1);
@@ -75,39 +134,41 @@ void lp__json_decode(lua_State *L, const char *text, size_t size) {
 
 struct writer {
   lua_State *L;
-  struct lp__buffer out;
+  struct lp__buffer *out;
   int depth;
 };
 
 static void write_value(struct writer *w, int index);
 
 static void add(struct writer *w, const char *text, size_t size) {
-  lp__buffer_add(w->L, &w->out, text, size);
+  lp__buffer_add(w->L, w->out, text, size);
 }
 
-/* Adds a string; bytes that are not UTF-8 stay as they are. */
-static void write_string(struct writer *w, const char *text, size_t size) {
+static void add_escape(lua_State *L, struct lp__buffer *out, unsigned char c) {
   static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";
-  size_t i, from = 0;
-  add(w, "\"", 1);
-  for (i = 0; i < size; i++) {
-    unsigned char c = (unsigned char)text[i];
-    const char *known = shorts;
-    char escape[8];
-    if (c >= ' ' && c != '"' && c != '\\' && c != 0x7f)
-      continue;
-    while (*known && *known != (char)c)
-      known += 2;
-    if (*known && c != 0)
-      snprintf(escape, sizeof escape, "\\%c", known[1]);
-    else
-      snprintf(escape, sizeof escape, "\\u%04x", c);
-    add(w, text + from, i - from);
-    add(w, escape, strlen(escape));
-    from = i + 1;
+  static const char digits[] = "0123456789abcdef";
+  char text[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+  const char *known = shorts;
+  while (*known && *known != (char)c)
+    known += 2;
+  if (*known)
+    text[1] = known[1];
+  lp__buffer_add(L, out, text, *known ? 2 : sizeof text);
+}
+
+void lp__json_add_string(lua_State *L, struct lp__buffer *out, const char *text,
+                         size_t size) {
+  size_t plain;
+  lp__buffer_reserve(L, out, size + 2);
+  lp__buffer_add(L, out, "\"", 1);
+  while ((plain = plain_length(text, size)) < size) {
+    lp__buffer_add(L, out, text, plain);
+    add_escape(L, out, (unsigned char)text[plain]);
+    text += plain + 1;
+    size -= plain + 1;
   }
-  add(w, text + from, size - from);
-  add(w, "\"", 1);
+  lp__buffer_add(L, out, text, size);
+  lp__buffer_add(L, out, "\"", 1);
 }
 
 /* Adds a number with as many digits as it takes to read the same again. */
@@ -168,7 +229,7 @@ static void write_key(struct writer *w) {
     luaL_error(w->L, "a %s cannot be a key in JSON", luaL_typename(w->L, -1));
   lua_pushvalue(w->L, -1);
   text = lua_tolstring(w->L, -1, &size);
-  write_string(w, text, size);
+  lp__json_add_string(w->L, w->out, text, size);
   lua_pop(w->L, 1);
   add(w, ":", 1);
 }
@@ -218,7 +279,7 @@ static void write_value(struct writer *w, int index) {
     return;
   case LUA_TSTRING:
     text = lua_tolstring(L, index, &size);
-    write_string(w, text, size);
+    lp__json_add_string(w->L, w->out, text, size);
     return;
   case LUA_TTABLE:
     write_table(w, index);
@@ -231,12 +292,7 @@ static void write_value(struct writer *w, int index) {
   }
 }
 
-void lp__json_encode(lua_State *L, int index) {
-  struct writer w = {L, {NULL, 0, 0, 0}, 0};
-  index = lua_absindex(L, index);
-  lua_pushnil(L); /* box */
-  w.out.box = lua_gettop(L);
-  write_value(&w, index);
-  lua_pushlstring(L, (const char *)w.out.bytes, w.out.size); /* box text */
-  lua_replace(L, w.out.box);                                 /* text */
+void lp__json_encode(lua_State *L, int index, struct lp__buffer *out) {
+  struct writer w = {L, out, 0};
+  write_value(&w, lua_absindex(L, index));
 }

@@ -14,6 +14,8 @@
 #include <lua.h>
 #include <stddef.h>
 
+#include "host/codec/buffer.h"
+
 /* Prepares `L`: keeps a decoder of our own, whose settings Lua code cannot
  * change. Once per state.  [-0, +0, e] */
 void lp__json_open(lua_State *L);
@@ -22,10 +24,15 @@ void lp__json_open(lua_State *L);
  * that is not JSON.  [-0, +1, e] */
 void lp__json_decode(lua_State *L, const char *text, size_t size);
 
-/* Pushes the JSON text of the value at `index`. Raises an error that names
- * the field for what JSON cannot express: functions, userdata, NaN, keys that
- * are neither strings nor numbers, more than 1000 levels (so cycles), and
- * arrays that are mostly holes.  [-0, +1, e] */
-void lp__json_encode(lua_State *L, int index);
+/* Adds the JSON text of the value at `index` to `out`. Raises an error that
+ * names the field for what JSON cannot express: functions, userdata, NaN, keys
+ * that are neither strings nor numbers, more than 1000 levels (so cycles), and
+ * arrays that are mostly holes.  [-0, +0, e] */
+void lp__json_encode(lua_State *L, int index, struct lp__buffer *out);
+
+/* Adds a string to `out`, in its quotes. Bytes that are not UTF-8 stay as they
+ * are.  [-0, +0, e] */
+void lp__json_add_string(lua_State *L, struct lp__buffer *out, const char *text,
+                         size_t size);
 
 #endif

@@ -211,6 +211,8 @@ describe("a handler", function()
       assert.equal(text, answer("echo", text).body)
     end
     assert.equal("{}", answer("echo", "").body)
+    local large = '"' .. ("lambdapool \u{e4}"):rep(100000) .. '"'
+    assert.is_true(answer("echo", " " .. large .. "\n").body == large)
   end)
 
   it("prints before its answer is posted", function()

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <lauxlib.h>
+#include <lua-cjson.h>
 #include <lualib.h>
 
 static lua_State *L;
@@ -19,6 +20,14 @@ static int set_up(void **state) {
   L = luaL_newstate();
   luaL_openlibs(L);
   lp__json_open(L);
+  lua_pushcfunction(L, luaopen_cjson);
+  lua_call(L, 0, 1);
+  lua_getfield(L, -1, "decode_invalid_numbers");
+  lua_pushboolean(L, 0);
+  lua_call(L, 1, 0);
+  lua_getfield(L, -1, "decode");
+  lua_setfield(L, LUA_REGISTRYINDEX, "cjson.decode");
+  lua_settop(L, 0);
   return 0;
 }
 
@@ -36,7 +45,11 @@ static int decode(lua_State *l) {
 }
 
 static int encode(lua_State *l) {
-  lp__json_encode(l, 1);
+  struct lp__buffer out = {NULL, 0, 0, 0};
+  lua_pushnil(l);
+  out.box = lua_gettop(l);
+  lp__json_encode(l, 1, &out);
+  lua_pushlstring(l, (const char *)out.bytes, out.size);
   return 1;
 }
 
@@ -89,6 +102,59 @@ static void writes_strings(void **state) {
   assert_string_equal(written("'\xc3\xa4'"), "\"\xc3\xa4\"");
 }
 
+/* Puts a byte as it is written at `to`, and returns its size. */
+static size_t escape(char *to, unsigned char c) {
+  static const char from[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
+  const char *known = c ? strchr(from, (char)c) : NULL;
+  if (known)
+    return (size_t)sprintf(to, "\\%c", names[known - from]);
+  if (c < ' ' || c == 0x7f)
+    return (size_t)sprintf(to, "\\u%04x", c);
+  *to = (char)c;
+  return 1;
+}
+
+/* Fails unless a string of `size` letters but for the byte `c` at `offset` is
+ * written as it should be. */
+static void check_written(int size, int offset, unsigned char c) {
+  char text[600], wanted[600];
+  size_t length;
+  memset(text, 'a', sizeof text);
+  text[offset] = (char)c;
+  wanted[0] = '"';
+  memset(wanted + 1, 'a', (size_t)offset);
+  length = 1 + (size_t)offset;
+  length += escape(wanted + length, c);
+  memset(wanted + length, 'a', (size_t)(size - offset - 1));
+  length += (size_t)(size - offset - 1);
+  wanted[length++] = '"';
+  lua_settop(L, 0);
+  lua_pushcfunction(L, encode);
+  lua_pushlstring(L, text, (size_t)size);
+  lua_call(L, 1, 1);
+  assert_int_equal(lua_rawlen(L, 1), length);
+  if (memcmp(lua_tostring(L, 1), wanted, length) != 0)
+    fail_msg("byte %d at %d of %d: %s", c, offset, size, lua_tostring(L, 1));
+}
+
+static void writes_every_byte_anywhere(void **state) {
+  static const int sizes[] = {1,  15,  16,  17,  31,  32,  33,  63, 64,
+                              65, 127, 128, 129, 255, 256, 257, 300};
+  size_t i;
+  int offset, c;
+  (void)state;
+  for (i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (offset = 0; offset < sizes[i]; offset++)
+      for (c = 0; c < 256; c += offset < 20 || offset % 16 == 15 ? 1 : 31)
+        check_written(sizes[i], offset, (unsigned char)c);
+}
+
+static void writes_many_escapes(void **state) {
+  (void)state;
+  written("('\\1'):rep(1000)");
+  assert_int_equal(lua_rawlen(L, 1), 6002);
+}
+
 static void writes_tables(void **state) {
   (void)state;
   assert_string_equal(written("{}"), "{}");
@@ -126,6 +192,76 @@ static void reads_integers(void **state) {
   for (i = 0; i < sizeof same / sizeof *same; i++)
     assert_string_equal(again(same[i]), same[i]);
   assert_string_equal(again("1e3"), "1000");
+}
+
+/* Calls the reader at the top on a text. Replaces it by the status and what it
+ * returned or raised. */
+static void read_with(const char *text, size_t size) {
+  int status;
+  lua_pushlstring(L, text, size);
+  status = lua_pcall(L, 1, 1, 0);
+  lua_pushinteger(L, status);
+  lua_insert(L, -2);
+}
+
+/* Fails unless a text that is no number reads as lua-cjson reads it. */
+static void check_read(const char *text, size_t size) {
+  lua_settop(L, 0);
+  lua_getfield(L, LUA_REGISTRYINDEX, "cjson.decode");
+  read_with(text, size);
+  lua_pushcfunction(L, decode);
+  read_with(text, size);
+  if (!lua_rawequal(L, 1, 3) || !lua_rawequal(L, 2, 4))
+    fail_msg("%s: %s, not %s", text, luaL_tolstring(L, 4, NULL),
+             luaL_tolstring(L, 2, NULL));
+}
+
+static void reads_every_byte_anywhere(void **state) {
+  char text[303];
+  int size, offset, c;
+  (void)state;
+  for (size = 3; size < (int)sizeof text; size += size < 40 ? 1 : 29)
+    for (offset = 0; offset < size; offset++)
+      for (c = 0; c < 256; c += offset < 20 || offset % 16 == 15 ? 1 : 31) {
+        memset(text, 'a', sizeof text);
+        text[0] = text[size - 1] = '"';
+        text[size] = '\0';
+        text[offset] = (char)c;
+        check_read(text, (size_t)size);
+      }
+}
+
+static void reads_lone_strings(void **state) {
+  static const char *const texts[] = {"\"\"",
+                                      " \"a\"",
+                                      "\"a\" ",
+                                      " \t\r\n\"a\"\n\r\t ",
+                                      "\"",
+                                      " \" ",
+                                      "\"a",
+                                      "a\"",
+                                      "\"a\" b",
+                                      "\"a\"\"b\"",
+                                      "\"a\",\"b\"",
+                                      "\v\"a\"",
+                                      "\"a\"\f",
+                                      "\"\\\"",
+                                      "\"a\\n\"",
+                                      "\"\\u00e4\"",
+                                      "\"\\ud83d\\ude00\"",
+                                      "\"\\x\"",
+                                      "\"\xc3\xa4\"",
+                                      "\"\xff\"",
+                                      "\"\x7f\"",
+                                      "\"a\nb\"",
+                                      "\xef\xbb\xbf\"a\""};
+  size_t i;
+  (void)state;
+  for (i = 0; i < sizeof texts / sizeof *texts; i++)
+    check_read(texts[i], strlen(texts[i]));
+  check_read("\"a\0b\"", 5);
+  check_read("\"a\"\0", 4);
+  check_read("\0\"a\"", 4);
 }
 
 static void refuses_other_texts(void **state) {
@@ -185,9 +321,13 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(writes_numbers_in_full),
       cmocka_unit_test(writes_strings),
+      cmocka_unit_test(writes_every_byte_anywhere),
+      cmocka_unit_test(writes_many_escapes),
       cmocka_unit_test(writes_tables),
       cmocka_unit_test(names_what_cannot_be_written),
       cmocka_unit_test(reads_integers),
+      cmocka_unit_test(reads_every_byte_anywhere),
+      cmocka_unit_test(reads_lone_strings),
       cmocka_unit_test(refuses_other_texts),
       cmocka_unit_test(survives_want_of_memory),
   };
