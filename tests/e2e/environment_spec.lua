@@ -1,5 +1,5 @@
---- What a task finds around it on a worker: globals, modules, the library itself. Each test runs its
---- calls on one warm worker, where the leftovers of one call could show in the next.
+--- What a task finds around it on a worker: globals, modules, the library itself. Each test makes
+--- its calls on one warm worker, where the leftovers of one call could show in the next.
 -- luacheck: globals leaked unknown print tostring setmetatable
 local lambdapool = require "lambdapool"
 
