@@ -92,6 +92,14 @@ void lp__libraries_open(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
 }
 
+void lp__libraries_push_copy(lua_State *L, int i) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lua_getiuservalue(L, -1, 1);
+  lua_rawgeti(L, -1, 2 * i + 2);
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
 void lp__libraries_reset(lua_State *L) {
   struct libraries *l;
   int top = lua_gettop(L), i;

@@ -6,14 +6,17 @@
 
 #include <lua.h>
 
-/* Copies the standard libraries; a nil-ended list of their names is below.
- * Call once on a fresh state.  [-0, +0, m] */
+/* Their names, ended by NULL. */
+extern const char *const lp__libraries[];
+
+/* Copies them.  Call once on a fresh state.  [-0, +0, m] */
 void lp__libraries_open(lua_State *L);
+
+/* Pushes the copy of number `i` of the names.  [-0, +1, -] */
+void lp__libraries_push_copy(lua_State *L, int i);
 
 /* Undoes what was done to them since.  Costs little when nothing was.
  * [-0, +0, m] */
 void lp__libraries_reset(lua_State *L);
-
-extern const char *const lp__libraries[];
 
 #endif

@@ -94,18 +94,17 @@ static void copy_globals(lua_State *L, struct lp__references *refs) {
 
 static void add_standards(lua_State *L, struct lp__references *refs) {
   int i;
-  lua_rawgeti(L, refs->home, GLOBALS); /* globals */
+  lua_rawgeti(L, refs->home, GLOBALS);
   add_library(L, refs, "");
+  lua_pop(L, 1);
   for (i = 0; lp__libraries[i]; i++) {
     char prefix[16];
-    if (lua_getfield(L, -1, lp__libraries[i]) == LUA_TTABLE) {
-      strcpy(prefix, lp__libraries[i]);
-      strcat(prefix, ".");
-      add_library(L, refs, prefix);
-    }
+    strcpy(prefix, lp__libraries[i]);
+    strcat(prefix, ".");
+    lp__libraries_push_copy(L, i);
+    add_library(L, refs, prefix);
     lua_pop(L, 1);
   }
-  lua_pop(L, 1);
 }
 
 void lp__reference_open(lua_State *L) {
@@ -118,23 +117,39 @@ void lp__reference_open(lua_State *L) {
     lua_newtable(L);
     lua_rawseti(L, top + 1, i);
   }
-  lua_pushnil(L); /* refs home box */
-  lua_rawgeti(L, top + 1, STANDARD_NAMES);
   refs->home = top + 1;
-  refs->box = top + 2;
-  refs->names = top + 3;
   copy_globals(L, refs);
-  add_standards(L, refs);
-  lua_pop(L, 1);
-  lua_setiuservalue(L, top, STANDARD_BOX);
   lua_setiuservalue(L, top, HOME);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
 }
 
-/* Pushes the userdata.  [-0, +1, -] */
+/* Gives the standard objects their names, from the snapshots, at first use: a
+ * cold start has no time for it.  The userdata is on top. */
+static void name_standards(lua_State *L, struct lp__references *kept) {
+  struct lp__references refs = *kept;
+  int top = lua_gettop(L);
+  luaL_checkstack(L, 20, NULL);
+  lua_getiuservalue(L, top, HOME);
+  lua_pushnil(L);
+  lua_newtable(L); /* refs home box names */
+  refs.home = top + 1;
+  refs.box = top + 2;
+  refs.names = top + 3;
+  add_standards(L, &refs);
+  lua_rawseti(L, refs.home, STANDARD_NAMES);
+  lua_setiuservalue(L, top, STANDARD_BOX);
+  lua_pop(L, 1);
+  kept->standard = refs.standard;
+}
+
+/* Pushes the userdata.  [-0, +1, m] */
 static struct lp__references *push_references(lua_State *L) {
+  struct lp__references *refs;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
-  return lua_touserdata(L, -1);
+  refs = lua_touserdata(L, -1);
+  if (refs->standard.count == 0)
+    name_standards(L, refs);
+  return refs;
 }
 
 /* Pushes one of the home's tables.  [-0, +1, -] */
@@ -503,12 +518,16 @@ static size_t remove_changes(lua_State *L, int table, int snapshot) {
 
 void lp__reference_reset(lua_State *L) {
   int top = lua_gettop(L);
-  size_t count = push_references(L)->global_count;
+  const struct lp__references *refs;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  refs = lua_touserdata(L, -1);
   lua_pushglobaltable(L);
-  push_table(L, GLOBALS); /* refs globals snapshot */
+  lua_getiuservalue(L, top + 1, HOME);
+  lua_rawgeti(L, -1, GLOBALS);
+  lua_remove(L, -2); /* refs globals snapshot */
   lua_pushnil(L);
   lua_setmetatable(L, top + 2);
-  if (remove_changes(L, top + 2, top + 3) < count) {
+  if (remove_changes(L, top + 2, top + 3) < refs->global_count) {
     lua_pushnil(L);
     while (lua_next(L, top + 3)) { /* key value */
       lua_pushvalue(L, -2);
