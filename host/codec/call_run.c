@@ -105,7 +105,8 @@ struct run {
   unsigned segments_before;
   struct lp__bytes at_before; /* and what was left of the call */
   enum lp__task_end end;      /* how the last task ended */
-  int is_over;                /* hooks->end was called for it */
+  int in_limits;              /* between hooks->begin and hooks->end */
+  uint64_t began;             /* when hooks->begin was called */
   const char *where;
 };
 
@@ -213,19 +214,40 @@ static int is_enough(const struct run *r) {
          r->now > r->start + STOP_AFTER_NS;
 }
 
+/* Notes what to go back to when the task fails, and begins its limits.  Tasks
+ * that begin within one tick of the clock have the same ones: then the limits
+ * just go on, which is what makes thousands of tiny tasks cheap. */
 static void begin_task(lua_State *L, struct run *r) {
   r->before = r->out.buffer;
   r->segments_before = r->out.segment_count;
   r->at_before = r->at;
-  r->is_over = 0;
+  if (r->in_limits)
+    return;
+  r->in_limits = 1;
+  r->began = r->now;
   r->limit_ms = r->hooks->begin(r->hooks->context, L, r->timeout_ms, r->now);
 }
 
-static void end_task(lua_State *L, struct run *r, int status) {
-  if (!r->is_over)
+/* Ends the limits, with how pcall or the task did. */
+static void end_limits(lua_State *L, struct run *r, int status) {
+  if (r->in_limits)
     r->end = r->hooks->end(r->hooks->context, L, status, &r->where);
-  r->is_over = 1;
+  r->in_limits = 0;
+}
+
+/* A task is over: its limits are, too, unless the next one begins in the same
+ * tick.  Raises when it swallowed the error that they made. */
+static void end_task(lua_State *L, struct run *r) {
+  r->done++;
   r->now = read_ns(CLOCK_MONOTONIC_COARSE);
+  if (r->now == r->began && !is_enough(r))
+    return;
+  end_limits(L, r, LUA_OK);
+  if (r->end != LP__TASK_OK) {
+    r->done--;
+    lua_pushnil(L);
+    lua_error(L);
+  }
 }
 
 /* Loads the arguments in r->at, calls the function, dumps the results. */
@@ -250,16 +272,11 @@ static int run_tasks(lua_State *L) {
   do {
     begin_task(L, r);
     run_task(L, r);
-    end_task(L, r, LUA_OK);
-    if (r->end != LP__TASK_OK) { /* it swallowed the error of its limits */
-      lua_pushnil(L);
-      lua_error(L);
-    }
     if (r->out.buffer.bytes != r->before.bytes) {
       lua_pushvalue(L, BOX);
       lua_rawseti(L, ANCHORS, 0);
     }
-    r->done++;
+    end_task(L, r);
   } while (!is_enough(r));
   return 0;
 }
@@ -367,6 +384,7 @@ static void record_failure(lua_State *L, struct run *r) {
   push_failure(L, r, r->end, r->where);
   put_failure(L, r, r->end, top + 1);
   r->done++;
+  r->now = read_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 /* Runs as many tasks as are enough for one response. */
@@ -381,7 +399,7 @@ static void do_tasks(lua_State *L, struct run *r) {
     lua_replace(L, BOX);
     if (status == LUA_OK)
       return;
-    end_task(L, r, status);
+    end_limits(L, r, status);
     record_failure(L, r);
     lua_pushvalue(L, BOX); /* the record may have made it grow */
     lua_rawseti(L, ANCHORS, 0);
@@ -409,7 +427,8 @@ static int prepare(lua_State *L, struct run *r, struct lp__bytes code) {
   lua_pushvalue(L, GLOBALS);
   begin_task(L, r);
   status = lua_pcall(L, 3, 1, HANDLER);
-  end_task(L, r, status);
+  end_limits(L, r, status);
+  r->now = read_ns(CLOCK_MONOTONIC_COARSE);
   return r->end == LP__TASK_OK;
 }
 
