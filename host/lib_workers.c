@@ -9,7 +9,8 @@
  *                         | "error" | "init_error", id, body, error_type
  *                         | "timeout", id
  *                         | "output", id, line
- *                         | "exit", id, code | nil, signal | nil, reason | nil
+ *                         | "exit", id, code | nil, signal | nil,
+ *                           reason | nil, not_started | nil
  *                         | nil
  *   loop:fd() -> descriptor
  *   loop:close()
@@ -281,7 +282,10 @@ static int push_payload(lua_State *L, const struct lp__event *event) {
     push_positive(L, event->code, 0);
     push_positive(L, event->signal, 1);
     lua_pushstring(L, event->reason);
-    return 3;
+    if (!event->not_started)
+      return 3;
+    lua_pushboolean(L, 1);
+    return 4;
   }
   lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
   if (event->kind == LP__EVENT_RESPONSE || event->kind == LP__EVENT_OUTPUT)

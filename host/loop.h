@@ -8,6 +8,7 @@
 #ifndef LP_LOOP_H
 #define LP_LOOP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
 #include <uv.h>
@@ -18,7 +19,8 @@ enum lp__event_kind {
   LP__EVENT_INIT_ERROR, /* bytes: the error as JSON; type */
   LP__EVENT_TIMEOUT,    /* the host's own limit passed; exit follows */
   LP__EVENT_OUTPUT,     /* bytes: one line, without its newline */
-  LP__EVENT_EXIT        /* code, signal, reason; the last event of its id */
+  LP__EVENT_EXIT        /* code, signal, reason, not_started; the last event
+                         * of its id */
 };
 
 enum { LP__ERROR_TYPE_SIZE = 64 };
@@ -33,6 +35,7 @@ struct lp__event {
   int code;                       /* exit code, -1 when a signal ended it */
   int signal;                     /* signal that ended it, or 0 */
   const char *reason; /* static text: why the host ended it, or NULL */
+  bool not_started;   /* it certainly never began the invocation it had */
 };
 
 /* An event with every field zero but these two; NULL when memory is short.

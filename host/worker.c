@@ -55,6 +55,7 @@ struct lp__worker {
   int listener_fd, fd;    /* -1 when closed */
   bool writing;           /* waits until an answer can be sent */
   bool ending;            /* no more outcomes; `exit` follows */
+  bool unread;            /* it ended before it had read all that was sent */
   uv_poll_t listener, connection, output, end;
   uv_prepare_t prepare; /* for what was held back */
   uv_timer_t timer;     /* of the invocation, or of the grace */
@@ -110,8 +111,14 @@ static void kill_worker(struct lp__worker *worker, const char *reason) {
   close_connection(worker);
 }
 
-/* The connection is gone; normally the process is about to be gone too. */
-static void lose_connection(struct lp__worker *worker) {
+/* The connection is gone; normally the process is about to be gone too. The
+ * kernel resets a connection whose other end has not read everything, also
+ * when that end was closed before we wrote: the error is pending then. */
+static void lose_connection(struct lp__worker *worker, int error) {
+  socklen_t size = sizeof error;
+  if (error == 0)
+    getsockopt(worker->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  worker->unread = error == ECONNRESET || error == EPIPE || worker->writing;
   worker->ending = true;
   close_connection(worker);
   set_timer(worker, GRACE_MS);
@@ -231,7 +238,7 @@ static void send_output(struct lp__worker *worker) {
       wait_to_send(worker, true);
       return;
     } else if (errno != EINTR) {
-      lose_connection(worker);
+      lose_connection(worker, errno);
       return;
     }
   }
@@ -263,7 +270,7 @@ static bool receive(struct lp__worker *worker) {
   if (size < 0 && (errno == EAGAIN || errno == EINTR))
     return errno == EINTR;
   if (size <= 0) {
-    lose_connection(worker);
+    lose_connection(worker, size < 0 ? errno : 0);
     return false;
   }
   int status = lp__endpoint_receive(&worker->endpoint, space, (size_t)size);
@@ -416,6 +423,9 @@ static void reap(struct lp__worker *worker) {
   worker->exit = NULL;
   event->code = code;
   event->signal = signal;
+  event->not_started =
+      worker->endpoint.pending &&
+      (worker->unread || worker->endpoint.state != LP__RUNNING);
   lp__loop_push(worker->workers->loop, event);
   forget(worker);
   release(worker);
@@ -599,6 +609,9 @@ int lp__worker_invoke(struct lp__workers *workers, int64_t id,
                       uint64_t kill_ms) {
   struct lp__worker *worker = find(workers, id);
   if (!worker || worker->ending)
+    return -ESRCH;
+  receive_all(worker); /* it may have gone unnoticed while it was idle */
+  if (worker->ending)
     return -ESRCH;
   struct lp__invocation named = *invocation;
   if (!named.request_id[0])

@@ -67,6 +67,16 @@ describe("a warm worker", function()
     assert.same({ 1, "second" }, { pool:apply(task, {}) })
   end)
 
+  it("costs no task when it is killed between two", function()
+    local function pid()
+      local file <close> = assert(io.open "/proc/self/stat")
+      return file:read "n"
+    end
+    local first = pool:apply(pid, {})
+    os.execute(("kill -9 %d; sleep 0.1"):format(first))
+    assert.not_equal(first, pool:apply(pid, {}))
+  end)
+
   it("says that a task has no pool of its own", function()
     for _, what in ipairs { "pool", "executor" } do
       local ok, err = pcall(pool.apply, pool, function(name)
