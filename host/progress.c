@@ -1,0 +1,78 @@
+/* Memory shared with a worker.  See progress.h. */
+#define _GNU_SOURCE /* memfd_create */
+#include "progress.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct lp__progress *map(int fd) {
+  void *page = mmap(NULL, sizeof(struct lp__progress), PROT_READ | PROT_WRITE,
+                    MAP_SHARED, fd, 0);
+  return page == MAP_FAILED ? NULL : page;
+}
+
+/* The size is sealed: a worker that shrank it could make the host's next look
+ * at the page a SIGBUS. */
+static int set_size(int fd) {
+  return ftruncate(fd, sizeof(struct lp__progress)) == 0 &&
+         fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
+}
+
+struct lp__progress *lp__progress_create(int *fd) {
+  struct lp__progress *progress = NULL;
+  *fd = memfd_create("lambdapool", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (*fd < 0)
+    return NULL;
+  if (set_size(*fd))
+    progress = map(*fd);
+  if (progress != NULL) {
+    lp__progress_reset(progress);
+    return progress;
+  }
+  int failure = errno;
+  close(*fd);
+  *fd = -1;
+  errno = failure;
+  return NULL;
+}
+
+struct lp__progress *lp__progress_open(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) != 0 ||
+      status.st_size < (off_t)sizeof(struct lp__progress))
+    return NULL;
+  return map(fd);
+}
+
+void lp__progress_close(struct lp__progress *progress) {
+  if (progress != NULL)
+    munmap(progress, sizeof *progress);
+}
+
+void lp__progress_reset(struct lp__progress *progress) {
+  atomic_store(&progress->began_ns, 0);
+  atomic_store(&progress->no_memory, 0);
+  atomic_store(&progress->begun, 0);
+  atomic_store(&progress->finished, 0);
+  atomic_store(&progress->limit, UINT32_MAX);
+  atomic_store(&progress->kept_tasks, 0);
+  atomic_store(&progress->kept_bytes, 0);
+}
+
+void lp__progress_keep(struct lp__progress *progress, uint32_t k,
+                       const void *record, uint32_t size) {
+  uint32_t used =
+      atomic_load_explicit(&progress->kept_bytes, memory_order_relaxed);
+  if (atomic_load_explicit(&progress->kept_tasks, memory_order_relaxed) + 1 !=
+          k ||
+      size > LP__PROGRESS_BYTES - used)
+    return;
+  memcpy(progress->kept + used, record, size);
+  atomic_store_explicit(&progress->kept_bytes, used + size,
+                        memory_order_release);
+  atomic_store_explicit(&progress->kept_tasks, k, memory_order_release);
+}
