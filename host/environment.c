@@ -1,6 +1,8 @@
-/* The environment of a process that is to be started. See environment.h. */
+/* The environment of a worker. See environment.h. */
 #define _GNU_SOURCE
 #include "environment.h"
+
+#include "process.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -8,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void lp__environment_free(struct lp__environment *environment) {
   for (size_t i = 0; i < environment->count; i++)
@@ -44,12 +47,61 @@ static int put(struct lp__environment *environment, char *item) {
   return 0;
 }
 
-int lp__environment_put(struct lp__environment *environment, const char *format,
-                        ...) {
+/* Adds the variable that printf makes of the rest, "NAME=value", or replaces
+ * the one of that name. 0 or -ENOMEM. */
+__attribute__((format(printf, 2, 3))) static int
+add(struct lp__environment *environment, const char *format, ...) {
   char *item;
   va_list arguments;
   va_start(arguments, format);
   int size = vasprintf(&item, format, arguments);
   va_end(arguments);
   return put(environment, size < 0 ? NULL : item);
+}
+
+static int put_task_root(struct lp__environment *environment) {
+  char *folder = getcwd(NULL, 0);
+  int status = add(environment, "LAMBDA_TASK_ROOT=%s", folder ? folder : "/");
+  free(folder);
+  return status;
+}
+
+int lp__environment_make(struct lp__environment *environment,
+                         const struct lp__worker_config *config,
+                         unsigned port) {
+  static const char *const fixed[] = {
+      "AWS_LAMBDA_FUNCTION_NAME=local",
+      "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+      "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
+      "LANG=en_US.UTF-8",
+      "PATH=/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+      "TZ=:UTC",
+      NULL};
+  int status = put_task_root(environment);
+  for (const char *const *item = fixed; *item && status == 0; item++)
+    status = add(environment, "%s", *item);
+  if (status == 0)
+    status = add(environment, "_HANDLER=%s", config->handler);
+  if (status == 0)
+    status =
+        add(environment, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", config->memory);
+  for (char *const *item = config->env; item && *item && status == 0; item++)
+    status = add(environment, "%s", *item);
+  if (status == 0)
+    status = add(environment, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", port);
+  if (status == 0)
+    status = add(environment, "LAMBDAPOOL_LIFELINE=%d", LP__LIFELINE_FD);
+  if (status == 0)
+    status = add(environment, "LAMBDAPOOL_PROGRESS=%d", LP__PROGRESS_FD);
+  return status;
+}
+
+void lp__worker_config_init(struct lp__worker_config *config) {
+  *config = (struct lp__worker_config){.memory = 128, .handler = "lambdapool"};
+}
+
+bool lp__worker_env_ok(const char *name) {
+  return strcmp(name, "AWS_LAMBDA_RUNTIME_API") != 0 &&
+         strcmp(name, "LAMBDAPOOL_LIFELINE") != 0 &&
+         strcmp(name, "LAMBDAPOOL_PROGRESS") != 0;
 }

@@ -1,6 +1,8 @@
-/* The environment of a process that is to be started. */
+/* The environment of a worker's process. */
 #ifndef LP_ENVIRONMENT_H
 #define LP_ENVIRONMENT_H
+
+#include "worker.h"
 
 #include <stddef.h>
 
@@ -10,11 +12,9 @@ struct lp__environment {
   size_t count;
 };
 
-/* Adds the variable that printf makes of the rest, "NAME=value", or replaces
- * the one of that name. 0 or -ENOMEM. */
-__attribute__((format(printf, 2, 3))) int
-lp__environment_put(struct lp__environment *environment, const char *format,
-                    ...);
+/* Adds what worker.h says; the Runtime API is at `port`. 0 or -ENOMEM. */
+int lp__environment_make(struct lp__environment *environment,
+                         const struct lp__worker_config *config, unsigned port);
 
 /* Frees the variables. */
 void lp__environment_free(struct lp__environment *environment);

@@ -4,19 +4,37 @@
  *   loop:start { agent =, memory =, env =, handler = } -> id | nil, message
  *   loop:invoke(id, request, { deadline_ms =, kill_ms =, request_id = })
  *                                                   -> true | nil, message
+ *   loop:progress(id) -> begun, finished | nil
+ *   loop:cut(id, n) -> begun | nil
  *   loop:kill(id) -> whether there was such a worker
  *   loop:poll([seconds]) -> "response", id, bytes
  *                         | "error" | "init_error", id, body, error_type
  *                         | "timeout", id
  *                         | "output", id, line
  *                         | "exit", id, code | nil, signal | nil,
- *                           reason | nil, not_started | nil
+ *                           reason | nil, progress | nil
  *                         | nil
  *   loop:fd() -> descriptor
  *   loop:close()
  *
  * What these mean is written in worker.h and loop.h. A closed loop has no
- * events; its other methods raise. */
+ * events; its other methods raise.
+ *
+ * `progress` is what became of an invocation without any other outcome:
+ * { begun =, finished =, kept_tasks =, kept =, no_memory = bytes | nil }, see
+ * struct lp__progress_report; `kept` are the records, "" when there are none.
+ *
+ * `reason` is there when the host has killed the worker:
+ *   "it took too long"                   "timeout" came before
+ *   "it was killed by the host"          loop:kill
+ *   "its connection ended and it did not"
+ *   "it sent what is not a request"
+ *   "it could not start and did not end" "init_error" came before
+ *   "the host cannot tell who connected to it"
+ *   "the host cannot watch its connection"
+ *   "the host has too many open files"
+ *   "the host is short of memory"
+ */
 #include "worker.h"
 
 #include <lua.h>
@@ -252,6 +270,31 @@ static int loop_invoke(lua_State *L) {
                                   : strerror(-status));
 }
 
+static int loop_progress(lua_State *L) {
+  struct handle *handle = check_loop(L);
+  uint32_t begun, finished;
+  if (!lp__worker_progress(handle->workers, luaL_checkinteger(L, 2), &begun,
+                           &finished)) {
+    luaL_pushfail(L);
+    return 1;
+  }
+  lua_pushinteger(L, begun);
+  lua_pushinteger(L, finished);
+  return 2;
+}
+
+static int loop_cut(lua_State *L) {
+  struct handle *handle = check_loop(L);
+  lua_Integer id = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
+  uint32_t begun;
+  luaL_argcheck(L, n >= 0 && n <= UINT32_MAX, 3, "out of range");
+  if (lp__worker_cut(handle->workers, id, (uint32_t)n, &begun))
+    lua_pushinteger(L, begun);
+  else
+    luaL_pushfail(L);
+  return 1;
+}
+
 static int loop_kill(lua_State *L) {
   struct handle *handle = check_loop(L);
   lua_pushboolean(L, lp__worker_kill(handle->workers, luaL_checkinteger(L, 2)));
@@ -274,6 +317,25 @@ static void push_positive(lua_State *L, int number, int least) {
     lua_pushnil(L);
 }
 
+static void set_integer(lua_State *L, const char *name, uint64_t value) {
+  lua_pushinteger(L,
+                  value < LUA_MAXINTEGER ? (lua_Integer)value : LUA_MAXINTEGER);
+  lua_setfield(L, -2, name);
+}
+
+/* Pushes what became of an unfinished invocation.  [-0, +1, m] */
+static void push_progress(lua_State *L, const struct lp__event *event) {
+  const struct lp__progress_report *progress = &event->progress;
+  lua_createtable(L, 0, 5); /* t */
+  set_integer(L, "begun", progress->begun);
+  set_integer(L, "finished", progress->finished);
+  set_integer(L, "kept_tasks", progress->kept_tasks);
+  if (progress->no_memory > 0)
+    set_integer(L, "no_memory", progress->no_memory);
+  lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
+  lua_setfield(L, -2, "kept"); /* t */
+}
+
 /* Pushes what an event carries after its name and id.  [-0, +n, m] */
 static int push_payload(lua_State *L, const struct lp__event *event) {
   if (event->kind == LP__EVENT_TIMEOUT)
@@ -282,9 +344,9 @@ static int push_payload(lua_State *L, const struct lp__event *event) {
     push_positive(L, event->code, 0);
     push_positive(L, event->signal, 1);
     lua_pushstring(L, event->reason);
-    if (!event->not_started)
+    if (!event->unfinished)
       return 3;
-    lua_pushboolean(L, 1);
+    push_progress(L, event);
     return 4;
   }
   lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
@@ -332,10 +394,15 @@ static int loop_fd(lua_State *L) {
 
 int luaopen_lambdapool_workers(lua_State *L) {
   static const luaL_Reg functions[] = {{"open", workers_open}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {
-      {"start", loop_start}, {"invoke", loop_invoke}, {"kill", loop_kill},
-      {"poll", loop_poll},   {"fd", loop_fd},         {"close", loop_close},
-      {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"start", loop_start},
+                                     {"invoke", loop_invoke},
+                                     {"progress", loop_progress},
+                                     {"cut", loop_cut},
+                                     {"kill", loop_kill},
+                                     {"poll", loop_poll},
+                                     {"fd", loop_fd},
+                                     {"close", loop_close},
+                                     {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
       {"__gc", loop_close}, {"__close", loop_close}, {NULL, NULL}};
   luaL_newmetatable(L, LOOP);

@@ -8,6 +8,8 @@
 #ifndef LP_LOOP_H
 #define LP_LOOP_H
 
+#include "progress.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
@@ -19,8 +21,8 @@ enum lp__event_kind {
   LP__EVENT_INIT_ERROR, /* bytes: the error as JSON; type */
   LP__EVENT_TIMEOUT,    /* the host's own limit passed; exit follows */
   LP__EVENT_OUTPUT,     /* bytes: one line, without its newline */
-  LP__EVENT_EXIT        /* code, signal, reason, not_started; the last event
-                         * of its id */
+  LP__EVENT_EXIT        /* code, signal, reason, unfinished; the last event of
+                         * its id */
 };
 
 enum { LP__ERROR_TYPE_SIZE = 64 };
@@ -35,7 +37,9 @@ struct lp__event {
   int code;                       /* exit code, -1 when a signal ended it */
   int signal;                     /* signal that ended it, or 0 */
   const char *reason; /* static text: why the host ended it, or NULL */
-  bool not_started;   /* it certainly never began the invocation it had */
+  bool unfinished;    /* an invocation had no outcome: how far it came is in
+                       * `progress`, the records that are kept in `bytes` */
+  struct lp__progress_report progress;
 };
 
 /* An event with every field zero but these two; NULL when memory is short.

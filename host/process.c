@@ -19,9 +19,9 @@ void lp__close_fd(int *fd) {
 /* A descriptor above those that the child's end of things is copied to (the
  * caller may have closed its standard streams). Takes `fd`. */
 static int move_up(int fd) {
-  if (fd < 0 || fd > LP__LIFELINE_FD)
+  if (fd < 0 || fd > LP__PROGRESS_FD)
     return fd;
-  int moved = fcntl(fd, F_DUPFD_CLOEXEC, LP__LIFELINE_FD + 1);
+  int moved = fcntl(fd, F_DUPFD_CLOEXEC, LP__PROGRESS_FD + 1);
   int failure = errno;
   close(fd);
   errno = failure;
@@ -43,19 +43,37 @@ static int open_pipe(int *read_end, int *write_end) {
   return status;
 }
 
-static int add_files(posix_spawn_file_actions_t *files, int output,
-                     int lifeline) {
+/* A page and a descriptor of it, or neither. */
+static int open_progress(struct lp__progress **progress, int *fd) {
+  *progress = lp__progress_create(fd);
+  if (*progress)
+    *fd = move_up(*fd);
+  if (*progress && *fd >= 0)
+    return 0;
+  int status = -errno;
+  lp__progress_close(*progress);
+  *progress = NULL;
+  return status;
+}
+
+/* The child's ends of what it shares with this process. */
+struct ends {
+  int output, lifeline, progress;
+};
+
+static int add_files(posix_spawn_file_actions_t *files,
+                     const struct ends *ends) {
+  const int pairs[][2] = {{ends->output, STDOUT_FILENO},
+                          {ends->output, STDERR_FILENO},
+                          {ends->lifeline, LP__LIFELINE_FD},
+                          {ends->progress, LP__PROGRESS_FD}};
   int status = posix_spawn_file_actions_addopen(files, STDIN_FILENO,
                                                 "/dev/null", O_RDONLY, 0);
-  if (status == 0)
-    status = posix_spawn_file_actions_adddup2(files, output, STDOUT_FILENO);
-  if (status == 0)
-    status = posix_spawn_file_actions_adddup2(files, output, STDERR_FILENO);
-  if (status == 0)
-    status = posix_spawn_file_actions_adddup2(files, lifeline, LP__LIFELINE_FD);
+  for (size_t i = 0; i < sizeof pairs / sizeof *pairs && status == 0; i++)
+    status = posix_spawn_file_actions_adddup2(files, pairs[i][0], pairs[i][1]);
   if (status == 0)
     status =
-        posix_spawn_file_actions_addclosefrom_np(files, LP__LIFELINE_FD + 1);
+        posix_spawn_file_actions_addclosefrom_np(files, LP__PROGRESS_FD + 1);
   return status;
 }
 
@@ -76,7 +94,7 @@ static int set_attributes(posix_spawnattr_t *attributes) {
 /* posix_spawn runs between a vfork and an exec, with signals held back and on
  * its own stack, and reports the failure of the exec. */
 static int spawn(pid_t *pid, const char *path, char *const *environment,
-                 int output, int lifeline) {
+                 const struct ends *ends) {
   char *const arguments[] = {(char *)path, NULL};
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
@@ -85,7 +103,7 @@ static int spawn(pid_t *pid, const char *path, char *const *environment,
     return -status;
   status = posix_spawnattr_init(&attributes);
   if (status == 0) {
-    status = add_files(&files, output, lifeline);
+    status = add_files(&files, ends);
     if (status == 0)
       status = set_attributes(&attributes);
     if (status == 0)
@@ -111,22 +129,30 @@ static int watch(struct lp__process *process) {
 }
 
 int lp__process_start(struct lp__process *process, const char *path,
-                      char *const *environment) {
-  int output = -1, lifeline = -1; /* the child's ends */
+                      char *const *environment,
+                      struct lp__progress **progress) {
+  struct ends ends = {-1, -1, -1};
   *process = (struct lp__process){-1, -1, -1, -1};
-  int status = open_pipe(&process->output, &output);
+  *progress = NULL;
+  int status = open_pipe(&process->output, &ends.output);
   if (status == 0)
-    status = open_pipe(&lifeline, &process->lifeline);
+    status = open_pipe(&ends.lifeline, &process->lifeline);
+  if (status == 0)
+    status = open_progress(progress, &ends.progress);
   if (status == 0 && fcntl(process->output, F_SETFL, O_NONBLOCK) < 0)
     status = -errno;
   if (status == 0)
-    status = spawn(&process->pid, path, environment, output, lifeline);
+    status = spawn(&process->pid, path, environment, &ends);
   if (status == 0)
     status = watch(process);
-  lp__close_fd(&output);
-  lp__close_fd(&lifeline);
-  if (status < 0)
+  lp__close_fd(&ends.output);
+  lp__close_fd(&ends.lifeline);
+  lp__close_fd(&ends.progress);
+  if (status < 0) {
     lp__process_close(process);
+    lp__progress_close(*progress);
+    *progress = NULL;
+  }
   return status;
 }
 

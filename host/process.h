@@ -2,8 +2,9 @@
  *
  * The child leads a session and process group of its own, has /dev/null as
  * standard input, one pipe as standard output and error, the read end of the
- * lifeline as descriptor LP__LIFELINE_FD, and no other descriptor of ours. All
- * signals are at their defaults and unblocked. The write end of the lifeline
+ * lifeline as descriptor LP__LIFELINE_FD, the page of its progress as
+ * LP__PROGRESS_FD, and no other descriptor of ours. All signals are at their
+ * defaults and unblocked. The write end of the lifeline
  * is held by this process only: it closes when this process ends, however
  * that happens, and the child is expected to end itself then.
  *
@@ -12,6 +13,8 @@
  * SIGCHLD handler). */
 #ifndef LP_PROCESS_H
 #define LP_PROCESS_H
+
+#include "progress.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -27,10 +30,10 @@ struct lp__process {
 };
 
 /* Starts `path` with `environment` ("NAME=value", NULL at the end) and nothing
- * else in its environment. 0 or a negative errno; on failure nothing is left.
- */
+ * else in its environment. Returns the page owned in *progress. 0 or a negative
+ * errno; on failure nothing is left. */
 int lp__process_start(struct lp__process *process, const char *path,
-                      char *const *environment);
+                      char *const *environment, struct lp__progress **progress);
 
 /* SIGKILL to the whole group. Only between start and end. */
 void lp__process_kill(const struct lp__process *process);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -45,7 +46,10 @@ struct lp__progress *lp__progress_open(int fd) {
   if (fstat(fd, &status) != 0 ||
       status.st_size < (off_t)sizeof(struct lp__progress))
     return NULL;
-  return map(fd);
+  struct lp__progress *progress = map(fd);
+  if (progress != NULL)
+    atomic_store(&progress->mapped, 1);
+  return progress;
 }
 
 void lp__progress_close(struct lp__progress *progress) {
@@ -75,4 +79,43 @@ void lp__progress_keep(struct lp__progress *progress, uint32_t k,
   atomic_store_explicit(&progress->kept_bytes, used + size,
                         memory_order_release);
   atomic_store_explicit(&progress->kept_tasks, k, memory_order_release);
+}
+
+static uint32_t min(uint32_t a, uint32_t b) {
+  return a < b ? a : b;
+}
+
+/* A copy of the first `size` bytes of the records, or NULL. */
+static char *copy_kept(const struct lp__progress *progress, size_t size) {
+  char *copy = size > 0 ? malloc(size) : NULL;
+  if (copy != NULL)
+    memcpy(copy, progress->kept, size);
+  return copy;
+}
+
+/* Each field is read once: something that the worker left behind may still be
+ * writing. A worker that ended between lp__progress_keep and lp__progress_end
+ * had finished the task. No record is shorter than a byte. */
+struct lp__progress_report
+lp__progress_read(const struct lp__progress *progress, char **kept,
+                  size_t *kept_size) {
+  struct lp__progress_report report = {.begun = 1};
+  *kept = NULL;
+  *kept_size = 0;
+  if (!atomic_load(&progress->mapped))
+    return report;
+  uint32_t kept_tasks = atomic_load(&progress->kept_tasks);
+  uint32_t size = min(atomic_load(&progress->kept_bytes), LP__PROGRESS_BYTES);
+  report.begun = atomic_load(&progress->begun);
+  report.finished = min(atomic_load(&progress->finished), report.begun);
+  report.no_memory = atomic_load(&progress->no_memory);
+  kept_tasks = min(min(kept_tasks, report.begun), size);
+  if (report.finished < kept_tasks)
+    report.finished = kept_tasks;
+  *kept = kept_tasks > 0 ? copy_kept(progress, size) : NULL;
+  if (*kept != NULL) {
+    *kept_size = size;
+    report.kept_tasks = kept_tasks;
+  }
+  return report;
 }

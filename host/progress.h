@@ -5,11 +5,12 @@
  * have not begun. One page per worker, used by one call after the other.
  *
  * The worker's side belongs to whatever code the tasks run: the host believes
- * nothing that it reads here beyond what it can check. */
+ * nothing that it reads here beyond what it can check (lp__progress_read). */
 #ifndef LP__PROGRESS_H
 #define LP__PROGRESS_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The page is the child's descriptor of this number, and the environment
@@ -25,6 +26,8 @@ struct lp__progress {
   _Atomic uint32_t limit;    /* no task beyond this one may begin */
   _Atomic uint32_t kept_tasks; /* of so many the records are in `kept`, */
   _Atomic uint32_t kept_bytes; /* which are so many bytes */
+  _Atomic uint32_t mapped;     /* the worker keeps this page; while it is 0,
+                                * the rest says nothing about it */
   unsigned char kept[LP__PROGRESS_BYTES];
 };
 
@@ -32,7 +35,8 @@ struct lp__progress {
  * that fails, with errno set. */
 struct lp__progress *lp__progress_create(int *fd);
 
-/* The worker: maps the page behind `fd`; NULL when there is none. */
+/* The worker: maps the page behind `fd`, before it asks for its first call;
+ * NULL when there is none. */
 struct lp__progress *lp__progress_open(int fd);
 
 /* Unmaps the page. NULL is fine. */
@@ -70,5 +74,22 @@ void lp__progress_keep(struct lp__progress *progress, uint32_t k,
 static inline void lp__progress_end(struct lp__progress *progress, uint32_t k) {
   atomic_store_explicit(&progress->finished, k, memory_order_release);
 }
+
+/* What became of a call: begun >= finished >= kept_tasks. */
+struct lp__progress_report {
+  uint32_t begun;    /* the task that began last; the host alone knows how many
+                      * tasks there are, so this may be any number */
+  uint32_t finished; /* so many have ended; the records of some may be lost */
+  uint32_t kept_tasks; /* the records of so many are kept, or of fewer */
+  uint64_t no_memory;  /* bytes of the allocation that failed last; 0: none */
+};
+
+/* The host: what the page says, made consistent. *kept are the records, which
+ * may be any bytes; returned owned (malloc), NULL when there are none. When
+ * memory is short, none are kept. A worker that does not keep its page may have
+ * begun anything: task 1 counts as begun. */
+struct lp__progress_report
+lp__progress_read(const struct lp__progress *progress, char **kept,
+                  size_t *kept_size);
 
 #endif

@@ -49,6 +49,7 @@ struct lp__worker {
   struct lp__workers *workers;
   int64_t id;
   struct lp__process process;
+  struct lp__progress *progress; /* of the invocation, or of the last one */
   struct lp__endpoint endpoint;
   struct lp__lines lines;
   struct lp__event *exit; /* made beforehand: it must not fail */
@@ -57,10 +58,12 @@ struct lp__worker {
   bool ending;            /* no more outcomes; `exit` follows */
   bool unread;            /* it ended before it had read all that was sent */
   uv_poll_t listener, connection, output, end;
-  uv_prepare_t prepare; /* for what was held back */
-  uv_timer_t timer;     /* of the invocation, or of the grace */
-  uv_timer_t reaper;    /* in place of `end` where there is no pidfd */
-  int handles;          /* open ones */
+  uv_prepare_t prepare;       /* for what was held back */
+  uv_timer_t timer;           /* of the invocation, or of the grace */
+  uint64_t kill_ms, since_ns; /* the invocation's limit, and its begin */
+  uint32_t limit;             /* the last task that was not taken back */
+  uv_timer_t reaper;          /* in place of `end` where there is no pidfd */
+  int handles;                /* open ones */
 };
 
 /* --- handles ------------------------------------------------------------- */
@@ -133,6 +136,8 @@ static void release(struct lp__worker *worker) {
   close_handle(&worker->reaper);
   close_handle(&worker->prepare);
   lp__process_close(&worker->process);
+  lp__progress_close(worker->progress);
+  worker->progress = NULL;
   lp__endpoint_free(&worker->endpoint);
   lp__lines_free(&worker->lines);
   lp__event_free(worker->exit);
@@ -201,7 +206,7 @@ static void push_outcome(void *context, enum lp__outcome outcome, char *body,
   struct lp__event *event = lp__event_new(kinds[outcome], worker->id);
   if (!event) {
     free(body);
-    kill_worker(worker, "memory is short");
+    kill_worker(worker, "the host is short of memory");
     return;
   }
   event->bytes = body;
@@ -277,7 +282,7 @@ static bool receive(struct lp__worker *worker) {
   if (worker->ending)
     return false;
   if (status < 0) {
-    kill_worker(worker, status == -ENOMEM ? "memory is short"
+    kill_worker(worker, status == -ENOMEM ? "the host is short of memory"
                                           : "it sent what is not a request");
     return false;
   }
@@ -317,7 +322,7 @@ static void adopt(struct lp__worker *worker, int fd) {
   lp__close_fd(&worker->listener_fd);
   worker->fd = fd;
   if (watch(worker, &worker->connection, fd, on_connection) < 0)
-    kill_worker(worker, "its connection cannot be watched");
+    kill_worker(worker, "the host cannot watch its connection");
 }
 
 /* Anybody on the machine can connect; only the worker is let in. */
@@ -359,6 +364,24 @@ static int listen_on_loopback(struct lp__worker *worker, unsigned *port) {
 
 /* --- time and death ------------------------------------------------------ */
 
+/* The limit counts from the task that began last, so the time that is left may
+ * be more than none. A time in the future is none that a task began at. */
+static uint64_t time_left(struct lp__worker *worker) {
+  uint64_t now = uv_hrtime(), began = atomic_load(&worker->progress->began_ns);
+  if (began > worker->since_ns && began <= now)
+    worker->since_ns = began;
+  uint64_t spent_ms = (now - worker->since_ns) / 1000000;
+  return spent_ms < worker->kill_ms ? worker->kill_ms - spent_ms : 0;
+}
+
+/* Why a worker whose time has passed is killed. */
+static const char *lateness(const struct lp__worker *worker) {
+  if (worker->endpoint.state == LP__INIT_FAILED)
+    return "it could not start and did not end";
+  return worker->ending ? "its connection ended and it did not"
+                        : "it took too long";
+}
+
 static void on_timer(uv_timer_t *timer) {
   struct lp__worker *worker = timer->data;
   /* The answer may have come in time while the host was busy elsewhere. */
@@ -367,18 +390,29 @@ static void on_timer(uv_timer_t *timer) {
   bool late = !worker->ending && worker->endpoint.pending;
   if (!late && !worker->ending && worker->endpoint.state != LP__INIT_FAILED)
     return; /* answered just now */
+  uint64_t left = late ? time_left(worker) : 0;
+  if (left > 0) {
+    set_timer(worker, left);
+    return;
+  }
   struct lp__event *event =
       late ? lp__event_new(LP__EVENT_TIMEOUT, worker->id) : NULL;
   if (event)
     lp__loop_push(worker->workers->loop, event);
-  kill_worker(worker,
-              late ? "it took too long" : "it stopped serving and did not end");
+  kill_worker(worker, lateness(worker));
 }
 
 /* libuv keeps the time of its last round, which may be long ago. */
 static void set_timer(struct lp__worker *worker, uint64_t ms) {
   uv_update_time(lp__loop_uv(worker->workers->loop));
   uv_timer_start(&worker->timer, on_timer, ms, 0);
+}
+
+/* From now on. */
+static void limit_time(struct lp__worker *worker, uint64_t ms) {
+  worker->kill_ms = ms;
+  worker->since_ns = uv_hrtime();
+  set_timer(worker, ms);
 }
 
 /* Position of the first worker whose id is not below `id`. */
@@ -409,6 +443,19 @@ static void forget(struct lp__worker *worker) {
   lp__loop_count(workers->loop, -1);
 }
 
+/* What became of the invocation that has no outcome. One that was never sent,
+ * or not read, cannot have begun. */
+static void report_progress(const struct lp__worker *worker,
+                            struct lp__event *event) {
+  event->unfinished = worker->endpoint.pending;
+  if (!event->unfinished || worker->endpoint.state != LP__RUNNING)
+    return;
+  event->progress =
+      lp__progress_read(worker->progress, &event->bytes, &event->size);
+  if (worker->unread && !atomic_load(&worker->progress->mapped))
+    event->progress.begun = 0;
+}
+
 /* Reports the end of the process if it has come. Its last words first: what it
  * posted, what it printed. */
 static void reap(struct lp__worker *worker) {
@@ -423,9 +470,7 @@ static void reap(struct lp__worker *worker) {
   worker->exit = NULL;
   event->code = code;
   event->signal = signal;
-  event->not_started =
-      worker->endpoint.pending &&
-      (worker->unread || worker->endpoint.state != LP__RUNNING);
+  report_progress(worker, event);
   lp__loop_push(worker->workers->loop, event);
   forget(worker);
   release(worker);
@@ -442,63 +487,16 @@ static void on_reaper(uv_timer_t *timer) {
 
 /* --- starting ------------------------------------------------------------ */
 
-static int put_task_root(struct lp__environment *environment) {
-  char *folder = getcwd(NULL, 0);
-  int status = lp__environment_put(environment, "LAMBDA_TASK_ROOT=%s",
-                                   folder ? folder : "/");
-  free(folder);
-  return status;
-}
-
-static int make_environment(struct lp__environment *environment,
-                            const struct lp__worker_config *config,
-                            unsigned port) {
-  static const char *const fixed[] = {
-      "AWS_LAMBDA_FUNCTION_NAME=local",
-      "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
-      "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
-      "LANG=en_US.UTF-8",
-      "PATH=/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-      "TZ=:UTC",
-      NULL};
-  int status = put_task_root(environment);
-  for (const char *const *item = fixed; *item && status == 0; item++)
-    status = lp__environment_put(environment, "%s", *item);
-  if (status == 0)
-    status = lp__environment_put(environment, "_HANDLER=%s", config->handler);
-  if (status == 0)
-    status = lp__environment_put(
-        environment, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", config->memory);
-  for (char *const *item = config->env; item && *item && status == 0; item++)
-    status = lp__environment_put(environment, "%s", *item);
-  if (status == 0)
-    status = lp__environment_put(environment,
-                                 "AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", port);
-  if (status == 0)
-    status = lp__environment_put(environment, "LAMBDAPOOL_LIFELINE=%d",
-                                 LP__LIFELINE_FD);
-  return status;
-}
-
-void lp__worker_config_init(struct lp__worker_config *config) {
-  *config = (struct lp__worker_config){.memory = 128, .handler = "lambdapool"};
-}
-
-bool lp__worker_env_ok(const char *name) {
-  return strcmp(name, "AWS_LAMBDA_RUNTIME_API") != 0 &&
-         strcmp(name, "LAMBDAPOOL_LIFELINE") != 0;
-}
-
 static int start_process(struct lp__worker *worker,
                          const struct lp__worker_config *config) {
   struct lp__environment environment = {NULL, 0};
   unsigned port = 0;
   int status = listen_on_loopback(worker, &port);
   if (status == 0)
-    status = make_environment(&environment, config, port);
+    status = lp__environment_make(&environment, config, port);
   if (status == 0)
-    status =
-        lp__process_start(&worker->process, config->agent, environment.items);
+    status = lp__process_start(&worker->process, config->agent,
+                               environment.items, &worker->progress);
   lp__environment_free(&environment);
   return status;
 }
@@ -613,18 +611,45 @@ int lp__worker_invoke(struct lp__workers *workers, int64_t id,
   receive_all(worker); /* it may have gone unnoticed while it was idle */
   if (worker->ending)
     return -ESRCH;
+  if (worker->endpoint.pending)
+    return -EBUSY;
   struct lp__invocation named = *invocation;
   if (!named.request_id[0])
     snprintf(named.request_id, sizeof named.request_id,
              "00000000-0000-4000-8000-%012" PRIx64, ++workers->invocations);
-  int status = lp__endpoint_invoke(&worker->endpoint, &named);
-  if (status < 0)
-    return status == -EBUSY ? status : -ESRCH;
+  lp__progress_reset(worker->progress);
+  worker->limit = UINT32_MAX;
+  if (lp__endpoint_invoke(&worker->endpoint, &named) < 0)
+    return -ESRCH;
   if (kill_ms > 0)
-    set_timer(worker, kill_ms);
+    limit_time(worker, kill_ms);
   if (worker->fd >= 0 && !worker->writing)
     send_output(worker);
   return 0;
+}
+
+bool lp__worker_progress(struct lp__workers *workers, int64_t id,
+                         uint32_t *begun, uint32_t *finished) {
+  const struct lp__worker *worker = find(workers, id);
+  if (!worker)
+    return false;
+  uint32_t ended = atomic_load(&worker->progress->finished);
+  *begun = atomic_load(&worker->progress->begun);
+  *finished = ended < *begun ? ended : *begun;
+  return true;
+}
+
+/* The page may say anything by now: what was taken back is remembered here. */
+bool lp__worker_cut(struct lp__workers *workers, int64_t id, uint32_t n,
+                    uint32_t *begun) {
+  struct lp__worker *worker = find(workers, id);
+  if (!worker || worker->ending || !worker->endpoint.pending ||
+      !atomic_load(&worker->progress->mapped))
+    return false;
+  if (n < worker->limit)
+    worker->limit = n;
+  *begun = lp__progress_cut(worker->progress, worker->limit);
+  return true;
 }
 
 bool lp__worker_kill(struct lp__workers *workers, int64_t id) {

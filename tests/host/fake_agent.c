@@ -16,8 +16,15 @@
  *   fork         leaves a process behind, posts its pid
  *   fds          posts its open descriptors   env   posts its environment
  *   close        closes the connection, lives on
- *   stream       asks for a streamed response */
+ *   stream       asks for a streamed response
+ *   page BEGUN FINISHED KEPT_TASKS KEPT_BYTES NO_MEMORY EVENT
+ *                writes that to the page of its progress, and does EVENT
+ *   tasks N MS   N tasks of so many milliseconds, on the page; posts how many
+ *                it was left
+ * Its page is mapped except with FAKE_START "no page". */
 #define _GNU_SOURCE
+#include "host/progress.h"
+
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -31,11 +38,13 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
 
 static int connection = -1;
+static struct lp__progress *page;
 static char event[8 * 1024 * 1024], id[128], answer[4096];
 static char body[8 * 1024 * 1024];
 
@@ -55,6 +64,15 @@ static void watch_lifeline(void) {
   fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
   if (read(fd, &byte, 1) == 0)
     on_lifeline(SIGIO);
+}
+
+static void open_page(const char *how) {
+  const char *text = getenv("LAMBDAPOOL_PROGRESS");
+  if (!text)
+    return;
+  if (strcmp(how, "no page") != 0)
+    page = lp__progress_open(atoi(text));
+  close(atoi(text));
 }
 
 static void connect_to_host(void) {
@@ -233,6 +251,45 @@ static void print_lines(int count) {
     dprintf(i % 2 ? 1 : 2, "line %d\n", i);
 }
 
+static void run(void);
+
+/* Keeps `k` in every byte of the records. */
+static void write_page(const char *rest) {
+  unsigned begun, finished, kept_tasks, kept_bytes;
+  unsigned long long no_memory;
+  int used = 0;
+  sscanf(rest, "%u %u %u %u %llu %n", &begun, &finished, &kept_tasks,
+         &kept_bytes, &no_memory, &used);
+  page->begun = begun;
+  page->finished = finished;
+  page->kept_tasks = kept_tasks;
+  page->kept_bytes = kept_bytes;
+  page->no_memory = no_memory;
+  memset(page->kept, 'k', sizeof page->kept);
+  memmove(event, rest + used, strlen(rest + used) + 1);
+  run();
+}
+
+static uint64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void run_tasks(const char *rest) {
+  unsigned count = 0, ms = 0, k = 0;
+  char text[16];
+  sscanf(rest, "%u %u", &count, &ms);
+  while (k < count && lp__progress_begin(page, k + 1, now_ns())) {
+    usleep(ms * 1000);
+    k++;
+    lp__progress_keep(page, k, "record", 6);
+    lp__progress_end(page, k);
+  }
+  snprintf(text, sizeof text, "%u", k);
+  post(text, strlen(text));
+}
+
 static void run(void) {
   char word[16] = "";
   const char *rest = strchr(event, ' ');
@@ -301,6 +358,10 @@ static void run(void) {
     close(connection);
     for (;;)
       pause();
+  } else if (strcmp(word, "page") == 0) {
+    write_page(rest);
+  } else if (strcmp(word, "tasks") == 0) {
+    run_tasks(rest);
   } else if (strcmp(word, "stream") == 0) {
     char path[256];
     snprintf(path, sizeof path, "invocation/%s/response", id);
@@ -363,6 +424,7 @@ static void start(const char *how) {
 int main(void) {
   const char *how = getenv("FAKE_START");
   watch_lifeline();
+  open_page(how ? how : "");
   start(how ? how : "");
   for (;;) {
     fflush(stdout);

@@ -551,7 +551,7 @@ static void test_environment(void **state) {
            "PATH=/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin\n"
            "TZ=Mars\n_HANDLER=mod.f\nAWS_LAMBDA_FUNCTION_MEMORY_SIZE=512\n"
            "EXTRA=a=b\nAWS_LAMBDA_RUNTIME_API=127.0.0.1:%d\n"
-           "LAMBDAPOOL_LIFELINE=3\n",
+           "LAMBDAPOOL_LIFELINE=3\nLAMBDAPOOL_PROGRESS=4\n",
            getcwd(folder, sizeof folder), atoi(api + 10));
   assert_string_equal(bytes, text);
 }
@@ -713,6 +713,7 @@ static void test_names_of_the_host(void **state) {
   (void)state;
   assert_false(lp__worker_env_ok("AWS_LAMBDA_RUNTIME_API"));
   assert_false(lp__worker_env_ok("LAMBDAPOOL_LIFELINE"));
+  assert_false(lp__worker_env_ok("LAMBDAPOOL_PROGRESS"));
   assert_true(lp__worker_env_ok("HOME"));
 }
 

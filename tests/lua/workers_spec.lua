@@ -9,6 +9,9 @@ local function start(loop, how)
   return assert(loop:start { agent = FAKE, env = { FAKE_START = how } })
 end
 
+-- What became of an invocation of which no task began.
+local NOTHING = { begun = 0, finished = 0, kept_tasks = 0, kept = "" }
+
 --- The message that the call raises.
 local function raised(f, ...)
   local ok, message = pcall(f, ...)
@@ -81,14 +84,71 @@ describe("lambdapool.workers", function()
     assert.same({ "exit", first, 7 }, { loop:poll() })
     local second = start(loop)
     assert(loop:invoke(second, "crash"))
-    assert.same({ "exit", second, nil, 11 }, { loop:poll() })
+    assert.same({ "exit", second, nil, 11, nil, NOTHING }, { loop:poll() })
   end)
 
   it("kills what takes too long", function()
     local id = start(loop)
     assert(loop:invoke(id, "hang", { kill_ms = 20 }))
     assert.same({ "timeout", id }, { loop:poll() })
-    assert.same({ "exit", id, nil, 9, "it took too long" }, { loop:poll() })
+    assert.same({ "exit", id, nil, 9, "it took too long", NOTHING }, { loop:poll() })
+  end)
+
+  it("kills what takes too long without beginning another task", function()
+    local id = start(loop)
+    assert(loop:invoke(id, "tasks 6 200", { kill_ms = 1000 }))
+    assert.same({ "response", id, "6" }, { loop:poll() })
+  end)
+
+  it("tells what became of the tasks of a worker that died", function()
+    local id = start(loop)
+    assert(loop:invoke(id, "page 3 2 2 5 4096 crash"))
+    assert.same({ "exit", id, nil, 11, nil, {
+      begun = 3, finished = 2, kept_tasks = 2, kept = "kkkkk", no_memory = 4096,
+    } }, { loop:poll() })
+    assert.is_nil(loop:progress(id))
+    assert.is_nil(loop:cut(id, 1))
+  end)
+
+  it("makes the page of a worker consistent", function()
+    local id = start(loop)
+    assert(loop:invoke(id, "page 4294967295 4294967295 4294967295 4294967295 18446744073709551615 "
+      .. "crash"))
+    local progress = select(6, loop:poll())
+    assert.equal(320 * 1024, #progress.kept)
+    progress.kept = nil
+    assert.same({
+      begun = 0xffffffff, finished = 0xffffffff, kept_tasks = 320 * 1024,
+      no_memory = math.maxinteger,
+    }, progress)
+  end)
+
+  it("tells how far a worker is, and takes tasks back", function()
+    local id = start(loop)
+    assert.same({ 0, 0 }, { loop:progress(id) })
+    assert.is_nil(loop:cut(id, 1))
+    assert(loop:invoke(id, "tasks 100 50"))
+    local begun, finished
+    repeat
+      assert.is_nil(loop:poll(0.001))
+      begun, finished = loop:progress(id)
+    until begun > 0
+    assert.is_true(finished <= begun)
+    assert.is_true(loop:cut(id, 3) <= 3)
+    assert.is_true(loop:cut(id, 50) <= 3)
+    assert.same({ "response", id, "3" }, { loop:poll() })
+    assert.same({ 3, 3 }, { loop:progress(id) })
+    assert.is_nil(loop:cut(id, 1))
+    assert(loop:invoke(id, "tasks 4 0"))
+    assert.same({ "response", id, "4" }, { loop:poll() })
+  end)
+
+  it("counts the call of a worker without a page as begun", function()
+    local id = start(loop, "no page")
+    assert(loop:invoke(id, "crash"))
+    assert.same({ begun = 1, finished = 0, kept_tasks = 0, kept = "" },
+      select(6, loop:poll()))
+    assert.is_nil(loop:cut(id, 1))
   end)
 
   it("kills on request", function()
@@ -151,6 +211,10 @@ describe("lambdapool.workers", function()
       raised(loop.invoke, loop, id, "x", { kill_ms = 0 }))
     assert.matches("option 'later' is not known", raised(loop.invoke, loop, id, "x", { later = 1 }))
     assert.matches("must not be negative", raised(loop.poll, loop, -1))
+    assert.matches("out of range", raised(loop.cut, loop, id, -1))
+    assert.matches("out of range", raised(loop.cut, loop, id, 1 << 32))
+    assert.matches("has a name that cannot be set",
+      raised(loop.start, loop, { agent = FAKE, env = { LAMBDAPOOL_PROGRESS = "4" } }))
   end)
 
   it("passes the environment and the memory on", function()

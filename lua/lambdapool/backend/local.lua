@@ -128,7 +128,7 @@ function events.output(self, worker, text)
   io.stderr:write(text .. "\n")
 end
 
-function events.exit(self, worker, code, signal, reason, not_started)
+function events.exit(self, worker, code, signal, reason, progress)
   self.alive[worker] = nil
   for i, idle in ipairs(self.idle) do
     if idle == worker then
@@ -138,7 +138,7 @@ function events.exit(self, worker, code, signal, reason, not_started)
   end
   local outcome = {
     kind = "crashed",
-    not_started = not_started,
+    not_started = progress and progress.begun == 0,
     log = table.concat(worker.log, "\n"),
   }
   if worker.timed_out then
