@@ -1,7 +1,7 @@
 /*
  * The Lua module "lambdapool.codec": dump and load, and the two sides of a
  * call as the pool uses them.  What each function takes and returns stands
- * above it.
+ * above it; for those of a call it stands in codec/call.h.
  */
 #include <lauxlib.h>
 #include <lua.h>
@@ -66,8 +66,11 @@ static int load(lua_State *L) {
 static const luaL_Reg functions[] = {{"dump", dump},
                                      {"load", load},
                                      {"code", lp__call_code},
+                                     {"arguments", lp__call_arguments},
+                                     {"encode", lp__call_encode},
                                      {"request", lp__call_request},
                                      {"response", lp__call_response},
+                                     {"kept", lp__call_kept},
                                      {NULL, NULL}};
 
 int luaopen_lambdapool_codec(lua_State *L) {

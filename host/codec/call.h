@@ -3,19 +3,27 @@
  *
  *   request  = {"lambdapool":1,"call":"<base64 of a sealed call>"}
  *   call     = varint(timeout in ms, 0: none) varint(compress from)
- *              u32(size) code  varint(tasks)  { u32(size) body }
+ *              varint(stop in ms, 0: 1000) u64(seed) varint(position)
+ *              u32(size) code  u32(tasks)  { u32(size) body }
  *   code     = the dump of the function
  *   body     = the task's arguments, as in wire.h
  *
  *   response = sealed, compressed from that size on
  *              16 bytes (XXH3-128 of the code that ran) byte(cold)
  *              u64(us) u64(peak memory in bytes) u32(tasks that ran)
- *              { byte(end) u32(size) body }
+ *              { record }
+ *   record   = byte(end) u32(size) body
  *   end      = enum lp__task_end; the body has the task's results, or for
  *              another end than OK message, traceback and error value
  *
  * Lambda takes only JSON requests, but answers any bytes.  A response may
  * report fewer tasks than the call has: the others did certainly not start.
+ * That is so when the call has run for "stop" already, and when the response
+ * has grown large.
+ *
+ * Task k of the call, from 1, has the index position + k.  math.random is
+ * seeded from the seed and the index before each task, and from the seed and 0
+ * before the function and its modules are loaded.
  */
 #ifndef LP__CALL_H
 #define LP__CALL_H
@@ -36,19 +44,53 @@ enum lp__task_end {
 };
 
 /* --- the caller's side: functions of the module "lambdapool.codec" ---------
+ *
+ * A body is a string; a record is what the values in a body may be referred
+ * to by, or nil when there is nothing: bodies that are made ahead are put into
+ * a request with theirs.
  */
 
-/* code(function) -> code, an object for the two below */
+/* code(function [, previous]) -> code, an object for those below: `previous`
+ * itself when it is the code of an equal function, that refers to the very
+ * same classes */
 int lp__call_code(lua_State *L);
 
-/* request(code, list, first, last, options) -> request, origins
- * or nil, size when it would be larger than LP__MAX_REQUEST.
- * options: { star = list items are lists of arguments, timeout_ms = ,
- * compress_from = bytes } */
+/* arguments(code, ...) -> body, record
+ * The arguments of one task. */
+int lp__call_arguments(lua_State *L);
+
+/* encode(code, list, first, last, star) -> bodies, records
+ * The tasks that request would make of these items; both results are tables
+ * indexed by `first` to `last`.  records may be nil. */
+int lp__call_encode(lua_State *L);
+
+/* request(code, list, first, last, options) -> request, origins, taken
+ * or nil, size when the first item alone is too large: the request would have
+ * `size` bytes, more than LP__MAX_REQUEST.  `taken` is the last item that is
+ * in the request; the next one would be too much.  options, by default 0:
+ *   star           items are lists of arguments
+ *   encoded        items are bodies,
+ *   records        and these the records of some of them, by item
+ *   timeout_ms     for each task; 0: none
+ *   compress_from  bytes of the response; 0: never
+ *   stop_ms        no task begins that long after the call has; 0: 1000
+ *   seed           of math.random; an integer
+ *   position       of list[0]: list[i] has the index position + i
+ *   soft_limit     bytes: a request that is larger takes no more; 0: any */
 int lp__call_request(lua_State *L);
 
-/* response(bytes, code, origins, columns, base) -> report, errors */
+/* response(bytes, code, origins, columns, base) -> report, errors
+ * Value j of task k goes to columns[j][base + k]; columns.n, when it is there,
+ * is the number of rows to make room for.  report: { done, values, max_values,
+ * cold, run_us, peak_memory }, where `values` is the last task's number of
+ * values.  errors: task -> { kind, message, traceback, value }, or nil. */
 int lp__call_response(lua_State *L);
+
+/* kept(bytes, tasks, origins, columns, base) -> report, errors
+ * The same for the records of up to so many tasks, without what stands around
+ * them in a response.  report: { done, values, max_values }.  The bytes may be
+ * any: reading ends where no whole record follows. */
+int lp__call_kept(lua_State *L);
 
 /* --- the worker's side ------------------------------------------------------
  */

@@ -22,12 +22,12 @@
 #include "dump.h"
 #include "load.h"
 #include "offered.h"
+#include "random.h"
 #include "seal.h"
 #include "wire.h"
 
-/* After so much time or output no further task of a call is begun: the caller
- * queues the rest again, and another worker may take it. */
-enum { STOP_AFTER_NS = 1000000000, STOP_AFTER_BYTES = 256 << 10 };
+/* After so much output no further task of a call is begun, as after stop_ms. */
+enum { STOP_AFTER_BYTES = 256 << 10, DEFAULT_STOP_MS = 1000 };
 
 #define PREFIX "{\"lambdapool\":1,\"call\":\""
 #define SUFFIX "\"}"
@@ -96,10 +96,14 @@ struct run {
   uint64_t timeout_ms; /* for a task, from the call */
   uint64_t limit_ms;   /* in force for the current task */
   uint64_t compress_from;
+  uint64_t seed;
+  uint64_t position;   /* the index of the task in front of the first one */
+  void *random;        /* the state of math.random */
   struct lp__rope out; /* the response */
   uint64_t tasks;
   uint64_t done;
   uint64_t start;           /* of the call, in ns */
+  uint64_t stop;            /* when no further task begins any more */
   uint64_t now;             /* when the current task began or the last ended */
   struct lp__buffer before; /* the response before the current task, */
   unsigned segments_before;
@@ -125,17 +129,35 @@ static uint64_t get_varint(lua_State *L, struct run *r) {
   return v;
 }
 
-static struct lp__bytes get_sized(lua_State *L, struct run *r) {
-  struct lp__bytes bytes;
-  size_t size;
-  if (r->at.end - r->at.at < 4)
+/* The next `n` bytes. */
+static struct lp__bytes get_bytes(lua_State *L, struct run *r, size_t n) {
+  struct lp__bytes bytes = {r->at.at, NULL};
+  if (n > (size_t)(r->at.end - r->at.at))
     malformed(L);
-  size = lp__get_u32(r->at.at);
-  bytes.at = r->at.at + 4;
-  if (size > (size_t)(r->at.end - bytes.at))
-    malformed(L);
-  bytes.end = r->at.at = bytes.at + size;
+  bytes.end = r->at.at = bytes.at + n;
   return bytes;
+}
+
+static uint32_t get_u32(lua_State *L, struct run *r) {
+  return lp__get_u32(get_bytes(L, r, 4).at);
+}
+
+static uint64_t get_u64(lua_State *L, struct run *r) {
+  return lp__get_u64(get_bytes(L, r, 8).at);
+}
+
+static struct lp__bytes get_sized(lua_State *L, struct run *r) {
+  return get_bytes(L, r, get_u32(L, r));
+}
+
+/* When the call has run so long that no further task begins. */
+static uint64_t get_stop(lua_State *L, struct run *r) {
+  const uint64_t ms = 1000000;
+  uint64_t stop_ms = get_varint(L, r);
+  if (stop_ms == 0)
+    stop_ms = DEFAULT_STOP_MS;
+  return stop_ms < (UINT64_MAX - r->start) / ms ? r->start + stop_ms * ms
+                                                : UINT64_MAX;
 }
 
 enum { RECORD_HEAD = 5 }; /* how it ended, and the size of the body */
@@ -210,17 +232,18 @@ static uint64_t read_ns(clockid_t clock) {
 static int is_enough(const struct run *r) {
   return r->done == r->tasks || r->end == LP__TASK_TIMEOUT ||
          r->end == LP__TASK_OUT_OF_MEMORY ||
-         lp__rope_size(&r->out) > STOP_AFTER_BYTES ||
-         r->now > r->start + STOP_AFTER_NS;
+         lp__rope_size(&r->out) > STOP_AFTER_BYTES || r->now > r->stop;
 }
 
-/* Notes what to go back to when the task fails, and begins its limits.  Tasks
- * that begin within one tick of the clock have the same ones: then the limits
- * just go on, which is what makes thousands of tiny tasks cheap. */
-static void begin_task(lua_State *L, struct run *r) {
+/* Notes what to go back to when the task fails, seeds math.random for its
+ * index, and begins its limits.  Tasks that begin within one tick of the clock
+ * have the same ones: then the limits just go on, which is what makes thousands
+ * of tiny tasks cheap. */
+static void begin_task(lua_State *L, struct run *r, uint64_t index) {
   r->before = r->out.buffer;
   r->segments_before = r->out.segment_count;
   r->at_before = r->at;
+  lp__random_seed(L, r->random, r->seed, index);
   if (r->in_limits)
     return;
   r->in_limits = 1;
@@ -270,7 +293,7 @@ static void run_task(lua_State *L, struct run *r) {
 static int run_tasks(lua_State *L) {
   struct run *r = lua_touserdata(L, RUN);
   do {
-    begin_task(L, r);
+    begin_task(L, r, r->position + r->done + 1);
     run_task(L, r);
     if (r->out.buffer.bytes != r->before.bytes) {
       lua_pushvalue(L, BOX);
@@ -425,7 +448,7 @@ static int prepare(lua_State *L, struct run *r, struct lp__bytes code) {
   lua_pushlightuserdata(L, &code);
   lua_pushvalue(L, NOTES);
   lua_pushvalue(L, GLOBALS);
-  begin_task(L, r);
+  begin_task(L, r, 0);
   status = lua_pcall(L, 3, 1, HANDLER);
   end_limits(L, r, status);
   r->now = read_ns(CLOCK_MONOTONIC_COARSE);
@@ -533,8 +556,12 @@ static int run_call(lua_State *L) {
   r->at = lp__unseal(L, r->at);
   r->timeout_ms = get_varint(L, r);
   r->compress_from = get_varint(L, r);
+  r->stop = get_stop(L, r);
+  r->seed = get_u64(L, r);
+  r->position = get_varint(L, r);
+  r->random = lp__random_state(L);
   code = get_sized(L, r);
-  r->tasks = get_varint(L, r);
+  r->tasks = get_u32(L, r);
   if (r->tasks > (uint64_t)(r->at.end - r->at.at))
     malformed(L);
   begin_response(L, r);

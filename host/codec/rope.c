@@ -115,6 +115,21 @@ uint64_t lp__rope_hash(const struct lp__rope *rope, size_t from,
   return XXH3_64bits_digest(&state);
 }
 
+int lp__rope_equals(const struct lp__rope *rope, const void *bytes,
+                    size_t size) {
+  struct walk w = walk_from(rope, 0);
+  struct piece piece;
+  const char *at = bytes;
+  if (size != lp__rope_size(rope))
+    return 0;
+  while (next_piece(&w, &piece)) {
+    if (memcmp(at, piece.bytes, piece.size) != 0)
+      return 0;
+    at += piece.size;
+  }
+  return 1;
+}
+
 void lp__rope_push(lua_State *L, const struct lp__rope *rope, size_t from) {
   struct walk w = walk_from(rope, from);
   struct piece piece;

@@ -54,6 +54,10 @@ static inline size_t lp__rope_size(const struct lp__rope *rope) {
 /* XXH3-64 of everything from the buffer position `from` on. */
 uint64_t lp__rope_hash(const struct lp__rope *rope, size_t from, uint64_t seed);
 
+/* Whether everything is these bytes. */
+int lp__rope_equals(const struct lp__rope *rope, const void *bytes,
+                    size_t size);
+
 /* Pushes everything from `from` on as a string.  [-0, +1, m] */
 void lp__rope_push(lua_State *L, const struct lp__rope *rope, size_t from);
 

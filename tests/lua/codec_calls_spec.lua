@@ -180,6 +180,15 @@ describe("through a pool", function()
     assert.equal(5, pool:apply(identity, { 5 }))
   end)
 
+  it("functions may be large, of what nothing compresses", function()
+    local words = {}
+    for i = 1, 20000 do
+      words[i] = string.pack("<i8", math.random(0))
+    end
+    local text = table.concat(words)
+    assert.is_true(text == pool:apply(function() return text end))
+  end)
+
   it("every kind of value is what it was", function()
     local echo = function(...) return ... end
     local values = table.pack(pool:apply(echo, { n = 9, nil, false, math.mininteger, -0.0, 1 / 0,

@@ -1,0 +1,249 @@
+/* What a worker answered: the end of each task.  See call.h. */
+#include <lauxlib.h>
+#include <string.h>
+
+#include "call.h"
+#include "call_code.h"
+#include "load.h"
+#include "seal.h"
+#include "wire.h"
+
+/* Stack indexes of the arguments of response and kept, and of the results.
+ * TASKS: how many records kept reads at most. */
+enum {
+  BYTES = 1,
+  CODE,
+  TASK_ORIGINS,
+  COLUMNS,
+  BASE,
+  REPORT,
+  ERRORS,
+  TASKS = CODE
+};
+
+static const char *const kinds[] = {"ok", "error", "timeout", "out_of_memory",
+                                    "too_large"};
+
+enum { KINDS = sizeof kinds / sizeof kinds[0], RECORD_HEAD = 5 };
+
+struct response {
+  struct lp__bytes at;
+  lua_Integer base;
+  int values;     /* of the last task, */
+  int max_values; /* and the most that one has */
+};
+
+static int malformed(lua_State *L) {
+  return luaL_error(L, "malformed response from the worker");
+}
+
+static struct lp__bytes get_bytes(lua_State *L, struct response *r, size_t n) {
+  struct lp__bytes bytes;
+  if (n > (size_t)(r->at.end - r->at.at))
+    malformed(L);
+  bytes.at = r->at.at;
+  bytes.end = r->at.at += n;
+  return bytes;
+}
+
+static void set_integer(lua_State *L, const char *name, uint64_t value) {
+  lua_pushinteger(L, (lua_Integer)value);
+  lua_setfield(L, REPORT, name);
+}
+
+/* Pushes column `j`, made at need: with room for columns.n rows, when that is
+ * known. */
+static void push_column(lua_State *L, int j) {
+  lua_Integer rows;
+  if (lua_rawgeti(L, COLUMNS, j) == LUA_TTABLE)
+    return;
+  lua_pop(L, 1);
+  lua_getfield(L, COLUMNS, "n");
+  rows = lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  lua_createtable(L, rows > 0 && rows < INT32_MAX ? (int)rows : 0, 0);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, COLUMNS, j);
+}
+
+/* Puts the values from index `first` on into row `row` of the columns. */
+static void put_row(lua_State *L, int first, int n, lua_Integer row) {
+  int j;
+  for (j = 1; j <= n; j++) {
+    push_column(L, j);
+    lua_pushvalue(L, first + j - 1);
+    lua_rawseti(L, -2, row);
+    lua_pop(L, 1);
+  }
+}
+
+/* load_body(body, origins): protected, so that a result that cannot be loaded
+ * here fails alone. */
+static int load_body(lua_State *L) {
+  const struct lp__bytes *body = lua_touserdata(L, 1);
+  struct lp__load_options options = {0, 0, 0, 0, 0};
+  options.origins = 2;
+  return lp__load_body(L, *body, &options);
+}
+
+/* Loads a body; pushes its values, or a message and returns -1. */
+static int try_load(lua_State *L, struct lp__bytes *body) {
+  int top = lua_gettop(L);
+  lua_pushcfunction(L, load_body);
+  lua_pushlightuserdata(L, body);
+  lua_pushvalue(L, TASK_ORIGINS);
+  if (lua_pcall(L, 2, LUA_MULTRET, 0) != LUA_OK)
+    return -1;
+  return lua_gettop(L) - top;
+}
+
+/* Sets errors[task] from message, traceback and value on top, at `first`. */
+static void set_error(lua_State *L, lua_Integer task, const char *kind,
+                      int first) {
+  lua_settop(L, first + 2);
+  if (lua_isnil(L, ERRORS)) {
+    lua_newtable(L);
+    lua_replace(L, ERRORS);
+  }
+  lua_createtable(L, 0, 4);
+  lua_pushstring(L, kind);
+  lua_setfield(L, -2, "kind");
+  lua_pushvalue(L, first);
+  lua_setfield(L, -2, "message");
+  lua_pushvalue(L, first + 1);
+  lua_setfield(L, -2, "traceback");
+  lua_pushvalue(L, first + 2);
+  lua_setfield(L, -2, "value");
+  lua_rawseti(L, ERRORS, task);
+}
+
+/* Whether a whole record comes next. */
+static int has_record(const struct response *r) {
+  size_t left = (size_t)(r->at.end - r->at.at);
+  return left >= RECORD_HEAD && r->at.at[0] < KINDS &&
+         lp__get_u32(r->at.at + 1) <= left - RECORD_HEAD;
+}
+
+/* Reads the record that comes next; returns its number of values. */
+static int get_record(lua_State *L, struct response *r, lua_Integer task) {
+  int first = lua_gettop(L) + 1, n;
+  unsigned end = r->at.at[0];
+  struct lp__bytes body = {r->at.at + RECORD_HEAD, NULL};
+  body.end = r->at.at = body.at + lp__get_u32(r->at.at + 1);
+  luaL_checkstack(L, 20, NULL);
+  n = lp__load_simple(L, body) ? 1 : try_load(L, &body);
+  if (n < 0) {
+    set_error(L, task, "error", first);
+    n = 0;
+  } else if (end != LP__TASK_OK) {
+    set_error(L, task, kinds[end], first);
+    n = 0;
+  } else {
+    put_row(L, first, n, r->base + task);
+  }
+  lua_settop(L, first - 1);
+  return n;
+}
+
+/* Reads records, from the one of `task` on, while they are of tasks that
+ * returned one simple value: in bulk almost all are.  Returns the next task. */
+static lua_Integer get_simple_records(lua_State *L, struct response *r,
+                                      lua_Integer task, lua_Integer tasks) {
+  int column = lua_gettop(L) + 1;
+  push_column(L, 1);
+  for (; task <= tasks && has_record(r); task++) {
+    const unsigned char *at = r->at.at;
+    struct lp__bytes body = {at + RECORD_HEAD, NULL};
+    body.end = body.at + lp__get_u32(at + 1);
+    if (at[0] != LP__TASK_OK || !lp__load_simple(L, body))
+      break;
+    lua_rawseti(L, column, r->base + task);
+    r->at.at = body.end;
+  }
+  lua_settop(L, column - 1);
+  return task;
+}
+
+static int is_simple_next(const struct response *r) {
+  return r->at.end - r->at.at > RECORD_HEAD && r->at.at[0] == LP__TASK_OK &&
+         r->at.at[RECORD_HEAD] == 1;
+}
+
+/* Reads the records of up to so many tasks, while whole ones come; returns how
+ * many they were. */
+static lua_Integer get_records(lua_State *L, struct response *r,
+                               lua_Integer tasks) {
+  lua_Integer task = 1, next;
+  while (task <= tasks && has_record(r)) {
+    if (is_simple_next(r) &&
+        (next = get_simple_records(L, r, task, tasks)) > task) {
+      task = next;
+      r->values = 1;
+    } else {
+      r->values = get_record(L, r, task++);
+    }
+    if (r->values > r->max_values)
+      r->max_values = r->values;
+  }
+  return task - 1;
+}
+
+static void check_hash(lua_State *L, struct response *r) {
+  struct lp__bytes hash = get_bytes(L, r, 16);
+  size_t size;
+  const char *own;
+  lua_rawgeti(L, CODE, LP__CODE_HASH);
+  own = lua_tolstring(L, -1, &size);
+  if (size != 16 || memcmp(own, hash.at, 16) != 0) {
+    lua_rawgeti(L, CODE, LP__CODE_NAME);
+    luaL_error(L, "the worker ran other code than %s", lua_tostring(L, -1));
+  }
+  lua_pop(L, 1);
+}
+
+/* Checks the arguments that both have, and pushes report and errors. */
+static void begin(lua_State *L, struct response *r) {
+  size_t size;
+  r->at.at = (const unsigned char *)luaL_checklstring(L, BYTES, &size);
+  r->at.end = r->at.at + size;
+  luaL_checktype(L, TASK_ORIGINS, LUA_TTABLE);
+  luaL_checktype(L, COLUMNS, LUA_TTABLE);
+  r->base = luaL_checkinteger(L, BASE);
+  r->values = r->max_values = 0;
+  lua_settop(L, BASE);
+  lua_createtable(L, 0, 6);
+  lua_pushnil(L);
+}
+
+/* Completes the report and returns it, and the errors. */
+static int end(lua_State *L, const struct response *r, lua_Integer done) {
+  set_integer(L, "done", (uint64_t)done);
+  set_integer(L, "values", (uint64_t)r->values);
+  set_integer(L, "max_values", (uint64_t)r->max_values);
+  lua_settop(L, ERRORS);
+  return 2;
+}
+
+int lp__call_response(lua_State *L) {
+  struct response r;
+  lua_Integer done;
+  lp__check_code(L, CODE);
+  begin(L, &r);
+  r.at = lp__unseal(L, r.at); /* ... report nil body */
+  check_hash(L, &r);
+  lua_pushboolean(L, *get_bytes(L, &r, 1).at != 0);
+  lua_setfield(L, REPORT, "cold");
+  set_integer(L, "run_us", lp__get_u64(get_bytes(L, &r, 8).at));
+  set_integer(L, "peak_memory", lp__get_u64(get_bytes(L, &r, 8).at));
+  done = (lua_Integer)lp__get_u32(get_bytes(L, &r, 4).at);
+  if (get_records(L, &r, done) != done || r.at.at != r.at.end)
+    malformed(L);
+  return end(L, &r, done);
+}
+
+int lp__call_kept(lua_State *L) {
+  struct response r;
+  lua_Integer tasks = luaL_checkinteger(L, TASKS);
+  begin(L, &r);
+  return end(L, &r, get_records(L, &r, tasks));
+}
