@@ -9,19 +9,37 @@
  *   system.executable()     absolute path of the running program, or
  *                           nil, message, errno
  *   system.isatty(fd)       true when the descriptor is a terminal
+ *   system.columns(fd)      width of the terminal; nil when it is none, or
+ *                           does not say
  *   system.executable_file(path)  true when path can be run as a program
+ *   system.catch_interrupts(f)    for programs, not for libraries: the next
+ *                           Ctrl-C ends waits early and calls f() in the Lua
+ *                           code that runs, unless system.interrupted() takes
+ *                           it before; the one after it kills the process.
+ *                           With nil the next one kills. true, or
+ *                           nil, message, errno
+ *   system.interrupted()    true once for each Ctrl-C that was caught
  */
 #define _GNU_SOURCE /* sched_getaffinity */
+#include <errno.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
 #include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "interrupt.h"
 #include "lambdapool.h"
 #include "libs.h"
+
+/* What the hook calls is at the address of this in the registry. */
+static const char on_interrupt = 0;
+
+#define GUARD "lambdapool.system.Interrupts"
 
 static int system_monotonic(lua_State *L) {
   struct timespec now;
@@ -64,11 +82,97 @@ static int system_isatty(lua_State *L) {
   return 1;
 }
 
+static int system_columns(lua_State *L) {
+  struct winsize size;
+  int fd = (int)luaL_checkinteger(L, 1);
+  if (ioctl(fd, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+    return 0;
+  lua_pushinteger(L, size.ws_col);
+  return 1;
+}
+
 static int system_executable_file(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   struct stat status;
   lua_pushboolean(L, stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
                          access(path, X_OK) == 0);
+  return 1;
+}
+
+/* --- interrupts ---------------------------------------------------------- */
+
+/* Our own Lua code is left to finish what it does, so that its tables are
+ * never half changed: it looks for interrupts itself where it waits. */
+static int is_own_code(lua_State *L, lua_Debug *ar) {
+  static const char own[] = "@lambdapool/";
+  lua_getinfo(L, "S", ar);
+  return strncmp(ar->source, own, sizeof own - 1) == 0;
+}
+
+static void hook(lua_State *L, lua_Debug *ar) {
+  if (lp__interrupt_pending() && is_own_code(L, ar))
+    return;
+  lua_sethook(L, NULL, 0, 0);
+  if (lp__interrupt_pending() &&
+      lua_rawgetp(L, LUA_REGISTRYINDEX, &on_interrupt) == LUA_TFUNCTION)
+    lua_call(L, 0, 0);
+}
+
+/* Runs in the signal handler; lua_sethook is made for that. */
+static void set_hook(void *state) {
+  lua_sethook(state, hook, LUA_MASKCOUNT, 1);
+}
+
+static lua_State *main_thread(lua_State *L) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  lua_State *main = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  return main;
+}
+
+/* The guard goes with the state, and the handler must not reach for it then. */
+static int guard_gc(lua_State *L) {
+  lp__interrupt_release(main_thread(L));
+  return 0;
+}
+
+/* Once for each state.  [-0, +0, m] */
+static void set_guard(lua_State *L) {
+  if (!luaL_newmetatable(L, GUARD)) { /* meta */
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pushcfunction(L, guard_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_newuserdatauv(L, 0, 0); /* meta guard */
+  lua_pushvalue(L, -2);
+  lua_setmetatable(L, -2);
+  lua_setfield(L, -2, "guard"); /* meta */
+  lua_pop(L, 1);
+}
+
+static int system_catch_interrupts(lua_State *L) {
+  lua_State *main = main_thread(L);
+  int status = 0;
+  lua_settop(L, 1);
+  if (!lua_isnil(L, 1))
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+  set_guard(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &on_interrupt);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &on_interrupt) == LUA_TNIL)
+    lp__interrupt_release(main);
+  else
+    status = lp__interrupt_catch(set_hook, main);
+  errno = -status;
+  return luaL_fileresult(L, status == 0, NULL);
+}
+
+static int system_interrupted(lua_State *L) {
+  lua_State *main = main_thread(L);
+  int taken = lp__interrupt_take();
+  if (taken && lua_gethook(main) == hook)
+    lua_sethook(main, NULL, 0, 0);
+  lua_pushboolean(L, taken);
   return 1;
 }
 
@@ -78,7 +182,10 @@ static const luaL_Reg functions[] = {
     {"cpus", system_cpus},
     {"executable", system_executable},
     {"isatty", system_isatty},
+    {"columns", system_columns},
     {"executable_file", system_executable_file},
+    {"catch_interrupts", system_catch_interrupts},
+    {"interrupted", system_interrupted},
     {NULL, NULL},
 };
 

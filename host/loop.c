@@ -1,6 +1,8 @@
 /* The event loop of one host. See loop.h. */
 #include "loop.h"
 
+#include "interrupt.h"
+
 #include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -10,6 +12,8 @@ enum { LINGER_NS = 50000 };
 struct lp__loop {
   uv_loop_t uv;
   uv_timer_t wake; /* ends a wait with a limit; never keeps the loop alive */
+  uv_poll_t interrupt; /* ends any wait at Ctrl-C; where that is caught */
+  bool interruptible;
   int alive;
   bool watches_more;
   struct lp__event *first;
@@ -44,6 +48,7 @@ int lp__loop_open(struct lp__loop **out) {
   uv_unref((uv_handle_t *)&loop->wake);
   loop->alive = 0;
   loop->watches_more = false;
+  loop->interruptible = false;
   loop->first = NULL;
   loop->last = &loop->first;
   *out = loop;
@@ -54,6 +59,8 @@ void lp__loop_close(struct lp__loop *loop) {
   if (!loop)
     return;
   uv_close((uv_handle_t *)&loop->wake, NULL);
+  if (loop->interruptible)
+    uv_close((uv_handle_t *)&loop->interrupt, NULL);
   uv_run(&loop->uv, UV_RUN_DEFAULT);
   uv_loop_close(&loop->uv);
   while (loop->first)
@@ -83,6 +90,31 @@ static void on_wake(uv_timer_t *timer) {
   (void)timer;
 }
 
+/* The descriptor stays readable until the interrupt is taken, which is not for
+ * us to do. */
+static void on_interrupt(uv_poll_t *poll, int status, int events) {
+  (void)poll;
+  (void)status;
+  (void)events;
+}
+
+/* Makes the waits of this loop end at Ctrl-C, once somebody catches it. The
+ * handle never keeps the loop alive. */
+static void watch_interrupts(struct lp__loop *loop) {
+  int fd = lp__interrupt_fd();
+  if (fd < 0 || loop->interruptible ||
+      uv_poll_init(&loop->uv, &loop->interrupt, fd) < 0)
+    return;
+  loop->interruptible = true;
+  uv_unref((uv_handle_t *)&loop->interrupt);
+  uv_poll_start(&loop->interrupt, UV_READABLE, on_interrupt);
+}
+
+/* Whether there is a reason not to wait. */
+static bool is_due(const struct lp__loop *loop) {
+  return loop->first || lp__interrupt_pending();
+}
+
 static void look(struct lp__loop *loop) {
   do {
     loop->watches_more = false;
@@ -91,7 +123,7 @@ static void look(struct lp__loop *loop) {
 }
 
 static void wait_until(struct lp__loop *loop, uint64_t end) {
-  while (!loop->first && uv_now(&loop->uv) < end) {
+  while (!is_due(loop) && uv_now(&loop->uv) < end) {
     uv_timer_start(&loop->wake, on_wake, end - uv_now(&loop->uv), 0);
     /* The timer alone must keep the loop running: with nothing alive a wait
      * with a limit still lasts until the limit. */
@@ -109,11 +141,12 @@ static void linger(struct lp__loop *loop) {
   do {
     look(loop);
     sched_yield();
-  } while (!loop->first && uv_hrtime() < end);
+  } while (!is_due(loop) && uv_hrtime() < end);
 }
 
 const struct lp__event *lp__loop_next(struct lp__loop *loop,
                                       int64_t timeout_ms) {
+  watch_interrupts(loop);
   if (!loop->first && timeout_ms == 0)
     look(loop);
   else if (!loop->first && loop->alive > 0)
@@ -122,7 +155,7 @@ const struct lp__event *lp__loop_next(struct lp__loop *loop,
     uv_update_time(&loop->uv);
     wait_until(loop, uv_now(&loop->uv) + (uint64_t)timeout_ms);
   } else if (timeout_ms < 0) {
-    while (!loop->first && loop->alive > 0)
+    while (!is_due(loop) && loop->alive > 0)
       uv_run(&loop->uv, UV_RUN_ONCE);
   }
   return loop->first;

@@ -75,8 +75,9 @@ void lp__loop_watches_more(struct lp__loop *loop);
 
 /* The first queued event, or NULL. Runs the loop only when the queue is empty,
  * for at most `timeout_ms`: 0 never blocks, a negative one waits until there
- * is an event or nothing is alive. The event stays in the queue, borrowed,
- * until lp__loop_drop. */
+ * is an event or nothing is alive. While an interrupt is pending (interrupt.h)
+ * it does not wait. The event stays in the queue, borrowed, until
+ * lp__loop_drop. */
 const struct lp__event *lp__loop_next(struct lp__loop *loop,
                                       int64_t timeout_ms);
 
@@ -84,9 +85,10 @@ const struct lp__event *lp__loop_next(struct lp__loop *loop,
 void lp__loop_drop(struct lp__loop *loop);
 
 /* A descriptor to put in somebody else's poll. It becomes readable when a
- * worker did something, provided lp__loop_next(loop, 0) returned NULL since
- * the last start or invocation. Limits in time do not make it readable: call
- * lp__loop_next now and then as well. */
+ * worker did something or an interrupt is pending, provided
+ * lp__loop_next(loop, 0) returned NULL since the last start or invocation.
+ * Limits in time do not make it readable: call lp__loop_next now and then as
+ * well. */
 int lp__loop_fd(const struct lp__loop *loop);
 
 #endif

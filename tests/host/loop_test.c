@@ -1,4 +1,5 @@
 /* The queue and the waiting of the event loop. */
+#include "host/interrupt.h"
 #include "host/loop.h"
 
 #include <setjmp.h>
@@ -8,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <poll.h>
+#include <signal.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static int open_loop(void **state) {
@@ -88,6 +91,124 @@ static void test_descriptor(void **state) {
   assert_int_equal(poll(&poll_fd, 1, 0), 0);
 }
 
+/* What a descriptor's reader would see. */
+static bool readable(int fd) {
+  struct pollfd poll_fd = {fd, POLLIN, 0};
+  return poll(&poll_fd, 1, 0) == 1;
+}
+
+static void count_signal(void *count) {
+  ++*(int *)count;
+}
+
+static void test_nobody_catches_interrupts(void **state) {
+  (void)state;
+  assert_false(lp__interrupt_pending());
+  assert_false(lp__interrupt_take());
+}
+
+static void on_raise(uv_timer_t *timer) {
+  raise(SIGINT);
+  uv_close((uv_handle_t *)timer, NULL);
+}
+
+/* The waits are far longer than the time that a test may take. */
+static void test_interrupt_ends_waits(void **state) {
+  struct lp__loop *loop = *state;
+  int signals = 0;
+  assert_int_equal(lp__interrupt_catch(count_signal, &signals), 0);
+  lp__loop_count(loop, 1);
+  uv_timer_t timers[2];
+  for (int i = 0; i < 2; i++) {
+    uv_timer_init(lp__loop_uv(loop), &timers[i]);
+    uv_timer_start(&timers[i], on_raise, 5, 0);
+    assert_null(lp__loop_next(loop, i == 0 ? 1000000 : -1));
+    assert_int_equal(signals, i + 1);
+    assert_null(lp__loop_next(loop, -1));
+    assert_true(lp__interrupt_pending());
+    assert_true(lp__interrupt_take());
+    assert_false(lp__interrupt_take());
+    assert_int_equal(lp__interrupt_catch(count_signal, &signals), 0);
+  }
+  lp__loop_count(loop, -1);
+  lp__interrupt_release(&signals);
+}
+
+/* Events that are there go before an interrupt. */
+static void test_interrupt_loses_no_event(void **state) {
+  struct lp__loop *loop = *state;
+  int signals = 0;
+  assert_int_equal(lp__interrupt_catch(count_signal, &signals), 0);
+  raise(SIGINT);
+  push(loop, 3);
+  assert_int_equal(lp__loop_next(loop, -1)->id, 3);
+  lp__loop_drop(loop);
+  assert_null(lp__loop_next(loop, 1000000));
+  assert_true(lp__interrupt_take());
+  assert_null(lp__loop_next(loop, 10));
+  lp__interrupt_release(&signals);
+}
+
+/* A signal that comes to another thread than the one that waits. */
+static void raise_there(void *unused) {
+  (void)unused;
+  usleep(5000);
+  raise(SIGINT);
+}
+
+static void test_interrupt_from_another_thread(void **state) {
+  struct lp__loop *loop = *state;
+  int signals = 0;
+  uv_thread_t thread;
+  assert_int_equal(lp__interrupt_catch(count_signal, &signals), 0);
+  assert_int_equal(uv_thread_create(&thread, raise_there, NULL), 0);
+  assert_null(lp__loop_next(loop, 1000000));
+  uv_thread_join(&thread);
+  assert_true(lp__interrupt_take());
+  lp__interrupt_release(&signals);
+}
+
+/* libuv watches nothing while nothing is alive. */
+static void test_interrupt_descriptor(void **state) {
+  struct lp__loop *loop = *state;
+  int signals = 0;
+  uv_timer_t timer;
+  uv_timer_init(lp__loop_uv(loop), &timer);
+  uv_timer_start(&timer, on_raise, 1000000, 0);
+  assert_int_equal(lp__interrupt_catch(count_signal, &signals), 0);
+  assert_null(lp__loop_next(loop, 0));
+  assert_false(readable(lp__loop_fd(loop)));
+  raise(SIGINT);
+  assert_true(readable(lp__loop_fd(loop)));
+  assert_true(readable(lp__interrupt_fd()));
+  assert_true(lp__interrupt_take());
+  assert_false(readable(lp__interrupt_fd()));
+  lp__interrupt_release(&signals);
+  uv_close((uv_handle_t *)&timer, NULL);
+}
+
+static bool is_default(void) {
+  struct sigaction action;
+  sigaction(SIGINT, NULL, &action);
+  return action.sa_handler == SIG_DFL;
+}
+
+static void test_interrupt_is_caught_once(void **state) {
+  (void)state;
+  int signals = 0, other;
+  assert_true(is_default());
+  assert_int_equal(lp__interrupt_catch(count_signal, &signals), 0);
+  lp__interrupt_release(&other);
+  assert_false(is_default());
+  raise(SIGINT);
+  assert_true(is_default());
+  lp__interrupt_release(&signals);
+  assert_false(lp__interrupt_pending());
+  assert_int_equal(lp__interrupt_catch(count_signal, &signals), 0);
+  lp__interrupt_release(&signals);
+  assert_true(is_default());
+}
+
 static void test_free_nothing(void **state) {
   (void)state;
   lp__loop_close(NULL);
@@ -105,6 +226,12 @@ int main(void) {
       TEST(test_zero_does_not_wait),
       TEST(test_wakes_for_an_event),
       TEST(test_descriptor),
+      TEST(test_nobody_catches_interrupts),
+      TEST(test_interrupt_ends_waits),
+      TEST(test_interrupt_loses_no_event),
+      TEST(test_interrupt_from_another_thread),
+      TEST(test_interrupt_descriptor),
+      TEST(test_interrupt_is_caught_once),
       cmocka_unit_test(test_free_nothing),
   };
   cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,69 @@
+/* The first Ctrl-C. See interrupt.h. */
+#include "interrupt.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static atomic_bool pending;
+static int event_fd = -1;
+static void (*notify_caller)(void *);
+static void *notify_data;
+
+/* The descriptor first: who sees `pending` may rely on it to be readable. */
+static void on_signal(int number) {
+  int saved = errno;
+  uint64_t one = 1;
+  ssize_t written = write(event_fd, &one, sizeof one);
+  (void)number;
+  (void)written;
+  atomic_store(&pending, true);
+  notify_caller(notify_data);
+  errno = saved;
+}
+
+static void set_action(void (*handler)(int), int flags) {
+  struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, NULL);
+}
+
+int lp__interrupt_catch(void (*notify)(void *), void *data) {
+  if (event_fd < 0)
+    event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (event_fd < 0)
+    return -errno;
+  set_action(SIG_IGN, 0); /* what follows must not be seen half done */
+  lp__interrupt_take();
+  notify_caller = notify;
+  notify_data = data;
+  set_action(on_signal, (int)SA_RESETHAND);
+  return 0;
+}
+
+void lp__interrupt_release(const void *data) {
+  if (data != notify_data)
+    return;
+  set_action(SIG_DFL, 0);
+  lp__interrupt_take();
+  notify_data = NULL;
+}
+
+bool lp__interrupt_pending(void) {
+  return atomic_load(&pending);
+}
+
+bool lp__interrupt_take(void) {
+  uint64_t count;
+  if (!atomic_exchange(&pending, false))
+    return false;
+  return read(event_fd, &count, sizeof count) == sizeof count;
+}
+
+int lp__interrupt_fd(void) {
+  return event_fd;
+}

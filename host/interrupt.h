@@ -1,0 +1,36 @@
+/* Ctrl-C, for a program that wants to end in order: the first SIGINT is
+ * remembered and wakes whoever waits, the second kills the process.
+ *
+ * This is the only state of the process that the library has, and it has it
+ * only when asked: without lp__interrupt_catch there is no handler, nothing
+ * is ever pending and the descriptor is -1. The signal may come to any
+ * thread; the functions belong to the one that catches. */
+#ifndef LP_INTERRUPT_H
+#define LP_INTERRUPT_H
+
+#include <stdbool.h>
+
+/* Catches the next SIGINT, even where it was ignored, as `lua` does. The
+ * handler makes the interrupt pending, calls notify(data) and leaves SIGINT
+ * at its default action. `notify` runs in a signal handler: it may call only
+ * what is safe there. System calls that block are not resumed after it, so
+ * that a script which reads from a terminal is woken. Calling it again
+ * replaces `notify` and `data`, forgets what is pending and catches one more.
+ * 0 or a negative errno. */
+int lp__interrupt_catch(void (*notify)(void *), void *data);
+
+/* Gives SIGINT its default action back and forgets what is pending, provided
+ * `data` is what it is caught for: `data` is not touched any more. */
+void lp__interrupt_release(const void *data);
+
+/* Whether a SIGINT came that nobody has taken. */
+bool lp__interrupt_pending(void);
+
+/* The same, and takes it: true once for each. */
+bool lp__interrupt_take(void);
+
+/* A descriptor that is readable while an interrupt is pending; -1 before the
+ * first lp__interrupt_catch. It stays open as long as the process. */
+int lp__interrupt_fd(void);
+
+#endif

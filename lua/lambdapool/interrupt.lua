@@ -1,0 +1,73 @@
+--- Ctrl-C. A program that called `interrupt.catch` gets the first one as an error: the code that
+--- runs raises it, or the call that waits, after everything that is under way was cancelled. Every
+--- later wait raises it again, so a script that swallows it in a pcall ends, too. The second Ctrl-C
+--- kills the process. Without `catch`, in a library, nothing here ever happens.
+
+local system = require "lambdapool.system"
+
+---@class lambdapool.Interrupt
+---@field message string "interrupted"
+local mt = { __name = "LambdaInterrupt" }
+
+function mt:__tostring()
+  return self.message
+end
+
+local interrupt = {}
+
+-- What is raised, since the first Ctrl-C; nil before.
+local raised
+
+local cleanup = function() end
+
+--- Takes a Ctrl-C that has come and ends what is under way. True when there was one.
+---@return boolean
+function interrupt.take()
+  if not system.interrupted() then
+    return false
+  end
+  pcall(cleanup)
+  raised = setmetatable({ message = "interrupted" }, mt)
+  return true
+end
+
+--- Raises the interrupt when there was one, now or earlier. Whoever waits calls it in every turn.
+function interrupt.check()
+  if interrupt.take() or raised then
+    error(raised, 0)
+  end
+end
+
+--- Sets what is to be done once, before the interrupt is raised: end what is under way. In it,
+--- waiting works.
+---@param fn fun()
+function interrupt.on(fn)
+  cleanup = fn
+end
+
+--- Whether `value` is the error that an interrupt raises.
+---@param value any
+---@return boolean
+function interrupt.is(value)
+  return rawequal(debug.getmetatable(value), mt)
+end
+
+--- Whether there was one.
+---@return boolean
+function interrupt.came()
+  return raised ~= nil
+end
+
+--- Catches Ctrl-C from now on: for programs.
+---@return boolean?
+---@return string? message
+function interrupt.catch()
+  return system.catch_interrupts(interrupt.check)
+end
+
+--- From now on the next Ctrl-C kills the process.
+function interrupt.release()
+  system.catch_interrupts(nil)
+end
+
+return interrupt

@@ -1,0 +1,76 @@
+local real = require "lambdapool.system"
+
+-- A fresh copy of the module, on a system where `signals` of Ctrl-C are waiting.
+local function load_copy(signals)
+  local name, system = "lambdapool.interrupt", "lambdapool.system"
+  local kept = package.loaded[name]
+  package.loaded[name] = nil
+  package.loaded[system] = setmetatable({
+    interrupted = function()
+      signals = signals - 1
+      return signals >= 0
+    end,
+  }, { __index = real })
+  local interrupt = require(name)
+  package.loaded[name], package.loaded[system] = kept, real
+  return interrupt
+end
+
+local function error_of(f, ...)
+  return select(2, pcall(f, ...))
+end
+
+describe("interrupt", function()
+  it("is nothing as long as there was none", function()
+    local interrupt = load_copy(0)
+    interrupt.check()
+    assert.is_false(interrupt.take())
+    assert.is_false(interrupt.came())
+  end)
+
+  it("raises an error that says what it is", function()
+    local interrupt = load_copy(1)
+    local e = error_of(interrupt.check)
+    assert.equal("interrupted", tostring(e))
+    assert.equal("interrupted", e.message)
+    assert.equal("LambdaInterrupt", getmetatable(e).__name)
+    assert.is_true(interrupt.is(e))
+    assert.is_true(interrupt.came())
+  end)
+
+  it("is told from other errors", function()
+    local interrupt = load_copy(1)
+    for _, value in ipairs { "interrupted", 1, {}, setmetatable({}, { __metatable = false }) } do
+      assert.is_false(interrupt.is(value))
+    end
+    assert.is_false(interrupt.is(nil))
+  end)
+
+  it("comes again at every later check", function()
+    local interrupt = load_copy(1)
+    local first = error_of(interrupt.check)
+    for _ = 1, 3 do
+      assert.equal(first, error_of(interrupt.check))
+    end
+  end)
+
+  it("cleans up once, before it is raised, and may wait there", function()
+    local interrupt = load_copy(1)
+    local calls = 0
+    interrupt.on(function()
+      interrupt.check()
+      calls = calls + 1
+      assert.is_false(interrupt.came())
+    end)
+    assert.is_true(interrupt.take())
+    assert.is_false(interrupt.take())
+    assert.is_true(interrupt.is(error_of(interrupt.check)))
+    assert.equal(1, calls)
+  end)
+
+  it("is raised even when cleaning up fails", function()
+    local interrupt = load_copy(1)
+    interrupt.on(function() error "no" end)
+    assert.is_true(interrupt.is(error_of(interrupt.check)))
+  end)
+end)
