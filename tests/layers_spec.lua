@@ -111,8 +111,9 @@ end)
 -- From the bottom up; a module may require its own layer and those below it.
 local LAYERS = {
   "lambdapool%.codec lambdapool%.workers lambdapool%.system",
-  "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest lambdapool%.source",
-  "lambdapool%.aws%..+ lambdapool%.loop",
+  "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest lambdapool%.source " ..
+    "lambdapool%.interrupt lambdapool%.meter",
+  "lambdapool%.aws%..+ lambdapool%.loop lambdapool%.progress",
   "lambdapool%.backend%..+",
   "lambdapool%.future lambdapool%.batch lambdapool%.scheduler",
   "lambdapool%.pool lambdapool%.executor lambdapool%.engine lambdapool%.stream",

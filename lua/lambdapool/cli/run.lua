@@ -3,6 +3,8 @@
 --- what they loaded.
 
 local errors = require "lambdapool.errors"
+local interrupt = require "lambdapool.interrupt"
+local progress = require "lambdapool.progress"
 local suggest = require "lambdapool.suggest"
 local system = require "lambdapool.system"
 
@@ -20,6 +22,9 @@ carried out before it:
   --          the end of the options
   --help      this text
 ]==]
+
+-- The exit code of a program that Ctrl-C ended.
+local INTERRUPTED = 130
 
 local switches = { "-e", "-l", "-W", "--", "--help" }
 
@@ -73,21 +78,41 @@ end
 
 -- Running --------------------------------------------------------------------------------------
 
+-- Errors that Ctrl-C brought about; one line at the end stands for all of them. A system call that
+-- it broke off fails before anybody has looked for the interrupt.
+local function is_interrupt(object)
+  return interrupt.is(object) or interrupt.take()
+    or interrupt.came() and type(object) == "table" and object.kind == "cancelled"
+end
+
 local function report(message)
   io.stderr:write("lambdapool: ", message, "\n")
   return false
 end
 
--- The message of an error object and where it was raised, as `lua` prints it: objects that can say
--- what they are speak for themselves.
-local function describe(object)
+-- What an error object says: those that can say what they are speak for themselves. The second
+-- value is true for text that does not tell where it comes from.
+local function message_of(object)
   local message = type(object) == "number" and tostring(object) or object
-  if type(message) ~= "string" then
-    local meta = debug.getmetatable(object)
-    if meta and meta.__tostring then
-      return tostring(object)
-    end
-    message = ("(error object is a %s value)"):format(type(object))
+  if type(message) == "string" then
+    return message, true
+  end
+  local meta = debug.getmetatable(object)
+  if meta and meta.__tostring then
+    return tostring(object)
+  end
+  return ("(error object is a %s value)"):format(type(object)), true
+end
+
+-- The message of an error object and where it was raised, as `lua` prints it. Nil: not to be
+-- printed.
+local function describe(object)
+  if is_interrupt(object) then
+    return nil
+  end
+  local message, needs_place = message_of(object)
+  if not needs_place then
+    return message
   end
   local text = errors.traceback(message, 2, "^\t%[C%]: in function 'xpcall'$")
   return text -- no tail call: it would be one level less
@@ -96,10 +121,10 @@ end
 -- Runs a chunk that `load` gave, or reports why there is none. True when it went well.
 local function run(chunk, message, ...)
   if not chunk then
-    return report(message)
+    return not is_interrupt(message) and report(message)
   end
   local ok, description = xpcall(chunk, describe, ...)
-  return ok or report(description)
+  return ok or description ~= nil and report(description)
 end
 
 local function require_global(text)
@@ -146,6 +171,38 @@ local function run_script(argv, index)
   return run(chunk, message, table.unpack(argv, index + 1))
 end
 
+-- Coroutines of lambdapool.async that have not ended when the script has are driven to their end,
+-- and errors that nobody asked them for are printed. True when there are none.
+local function finish_flows(ok)
+  local flow = package.loaded["lambdapool.flow"]
+  if not flow then
+    return ok
+  end
+  ok = ok and run(flow.drain)
+  for _, failure in ipairs(flow.unreported()) do
+    ok = false
+    if not is_interrupt(failure) then
+      report((message_of(failure)))
+    end
+  end
+  return ok
+end
+
+-- The one line that an interrupted run ends with. The terminal shows "^C", and may show more, in
+-- the line that the cursor is in.
+local function report_interrupt()
+  local scheduler = package.loaded["lambdapool.scheduler"]
+  local counts = scheduler and scheduler.counts()
+  local line = "interrupted"
+  if counts then
+    line = ("interrupted: %d task%s done, %d failed, %d not done"):format(counts.done,
+      counts.done == 1 and "" or "s", counts.failed, counts.unfinished)
+  end
+  io.stdout:flush()
+  progress.clear()
+  report(line)
+end
+
 local function carry_out(steps, argv, script)
   if not run_init() then
     return false
@@ -175,7 +232,16 @@ local function main(argv)
     return 2
   end
   _G.arg = make_arg(argv, script)
-  return carry_out(steps, argv, script) and 0 or 1
+  progress.automatic = true
+  assert(interrupt.catch())
+  local ok = finish_flows(carry_out(steps, argv, script))
+  interrupt.take()
+  interrupt.release()
+  if interrupt.came() then
+    report_interrupt()
+    return INTERRUPTED
+  end
+  return ok and 0 or 1
 end
 
 return { main = main }
