@@ -172,7 +172,7 @@ static void test_interrupt_from_another_thread(void **state) {
 static void test_interrupt_descriptor(void **state) {
   struct lp__loop *loop = *state;
   int signals = 0;
-  uv_timer_t timer;
+  static uv_timer_t timer; /* until the loop is closed */
   uv_timer_init(lp__loop_uv(loop), &timer);
   uv_timer_start(&timer, on_raise, 1000000, 0);
   assert_int_equal(lp__interrupt_catch(count_signal, &signals), 0);
