@@ -24,12 +24,12 @@
  * { begun =, finished =, kept_tasks =, kept =, no_memory = bytes | nil }, see
  * struct lp__progress_report; `kept` are the records, "" when there are none.
  *
- * `reason` is there when the host has killed the worker:
- *   "it took too long"                   "timeout" came before
- *   "it was killed by the host"          loop:kill
- *   "its connection ended and it did not"
+ * `reason` is there when the host has killed the worker, or was about to:
+ *   "it took too long"                      "timeout" came before
+ *   "it was killed by the host"             loop:kill
+ *   "its connection ended and it did not"   it may have ended later by itself
  *   "it sent what is not a request"
- *   "it could not start and did not end" "init_error" came before
+ *   "it could not start and did not end"    the same; "init_error" came before
  *   "the host cannot tell who connected to it"
  *   "the host cannot watch its connection"
  *   "the host has too many open files"

@@ -124,7 +124,7 @@ static void lose_connection(struct lp__worker *worker, int error) {
   worker->unread = error == ECONNRESET || error == EPIPE || worker->writing;
   worker->ending = true;
   close_connection(worker);
-  set_timer(worker, GRACE_MS);
+  set_timer(worker, GRACE_MS / 2);
 }
 
 /* Closes everything. The worker is freed when libuv lets go of the handles. */
@@ -214,7 +214,7 @@ static void push_outcome(void *context, enum lp__outcome outcome, char *body,
   snprintf(event->type, sizeof event->type, "%s", type);
   lp__loop_push(worker->workers->loop, event);
   if (outcome == LP__INIT_ERROR)
-    set_timer(worker, GRACE_MS); /* it has to end now */
+    set_timer(worker, GRACE_MS / 2); /* it has to end now */
   else
     uv_timer_stop(&worker->timer);
 }
@@ -374,32 +374,44 @@ static uint64_t time_left(struct lp__worker *worker) {
   return spent_ms < worker->kill_ms ? worker->kill_ms - spent_ms : 0;
 }
 
-/* Why a worker whose time has passed is killed. */
-static const char *lateness(const struct lp__worker *worker) {
-  if (worker->endpoint.state == LP__INIT_FAILED)
-    return "it could not start and did not end";
-  return worker->ending ? "its connection ended and it did not"
-                        : "it took too long";
-}
-
-static void on_timer(uv_timer_t *timer) {
-  struct lp__worker *worker = timer->data;
-  /* The answer may have come in time while the host was busy elsewhere. */
-  if (!worker->ending && worker->endpoint.pending)
-    receive_all(worker);
-  bool late = !worker->ending && worker->endpoint.pending;
-  if (!late && !worker->ending && worker->endpoint.state != LP__INIT_FAILED)
-    return; /* answered just now */
-  uint64_t left = late ? time_left(worker) : 0;
+static void end_limit(struct lp__worker *worker) {
+  uint64_t left = time_left(worker);
   if (left > 0) {
     set_timer(worker, left);
     return;
   }
-  struct lp__event *event =
-      late ? lp__event_new(LP__EVENT_TIMEOUT, worker->id) : NULL;
+  struct lp__event *event = lp__event_new(LP__EVENT_TIMEOUT, worker->id);
   if (event)
     lp__loop_push(worker->workers->loop, event);
-  kill_worker(worker, lateness(worker));
+  kill_worker(worker, "it took too long");
+}
+
+/* Half of the grace is for a process that has closed its connection by ending;
+ * one that lives longer is said to have outlived it, however it ends then. */
+static void end_grace(struct lp__worker *worker) {
+  if (lp__process_has_ended(&worker->process))
+    return; /* the next round of the loop takes its status */
+  if (worker->exit->reason) {
+    kill_worker(worker, worker->exit->reason);
+    return;
+  }
+  worker->exit->reason = worker->endpoint.state == LP__INIT_FAILED
+                             ? "it could not start and did not end"
+                             : "its connection ended and it did not";
+  set_timer(worker, GRACE_MS / 2);
+}
+
+static void on_timer(uv_timer_t *timer) {
+  struct lp__worker *worker = timer->data;
+  if (worker->ending || worker->endpoint.state == LP__INIT_FAILED) {
+    end_grace(worker);
+    return;
+  }
+  /* The answer may have come in time while the host was busy elsewhere. */
+  if (worker->endpoint.pending)
+    receive_all(worker);
+  if (!worker->ending && worker->endpoint.pending)
+    end_limit(worker);
 }
 
 /* libuv keeps the time of its last round, which may be long ago. */

@@ -3,25 +3,23 @@
  *
  * What it does first is in FAKE_START: nothing (the default), "never" connect,
  * "wait" (print "PORT PID" and wait for SIGUSR1 before it connects), "garbage",
- * "init" (post an init error), "exit" (with status 7), "ping", "early" (post a
- * response nobody asked for), "long" (a header without end).
- * An event is a word and an argument, not JSON:
- *   echo TEXT    posts TEXT                size N    posts N bytes
- *   error TYPE   posts an error            print N   prints N lines, then posts
- *   print- TEXT  prints TEXT, no newline   crash     SIGSEGV
- *   hang         never answers             exit N    ends with status N
- *   half         half a response, ends     garbage   not HTTP
- *   last TEXT    posts TEXT and ends       twice     posts two responses
- *   wrong        posts under another id    chunked N N bytes in chunks
- *   fork         leaves a process behind, posts its pid
- *   fds          posts its open descriptors   env   posts its environment
- *   close        closes the connection, lives on
- *   stream       asks for a streamed response
- *   page BEGUN FINISHED KEPT_TASKS KEPT_BYTES NO_MEMORY EVENT
- *                writes that to the page of its progress, and does EVENT
- *   tasks N MS   N tasks of so many milliseconds, on the page; posts how many
- *                it was left
- * Its page is mapped except with FAKE_START "no page". */
+ * "init" (post an init error), "stuck" (and do not end then), "exit" (with
+ * status 7), "ping", "early" (post a response nobody asked for), "long" (a
+ * header without end). An event is a word and an argument, not JSON: echo TEXT
+ * posts TEXT                size N    posts N bytes error TYPE   posts an error
+ * print N   prints N lines, then posts print- TEXT  prints TEXT, no newline
+ * crash     SIGSEGV hang         never answers             exit N    ends with
+ * status N half         half a response, ends     garbage   not HTTP last TEXT
+ * posts TEXT and ends       twice     posts two responses wrong        posts
+ * under another id    chunked N N bytes in chunks fork         leaves a process
+ * behind, posts its pid fds          posts its open descriptors   env   posts
+ * its environment close MS     closes the connection, lives on, so long if MS
+ * is given stream       asks for a streamed response page BEGUN FINISHED
+ * KEPT_TASKS KEPT_BYTES NO_MEMORY EVENT writes that to the page of its
+ * progress, and does EVENT tasks N MS   N tasks of so many milliseconds, on the
+ * page; posts how many it was left first MS N   the same with two tasks, of MS
+ * and of N milliseconds future       hangs, and says that it will have begun in
+ * an hour Its page is mapped except with FAKE_START "no page". */
 #define _GNU_SOURCE
 #include "host/progress.h"
 
@@ -276,14 +274,14 @@ static uint64_t now_ns(void) {
   return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static void run_tasks(const char *rest) {
-  unsigned count = 0, ms = 0, k = 0;
+/* The first task takes `first_ms`, the others `ms`. */
+static void run_tasks(unsigned count, unsigned first_ms, unsigned ms) {
+  unsigned k = 0;
   char text[16];
-  sscanf(rest, "%u %u", &count, &ms);
   while (k < count && lp__progress_begin(page, k + 1, now_ns())) {
-    usleep(ms * 1000);
+    usleep((k == 0 ? first_ms : ms) * 1000);
     k++;
-    lp__progress_keep(page, k, "record", 6);
+    lp__progress_keep(page, k, "kkk", 3);
     lp__progress_end(page, k);
   }
   snprintf(text, sizeof text, "%u", k);
@@ -356,12 +354,26 @@ static void run(void) {
     post_environment();
   } else if (strcmp(word, "close") == 0) {
     close(connection);
+    if (*rest) {
+      usleep((useconds_t)atoi(rest) * 1000);
+      _exit(0);
+    }
     for (;;)
       pause();
   } else if (strcmp(word, "page") == 0) {
     write_page(rest);
   } else if (strcmp(word, "tasks") == 0) {
-    run_tasks(rest);
+    unsigned count = 0, ms = 0;
+    sscanf(rest, "%u %u", &count, &ms);
+    run_tasks(count, ms, ms);
+  } else if (strcmp(word, "first") == 0) {
+    unsigned first_ms = 0, ms = 0;
+    sscanf(rest, "%u %u", &first_ms, &ms);
+    run_tasks(2, first_ms, ms);
+  } else if (strcmp(word, "future") == 0) {
+    lp__progress_begin(page, 1, now_ns() + UINT64_C(3600000000000));
+    for (;;)
+      pause();
   } else if (strcmp(word, "stream") == 0) {
     char path[256];
     snprintf(path, sizeof path, "invocation/%s/response", id);
@@ -414,9 +426,13 @@ static void start(const char *how) {
   if (strcmp(how, "init") == 0) {
     printf("starting\n");
     fflush(stdout);
+  }
+  if (strcmp(how, "init") == 0 || strcmp(how, "stuck") == 0) {
     post_as("init/error",
             "Lambda-Runtime-Function-Error-Type: Runtime.InitError\r\n",
             "{\"errorMessage\":\"no\"}", 21);
+    while (strcmp(how, "stuck") == 0)
+      pause();
     exit(status() == 202 ? 3 : 95);
   }
 }
