@@ -23,7 +23,9 @@ local REDRAW, TICK = 0.1, 0.2
 -- Plain lines come every so many seconds and every so many percent.
 local PLAIN_SECONDS, PLAIN_PERCENT = 10, 10
 
-local BAR_LEAST, BAR_MOST = 10, 24
+-- Columns of the bar: the first that there is room for. Few, so that it does not change its length
+-- with every digit beside it.
+local BARS = { 24, 16, 10 }
 
 local CLEAR = "\r\27[K"
 
@@ -98,7 +100,7 @@ local function parts_of(self, counts, rate)
   if counts.retried > 0 then
     add(6, "33", "%s retried", meters.group(counts.retried))
   end
-  if rate and total and counts.done < total then
+  if rate and total and counts.done < total and not self.ended then
     add(4, nil, "eta %s", meters.duration((total - counts.done) / rate))
   end
   return parts
@@ -124,11 +126,12 @@ local function drop_least(parts)
 end
 
 local function bar(self, columns, fraction)
-  local full = math.floor(columns * fraction)
   if self.utf8 then
+    local full = math.floor(columns * fraction)
     return ("━"):rep(full) .. ("─"):rep(columns - full)
   end
-  return ("[%s%s]"):format(("#"):rep(full - 2), (" "):rep(columns - math.max(full, 2)))
+  local full = math.floor((columns - 2) * fraction)
+  return ("[%s%s]"):format(("#"):rep(full), (" "):rep(columns - 2 - full))
 end
 
 local function paint(self, part)
@@ -138,6 +141,14 @@ local function paint(self, part)
   return part.text
 end
 
+local function paint_all(self, parts)
+  local texts = {}
+  for i, part in ipairs(parts) do
+    texts[i] = paint(self, part)
+  end
+  return texts
+end
+
 -- One line of text for a terminal, no wider than it is.
 local function compose(self, counts, rate)
   local parts, room = parts_of(self, counts, rate), width()
@@ -145,21 +156,12 @@ local function compose(self, counts, rate)
     drop_least(parts)
   end
   parts[1].text = parts[1].text:sub(1, room)
-  local texts = {}
-  for i, part in ipairs(parts) do
-    texts[i] = paint(self, part)
-  end
-  local columns = math.min(room - columns_of(parts) - 2, BAR_MOST)
-  if self.total and columns >= BAR_LEAST then
-    table.insert(texts, 2, bar(self, columns, counts.done / self.total))
-  end
-  return table.concat(texts, "  ")
-end
-
-local function compose_plain(self, counts, rate)
-  local texts = {}
-  for i, part in ipairs(parts_of(self, counts, rate)) do
-    texts[i] = paint(self, part)
+  local texts = paint_all(self, parts)
+  for _, columns in ipairs(self.total and BARS or {}) do
+    if columns_of(parts) + 2 + columns <= room then
+      table.insert(texts, 2, bar(self, columns, counts.done / self.total))
+      break
+    end
   end
   return table.concat(texts, "  ")
 end
@@ -193,7 +195,7 @@ local function draw(self, now)
 end
 
 local function print_plain(self, now, counts, rate)
-  local text = compose_plain(self, counts, rate)
+  local text = table.concat(paint_all(self, parts_of(self, counts, rate)), "  ")
   if text ~= self.text then
     progress.world.write(text .. "\n")
   end
@@ -216,7 +218,7 @@ end
 --- Shows how far things are, unless it has just done so. It costs one look at the clock then.
 function methods:update()
   local now = progress.world.now()
-  if now < self.due then
+  if now < self.due or self.ended then
     return
   end
   self.due = now + REDRAW
@@ -237,18 +239,24 @@ local function tick()
   end
 end
 
+local function finish(self)
+  self.ended = true
+  self.timer:cancel()
+  shown.line = nil
+end
+
 --- The call has ended: the line goes, or the last plain one is printed.
 function methods:finish()
-  if shown.line ~= self then
+  if self.ended then
     return
   end
-  shown.line = nil
-  self.timer:cancel()
+  finish(self)
   local now = progress.world.now()
   if self.redraws then
     hide(self)
   elseif now >= self.began then
     local counts = take_counts(self, now)
+    counts.running = 0
     print_plain(self, now, counts, self.meter:average())
   end
 end
@@ -309,10 +317,8 @@ end
 
 --- Ends the line for good, and clears what the terminal has in its current one: "^C".
 function progress.clear()
-  local line = shown.line
-  shown.line = nil
-  if line then
-    line.timer:cancel()
+  if shown.line then
+    finish(shown.line)
   end
   if can_redraw() then
     progress.world.write(CLEAR)
