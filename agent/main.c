@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "coroutine.h"
 #include "guest.h"
 #include "handler.h"
 #include "host/lambdapool.h"
+#include "host/progress.h"
 #include "host/state.h"
 #include "json.h"
 #include "lifeline.h"
@@ -29,6 +31,7 @@
 struct agent {
   struct lp__runtime *runtime;
   struct lp__limits *limits;
+  struct lp__progress *progress; /* NULL when no host watches */
   lua_State *L;
   size_t collected; /* bytes in use after the last full collection */
 };
@@ -51,6 +54,21 @@ static int open_state(struct agent *agent) {
   return lua_pcall(agent->L, 0, 0, 0) == LUA_OK ? 0 : -1;
 }
 
+/* Maps the page on which a host on this machine watches its calls. Nothing
+ * that a task starts shall have it. */
+static struct lp__progress *open_progress(void) {
+  const char *text = getenv("LAMBDAPOOL_PROGRESS");
+  struct lp__progress *progress;
+  int fd;
+  if (text == NULL || *text == '\0')
+    return NULL;
+  fd = atoi(text);
+  progress = lp__progress_open(fd);
+  close(fd);
+  unsetenv("LAMBDAPOOL_PROGRESS");
+  return progress;
+}
+
 static int open_agent(struct agent *agent) {
   const char *address = getenv("AWS_LAMBDA_RUNTIME_API");
   const char *memory = getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
@@ -61,6 +79,7 @@ static int open_agent(struct agent *agent) {
           stderr);
     return -1;
   }
+  agent->progress = open_progress();
   agent->runtime = lp__runtime_open(address, lp__lifeline_hold());
   if (agent->runtime == NULL)
     return -1;
@@ -127,7 +146,7 @@ static int serve(struct agent *agent, int cold) {
   if (status != LP__RUNTIME_OK)
     return status;
   set_trace_id(event.trace_id);
-  lp__task_run(agent->L, &event, cold, &answer);
+  lp__task_run(agent->L, &event, cold, agent->progress, &answer);
   if (answer.failure)
     log_failure(&answer);
   flush_output();
@@ -161,7 +180,7 @@ static void keep_memory(void) {
 }
 
 int main(int argc, char **argv) {
-  struct agent agent = {NULL, NULL, NULL, 0};
+  struct agent agent = {NULL, NULL, NULL, NULL, 0};
   int status;
   if (argc > 1 && strcmp(argv[1], "--version") == 0) {
     puts("bootstrap: lambdapool " LP_VERSION ", " LUA_RELEASE);
@@ -173,6 +192,7 @@ int main(int argc, char **argv) {
   if (agent.L)
     lua_close(agent.L);
   lp__limits_close(agent.limits);
+  lp__progress_close(agent.progress);
   lp__runtime_close(agent.runtime);
   return status;
 }

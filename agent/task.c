@@ -93,8 +93,8 @@ static int refuse(lua_State *L) {
 
 static void run_call(lua_State *L, const struct lp__event *event,
                      struct lp__task *task, int cold,
-                     struct lp__answer *answer) {
-  struct lp__call_hooks hooks = {task, begin, end, peak_memory};
+                     struct lp__progress *progress, struct lp__answer *answer) {
+  struct lp__call_hooks hooks = {task, begin, end, peak_memory, progress, NULL};
   if (lp__call_run(L, event->body, event->size, &hooks, cold) == LP_OK) {
     lp__answer_result(L, answer, "application/octet-stream");
     return;
@@ -108,11 +108,11 @@ static void run_call(lua_State *L, const struct lp__event *event,
 }
 
 void lp__task_run(lua_State *L, const struct lp__event *event, int cold,
-                  struct lp__answer *answer) {
+                  struct lp__progress *progress, struct lp__answer *answer) {
   struct lp__task task = {lp__limits_of(L), until(event->deadline_ms)};
   lp__limits_reset_peak(task.limits);
   if (lp__call_is_envelope(event->body, event->size))
-    run_call(L, event, &task, cold, answer);
+    run_call(L, event, &task, cold, progress, answer);
   else
     lp__handler_run(L, event, &task, answer);
 }

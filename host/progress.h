@@ -70,6 +70,12 @@ static inline uint32_t lp__progress_cut(struct lp__progress *progress,
 void lp__progress_keep(struct lp__progress *progress, uint32_t k,
                        const void *record, uint32_t size);
 
+/* The same for a record that is written in place: where it goes, NULL when it
+ * is not kept; and that it stands there. */
+unsigned char *lp__progress_room(struct lp__progress *progress, uint32_t k,
+                                 size_t size);
+void lp__progress_kept(struct lp__progress *progress, uint32_t k, size_t size);
+
 /* The worker has ended task `k`. */
 static inline void lp__progress_end(struct lp__progress *progress, uint32_t k) {
   atomic_store_explicit(&progress->finished, k, memory_order_release);

@@ -69,8 +69,9 @@ end
 local LUA = set "lua.h lauxlib.h lualib.h lua.hpp lua-cjson.h"
 local EVENTS = set "uv.h http_parser.h"
 
--- What the codec may see: bytes, the sources and fresh globals of its state, and the result codes.
-local BELOW_CODEC = set "buffer.h base64.h hash.h state.h lambdapool.h"
+-- What the codec may see: bytes, the sources and fresh globals of its state, the result codes, and
+-- the page on which it tells how far it is.
+local BELOW_CODEC = set "buffer.h base64.h hash.h state.h lambdapool.h progress.h"
 
 local ours, codec = {}, {}
 for _, path in ipairs(files "host/*.h host/codec/*.h agent/*.h") do

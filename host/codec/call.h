@@ -29,6 +29,7 @@
 #define LP__CALL_H
 
 #include <lua.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -95,6 +96,8 @@ int lp__call_kept(lua_State *L);
 /* --- the worker's side ------------------------------------------------------
  */
 
+struct lp__progress;
+
 /* The limits around each task, given by the agent. */
 struct lp__call_hooks {
   void *context;
@@ -108,12 +111,21 @@ struct lp__call_hooks {
 
   /* It ended, pcall's status tells how: disarms, and returns what happened;
    * TIMEOUT also when the task swallowed the error.  For TIMEOUT and
-   * OUT_OF_MEMORY *where is "file:line", or "", valid until the next begin. */
+   * OUT_OF_MEMORY *where is "file:line", or "", valid until the next begin;
+   * or NULL when the error's own message says it best. */
   enum lp__task_end (*end)(void *context, lua_State *L, int status,
                            const char **where);
 
   /* The most memory that was used, in bytes. */
   uint64_t (*peak_memory)(void *context);
+
+  /* Where the host watches the tasks and may take some back; or NULL. */
+  struct lp__progress *progress;
+
+  /* Not 0 after an allocation of a C library has failed, until the next
+   * begin; or NULL.  Tasks may have begin and end in common, but not beyond
+   * that. */
+  const _Atomic uint64_t *no_memory;
 };
 
 /* Whether the event is a call: JSON with "lambdapool" and "call". */

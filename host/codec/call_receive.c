@@ -66,9 +66,22 @@ static void push_column(lua_State *L, int j) {
   lua_rawseti(L, COLUMNS, j);
 }
 
+/* Sets columns.counts[row], when there is that table: how many values the row
+ * has, which is one where nothing is set. */
+static void note_count(lua_State *L, int n, lua_Integer row) {
+  lua_getfield(L, COLUMNS, "counts");
+  if (lua_istable(L, -1)) {
+    lua_pushinteger(L, n);
+    lua_rawseti(L, -2, row);
+  }
+  lua_pop(L, 1);
+}
+
 /* Puts the values from index `first` on into row `row` of the columns. */
 static void put_row(lua_State *L, int first, int n, lua_Integer row) {
   int j;
+  if (n != 1)
+    note_count(L, n, row);
   for (j = 1; j <= n; j++) {
     push_column(L, j);
     lua_pushvalue(L, first + j - 1);

@@ -17,6 +17,7 @@
 
 #include "../base64.h"
 #include "../lambdapool.h"
+#include "../progress.h"
 #include "../state.h"
 #include "call.h"
 #include "dump.h"
@@ -107,6 +108,7 @@ struct run {
   uint64_t now;             /* when the current task began or the last ended */
   struct lp__buffer before; /* the response before the current task, */
   unsigned segments_before;
+  size_t size_before;
   struct lp__bytes at_before; /* and what was left of the call */
   enum lp__task_end end;      /* how the last task ended */
   int in_limits;              /* between hooks->begin and hooks->end */
@@ -229,6 +231,39 @@ static uint64_t read_ns(clockid_t clock) {
   return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+/* Notes what to go back to when the next task fails. */
+static void note_before(struct run *r) {
+  r->before = r->out.buffer;
+  r->segments_before = r->out.segment_count;
+  r->size_before = lp__rope_size(&r->out);
+  r->at_before = r->at;
+}
+
+/* Tells the host that the next task begins; 0 when it has taken it back. */
+static int may_begin(const struct run *r) {
+  struct lp__progress *progress = r->hooks->progress;
+  return progress == NULL ||
+         lp__progress_begin(progress, (uint32_t)r->done + 1, r->now);
+}
+
+/* Tells the host that the last task has ended, and its record. */
+static void tell_end(const struct run *r) {
+  struct lp__progress *progress = r->hooks->progress;
+  const struct lp__rope *out = &r->out;
+  uint32_t task = (uint32_t)r->done;
+  unsigned char *room;
+  size_t size;
+  if (progress == NULL)
+    return;
+  size = lp__rope_size(out) - r->size_before;
+  room = lp__progress_room(progress, task, size);
+  if (room != NULL) {
+    lp__rope_copy(out, r->before.size, r->segments_before, room);
+    lp__progress_kept(progress, task, size);
+  }
+  lp__progress_end(progress, task);
+}
+
 static int is_enough(const struct run *r) {
   return r->done == r->tasks || r->end == LP__TASK_TIMEOUT ||
          r->end == LP__TASK_OUT_OF_MEMORY ||
@@ -240,9 +275,7 @@ static int is_enough(const struct run *r) {
  * have the same ones: then the limits just go on, which is what makes thousands
  * of tiny tasks cheap. */
 static void begin_task(lua_State *L, struct run *r, uint64_t index) {
-  r->before = r->out.buffer;
-  r->segments_before = r->out.segment_count;
-  r->at_before = r->at;
+  note_before(r);
   lp__random_seed(L, r->random, r->seed, index);
   if (r->in_limits)
     return;
@@ -258,19 +291,27 @@ static void end_limits(lua_State *L, struct run *r, int status) {
   r->in_limits = 0;
 }
 
+static int has_failed_to_allocate(const struct run *r) {
+  const _Atomic uint64_t *no_memory = r->hooks->no_memory;
+  return no_memory != NULL &&
+         atomic_load_explicit(no_memory, memory_order_relaxed) != 0;
+}
+
 /* A task is over: its limits are, too, unless the next one begins in the same
- * tick.  Raises when it swallowed the error that they made. */
+ * tick, and nothing was noted that the next one must not be blamed for.  Raises
+ * when it swallowed the error that they made. */
 static void end_task(lua_State *L, struct run *r) {
   r->done++;
   r->now = read_ns(CLOCK_MONOTONIC_COARSE);
-  if (r->now == r->began && !is_enough(r))
-    return;
-  end_limits(L, r, LUA_OK);
-  if (r->end != LP__TASK_OK) {
-    r->done--;
-    lua_pushnil(L);
-    lua_error(L);
+  if (r->now != r->began || is_enough(r) || has_failed_to_allocate(r)) {
+    end_limits(L, r, LUA_OK);
+    if (r->end != LP__TASK_OK) {
+      r->done--;
+      lua_pushnil(L);
+      lua_error(L);
+    }
   }
+  tell_end(r);
 }
 
 /* Loads the arguments in r->at, calls the function, dumps the results. */
@@ -289,10 +330,15 @@ static void run_task(lua_State *L, struct run *r) {
 }
 
 /* run_tasks(run, box, anchors, notes, globals, function): runs tasks until it
- * is enough.  The response's box is put where it outlives this function. */
+ * is enough, or the host has taken back the rest.  The response's box is put
+ * where it outlives this function. */
 static int run_tasks(lua_State *L) {
   struct run *r = lua_touserdata(L, RUN);
   do {
+    if (!may_begin(r)) {
+      end_limits(L, r, LUA_OK);
+      break;
+    }
     begin_task(L, r, r->position + r->done + 1);
     run_task(L, r);
     if (r->out.buffer.bytes != r->before.bytes) {
@@ -350,7 +396,6 @@ static int dump_error_protected(lua_State *L) {
  * and the error value, which is left out when it cannot travel. */
 static void put_failure(lua_State *L, struct run *r, enum lp__task_end end,
                         int first) {
-  size_t position;
   int n;
   lua_settop(L, first + 2);
   for (n = 3; n >= 2; n--) {
@@ -365,9 +410,10 @@ static void put_failure(lua_State *L, struct run *r, enum lp__task_end end,
   }
   if (n < 2)
     luaL_error(L, "not enough memory to report an error");
-  position = begin_record(L, &r->out, end);
+  begin_record(L, &r->out, end);
+  lp__put_u32(r->out.buffer.bytes + r->out.buffer.size - 4,
+              (uint32_t)lua_rawlen(L, -1));
   lp__rope_add_string(L, &r->out, -1);
-  end_record(&r->out, position);
   lua_settop(L, first - 1);
 }
 
@@ -375,7 +421,7 @@ static void put_failure(lua_State *L, struct run *r, enum lp__task_end end,
 static void push_failure(lua_State *L, const struct run *r,
                          enum lp__task_end end, const char *where) {
   int error = lua_gettop(L), i;
-  const char *colon = where && where[0] ? ": " : "";
+  const char *colon = where != NULL && where[0] != '\0' ? ": " : "";
   for (i = 1; i <= 3; i++) {
     if (lua_istable(L, error)) {
       lua_rawgeti(L, error, i);
@@ -384,6 +430,10 @@ static void push_failure(lua_State *L, const struct run *r,
     } else {
       lua_pushnil(L);
     }
+  }
+  if (where == NULL) {
+    lua_remove(L, error); /* the message stays what it is */
+    return;
   }
   if (end == LP__TASK_TIMEOUT) {
     lua_pushfstring(L, "%s%stask timed out after %I ms", where, colon,
@@ -408,6 +458,7 @@ static void record_failure(lua_State *L, struct run *r) {
   put_failure(L, r, r->end, top + 1);
   r->done++;
   r->now = read_ns(CLOCK_MONOTONIC_COARSE);
+  tell_end(r);
 }
 
 /* Runs as many tasks as are enough for one response. */
@@ -469,13 +520,17 @@ static void set_origins(lua_State *L) {
   lua_rawseti(L, ORIGINS, 1);
 }
 
-/* Every task fails as loading the function did. */
+/* Every task fails as loading the function did, or as many as are enough. */
 static void fail_tasks(lua_State *L, struct run *r) {
   int top = lua_gettop(L);
-  for (; r->done < r->tasks; r->done++) {
+  while (r->done < r->tasks && lp__rope_size(&r->out) <= STOP_AFTER_BYTES &&
+         may_begin(r)) {
+    note_before(r);
     lua_pushvalue(L, top);
     push_failure(L, r, r->end, r->where);
     put_failure(L, r, r->end, top + 1);
+    r->done++;
+    tell_end(r);
   }
 }
 

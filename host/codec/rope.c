@@ -115,6 +115,16 @@ uint64_t lp__rope_hash(const struct lp__rope *rope, size_t from,
   return XXH3_64bits_digest(&state);
 }
 
+void lp__rope_copy(const struct lp__rope *rope, size_t from, unsigned segment,
+                   unsigned char *out) {
+  struct walk w = {rope, from, segment, 0};
+  struct piece piece;
+  while (next_piece(&w, &piece)) {
+    memcpy(out, piece.bytes, piece.size);
+    out += piece.size;
+  }
+}
+
 int lp__rope_equals(const struct lp__rope *rope, const void *bytes,
                     size_t size) {
   struct walk w = walk_from(rope, 0);

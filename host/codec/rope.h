@@ -54,6 +54,10 @@ static inline size_t lp__rope_size(const struct lp__rope *rope) {
 /* XXH3-64 of everything from the buffer position `from` on. */
 uint64_t lp__rope_hash(const struct lp__rope *rope, size_t from, uint64_t seed);
 
+/* Copies everything from `from` on, and from segment number `segment` on. */
+void lp__rope_copy(const struct lp__rope *rope, size_t from, unsigned segment,
+                   unsigned char *out);
+
 /* Whether everything is these bytes. */
 int lp__rope_equals(const struct lp__rope *rope, const void *bytes,
                     size_t size);

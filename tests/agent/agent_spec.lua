@@ -2,6 +2,7 @@
 local build = os.getenv("LAMBDAPOOL_BUILD") or "build"
 local tasks = os.getenv("PWD") .. "/tests/agent/tasks"
 local cjson = require "cjson"
+local codec = require "lambdapool.codec"
 
 local ECHO = { _HANDLER = "handlers.echo" }
 
@@ -358,6 +359,218 @@ describe("a call", function()
       local envelope = ('{"lambdapool":1,"call":"%s"}'):format(call)
       local post = answer("", envelope, 0, { _HANDLER = "lambdapool" })
       assert_failure(post, "Runtime.InvalidCall", "Lambdapool.InvalidCall", ".")
+    end
+  end)
+end)
+
+--- Requests that run f on items `first` to `last` each, as lines of a script.
+local function calls(code, list, ranges, options)
+  local script, origins = {}, {}
+  for i, range in ipairs(ranges) do
+    local request
+    request, origins[i] = codec.request(code, list, range[1], range[2], options)
+    script[2 * i - 1], script[2 * i] = event(request), "post 202"
+  end
+  return script, origins
+end
+
+--- Runs f on the items, cut into these ranges; returns its first results and the errors by item.
+local function map(f, list, ranges, options, environment)
+  local code = codec.code(f)
+  local script, origins = calls(code, list, ranges, options)
+  script[#script + 1] = "idle"
+  local log = play(script, environment or {})
+  local columns, failures = { {} }, {}
+  for i, range in ipairs(ranges) do
+    local report, errors = codec.response(log[2 * i].body, code, origins[i], columns, range[1] - 1)
+    assert.equal(range[2] - range[1] + 1, report.done)
+    for k, failure in pairs(errors or {}) do
+      failures[range[1] - 1 + k] = failure
+    end
+  end
+  return columns[1], failures
+end
+
+describe("math.random in a task", function()
+  local list = {}
+  for i = 1, 40 do
+    list[i] = i
+  end
+  local function draw(i)
+    if i % 7 == 0 then
+      error(math.random(0))
+    end
+    for _ = 1, i % 5 do
+      math.random()
+    end
+    return math.random(0)
+  end
+
+  --- What the tasks drew, with nil for those that failed.
+  local function drawn(ranges, options)
+    local results, failures = map(draw, list, ranges, options)
+    for i = 7, 40, 7 do
+      results[-i] = failures[i].value
+    end
+    return results
+  end
+
+  it("depends on the seed and the index only", function()
+    local whole = drawn({ { 1, 40 } }, { seed = 42 })
+    assert.same(whole, drawn({ { 21, 40 }, { 7, 20 }, { 1, 1 }, { 2, 6 } }, { seed = 42 }))
+    local other = drawn({ { 1, 40 } }, { seed = 43 })
+    local moved = drawn({ { 1, 40 } }, { seed = 42, position = 10 })
+    local seen = {}
+    for _, results in ipairs { whole, other } do
+      for _, value in pairs(results) do
+        assert.is_nil(seen[value])
+        seen[value] = true
+      end
+    end
+    assert.equal(whole[10 + 9], moved[9])
+  end)
+
+  it("may be seeded by the task, for itself", function()
+    local results = map(function(i)
+      if i == 1 then
+        math.randomseed(5)
+        return math.random(0)
+      elseif i == 2 then
+        return math.random(0)
+      end
+      return math.random == require "math".random
+    end, { 1, 2, 3 }, { { 1, 3 }, { 2, 2 } }, {})
+    math.randomseed(5)
+    assert.equal(math.random(0), results[1])
+    assert.is_true(results[3])
+  end)
+
+  it("gives any number as likely as any other", function()
+    local ones = 0
+    for i, bits in ipairs(map(function() return math.random(0) end, list, { { 1, 40 } }, {})) do
+      for k = 0, 63 do
+        ones = ones + (bits >> k & 1)
+      end
+      assert.is_number(i)
+    end
+    assert.is_true(math.abs(ones - 20 * 64) < 5 * 26) -- 5 standard deviations
+  end)
+
+  it("is seeded while modules are loaded, too", function()
+    local path = folder .. "/drawing.lua"
+    write(path, "return math.random(0)")
+    local function f(name) return (dofile(name)) end
+    assert.equal(map(f, { path }, { { 1, 1 } }, { seed = 3 })[1],
+      map(f, { path }, { { 1, 1 } }, { seed = 3 })[1])
+    write(folder .. "/drawing_module.lua", "return { n = math.random(0) }")
+    local loaded = {}
+    for i = 1, 2 do
+      package.path = folder .. "/?.lua;" .. package.path
+      package.loaded.drawing_module = nil
+      local module = require "drawing_module"
+      loaded[i] = map(function() return module.n end, { 1 }, { { 1, 1 } }, { seed = 8 })[1]
+      package.path = package.path:sub(#folder + 8)
+    end
+    assert.equal(loaded[1], loaded[2])
+  end)
+end)
+
+describe("the progress page", function()
+  local function f(i)
+    if i == "exit" then
+      os.exit(7)
+    elseif i == "raise" then
+      error "no"
+    elseif type(i) == "string" then
+      return i:rep(50000)
+    end
+    return i * i, os.getenv "LAMBDAPOOL_PROGRESS"
+  end
+  local code = codec.code(f)
+
+  local function read(page, origins, most)
+    local columns = {}
+    local report, errors = codec.kept(page.kept, most or page.kept_tasks, origins, columns, 0)
+    assert.equal(page.kept_tasks, report.done)
+    return columns[1] or {}, errors, columns
+  end
+
+  it("tells of a task that ends the process, and keeps what was before", function()
+    local script, origins = calls(code, { 3, "raise", "x", 4, "exit", 6 }, { { 1, 6 } }, {})
+    local log = play({ "page", script[1], "wait" }, {})
+    assert.equal(7, log.code)
+    assert.equal("", log.output)
+    assert.equal(5, log.page.begun)
+    assert.equal(4, log.page.finished)
+    assert.equal(4, log.page.kept_tasks)
+    assert.equal(0, log.page.no_memory)
+    local results, errors, columns = read(log.page, origins[1])
+    assert.same({ 9, [3] = ("x"):rep(50000), [4] = 16 }, results)
+    assert.matches("no$", errors[2].message)
+    assert.is_nil(columns[2][1])
+  end)
+
+  it("keeps records as long as there is room, in order", function()
+    local script, origins = calls(code, { 1, "abcdef", "a", "exit" }, { { 1, 4 } }, {})
+    local log = play({ "page", script[1], script[2], "idle" }, {})
+    assert.equal(2, log.page.finished)
+    local results = read(log.page, origins[1])
+    assert.equal(1, results[1])
+    assert.equal(300000, #results[2])
+    script, origins = calls(code, { 1, "abcdefg", "a", 5 }, { { 1, 4 } }, { stop_ms = 60000 })
+    log = play({ "page", script[1], script[2], "idle" }, {})
+    assert.equal(2, log.page.finished)
+    assert.equal(1, log.page.kept_tasks)
+    assert.same({ 1 }, (read(log.page, origins[1], 5)))
+  end)
+
+  it("lets the host take back tasks", function()
+    for limit = 0, 6 do
+      local script, origins = calls(code, { 1, 2, "raise", 4, 5 }, { { 1, 5 } }, {})
+      local log = play({ "page", "limit " .. limit, script[1], script[2], "idle" }, {})
+      local columns = {}
+      local report = codec.response(log[2].body, code, origins[1], columns, 0)
+      local ran = math.min(limit, 5)
+      assert.equal(ran, report.done)
+      assert.equal(ran, log.page.begun)
+      assert.equal(ran, log.page.finished)
+      assert.equal(ran, log.page.kept_tasks)
+      assert.same(columns, select(3, read(log.page, origins[1])))
+    end
+  end)
+
+  it("knows of tasks whose function cannot be loaded", function()
+    write(folder .. "/only_here.lua", "return { go = function() return go end }")
+    local module_code = codec.code(load([[
+      local name = ...
+      return function() return require(name) end]], "=text")("no_such_module"))
+    local script, origins = calls(module_code, { 1, 2 }, { { 1, 2 } }, {})
+    local log = play({ "page", script[1], script[2], "idle" }, {})
+    local _, errors = read(log.page, origins[1])
+    assert.matches("no_such_module", errors[1].message)
+    assert.matches("no_such_module", errors[2].message)
+  end)
+
+  it("is not there without a host, and then nothing is missed", function()
+    assert.same({ 4, 9 }, (map(f, { 2, 3 }, { { 1, 2 } }, {})))
+    assert.same({ 4 }, (map(f, { 2 }, { { 1, 1 } }, {}, { LAMBDAPOOL_PROGRESS = "77" })))
+    assert.same({ 4 }, (map(f, { 2 }, { { 1, 1 } }, {}, { LAMBDAPOOL_PROGRESS = "" })))
+  end)
+end)
+
+describe("a call stops", function()
+  it("after its time, and runs one task in any case", function()
+    local function sleep(i)
+      local start = os.clock()
+      while os.clock() - start < 0.1 do end
+      return i
+    end
+    local code = codec.code(sleep)
+    for stop_ms, done in pairs { [1] = 1, [120] = 2, [10000] = 4 } do
+      local script, origins = calls(code, { 1, 2, 3, 4 }, { { 1, 4 } }, { stop_ms = stop_ms })
+      local log = play({ script[1], script[2], "idle" }, {})
+      local report = codec.response(log[2].body, code, origins[1], {}, 0)
+      assert.is_true(report.done == done or stop_ms == 120 and report.done < 4)
     end
   end)
 end)

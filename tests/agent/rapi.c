@@ -9,6 +9,8 @@
  *
  *   refuse MS               before anything else: refuse connections so long
  *   lifeline                before anything else: give it a lifeline
+ *   page                    before anything else: give it a progress page
+ *   limit N                 no task beyond number N may begin
  *   event ID DEADLINE FILE  await GET next; answer it with the bytes of FILE.
  *                           DEADLINE in ms from now, 0 for none
  *   post STATUS             await a POST; answer it
@@ -30,7 +32,8 @@
  * At the end of the script the program is killed, unless it has ended. Then a
  * Lua table is printed: per request {method, path, head, body, output}, where
  * output is all that the program has printed by then, and the fields output,
- * code and signal of its end. Everything ends after 30 s at the latest.
+ * code and signal of its end, and page, what became of the tasks if there is
+ * one. Everything ends after 30 s at the latest.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -49,6 +52,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/progress.h"
+
 #define LIMIT_S 30
 
 struct bytes {
@@ -57,6 +62,7 @@ struct bytes {
 };
 
 static int listener = -1, connection = -1, lifeline = -1, output;
+static struct lp__progress *page;
 static pid_t child;
 static int ended, end_status;
 
@@ -137,9 +143,12 @@ static int listen_on_loopback(unsigned *port) {
   return fd;
 }
 
-/* Becomes the program; `line`: its end of the lifeline, or -1. */
-static void become(char **argv, char **variables, unsigned port, int line) {
+/* Becomes the program; `line`: its end of the lifeline, or -1; `shared`: the
+ * page's descriptor, or -1. */
+static void become(char **argv, char **variables, unsigned port, int line,
+                   int shared) {
   static char api[64], number[64], path[] = "PATH=/usr/bin:/bin";
+  static char progress[] = "LAMBDAPOOL_PROGRESS=9";
   static char *environment[64];
   int count = 0, null = open("/dev/null", O_RDONLY);
   snprintf(api, sizeof api, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", port);
@@ -148,6 +157,10 @@ static void become(char **argv, char **variables, unsigned port, int line) {
   environment[count++] = path;
   if (line >= 0)
     environment[count++] = number;
+  if (shared >= 0) {
+    dup2(shared, 9);
+    environment[count++] = progress;
+  }
   while (*variables && count < 63)
     environment[count++] = *variables++;
   setsid();
@@ -159,22 +172,26 @@ static void become(char **argv, char **variables, unsigned port, int line) {
 }
 
 static void start(char *program, char **variables, unsigned port,
-                  int with_lifeline) {
+                  int with_lifeline, int with_page) {
   char *argv[] = {program, NULL};
-  int ends[2] = {-1, -1};
+  int ends[2] = {-1, -1}, shared = -1;
   char name[] = "/tmp/rapi-XXXXXX";
   if (with_lifeline && pipe2(ends, 0) != 0)
     fail("pipe: %s", strerror(errno));
+  if (with_page && (page = lp__progress_create(&shared)) == NULL)
+    fail("page: %s", strerror(errno));
   output = mkostemp(name, O_APPEND | O_CLOEXEC);
   unlink(name);
   child = fork();
   if (child == 0) {
     if (ends[1] >= 0)
       close(ends[1]);
-    become(argv, variables, port, ends[0]);
+    become(argv, variables, port, ends[0], shared);
   }
   if (ends[0] >= 0)
     close(ends[0]);
+  if (shared >= 0)
+    close(shared);
   lifeline = ends[1];
   signal(SIGALRM, on_alarm);
   signal(SIGPIPE, SIG_IGN);
@@ -327,7 +344,8 @@ static void play(const char *line) {
   char word[32], id[256], name[1024];
   long long number = 0;
   if (sscanf(line, "%31s %lld", word, &number) < 1 ||
-      strcmp(word, "lifeline") == 0 || strcmp(word, "refuse") == 0)
+      strcmp(word, "lifeline") == 0 || strcmp(word, "refuse") == 0 ||
+      strcmp(word, "page") == 0)
     return;
   if (sscanf(line, "event %255s %lld %1023s", id, &number, name) == 3) {
     expect("GET");
@@ -348,6 +366,8 @@ static void play(const char *line) {
   } else if (strcmp(word, "close") == 0) {
     close_fd(&connection);
     close_fd(&listener);
+  } else if (strcmp(word, "limit") == 0) {
+    lp__progress_cut(page, (uint32_t)number);
   } else if (strcmp(word, "stall") == 0) {
     pause();
   } else if (strcmp(word, "wait") == 0) {
@@ -366,6 +386,18 @@ static void play(const char *line) {
   }
 }
 
+static void print_page(void) {
+  char *kept;
+  size_t size;
+  struct lp__progress_report report = lp__progress_read(page, &kept, &size);
+  printf("page={ begun=%u, finished=%u, kept_tasks=%u, no_memory=%llu, ",
+         report.begun, report.finished, report.kept_tasks,
+         (unsigned long long)report.no_memory);
+  print_string("kept", kept, size);
+  puts("},");
+  free(kept);
+}
+
 static void print_end(void) {
   if (!has_ended(WNOHANG)) {
     kill(-child, SIGKILL);
@@ -373,6 +405,8 @@ static void print_end(void) {
   }
   printf("  ");
   print_output();
+  if (page)
+    print_page();
   if (WIFEXITED(end_status))
     printf("code=%d,\n}\n", WEXITSTATUS(end_status));
   else
@@ -392,7 +426,8 @@ int main(int argc, char **argv) {
   refuse = strstr(script.at, "refuse ");
   if (refuse == NULL)
     listen(listener, 8);
-  start(argv[2], argv + 3, port, strstr(script.at, "lifeline") != NULL);
+  start(argv[2], argv + 3, port, strstr(script.at, "lifeline") != NULL,
+        strstr(script.at, "page") != NULL);
   if (refuse) {
     usleep((useconds_t)atoi(refuse + strlen("refuse ")) * 1000);
     listen(listener, 8);
