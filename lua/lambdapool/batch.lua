@@ -1,95 +1,170 @@
---- A batch: the items that one call gives to one function, and what has become of them. A whole
---- `map` is one batch; `apply`, `submit` and each chunk of `imap` are small ones. The scheduler
---- cuts a batch into invocations and fills in the results; the values of item i end up in
+--- Batches: items that go to one function together, and what has become of each. A whole `map` is
+--- one batch, each chunk of a stream is one, and so are tasks of one function that were submitted
+--- one by one. The scheduler cuts batches into invocations; the values of item i end up in
 --- columns[1][i], columns[2][i] and so on, put there by the codec, many at a time.
 
+local codec = require "lambdapool.codec"
+local completion = require "lambdapool.completion"
 local errors = require "lambdapool.errors"
+local tallies = require "lambdapool.tally"
 
----@class lambdapool.Batch
+--- What the batches of one call of the user's have in common.
+---@class lambdapool.Call
 ---@field code any the encoded function
----@field items table items 1 to n: arguments, or with `star` tables of arguments
----@field request { star: boolean, timeout_ms: integer } options of codec.request
+---@field star boolean items are tables of arguments
+---@field timeout_ms integer for each task
+---@field size integer? items in an invocation; nil: as many as their time suggests
+---@field target_us integer how long an invocation should take then
+---@field cost number? microseconds of a task, as measured
+---@field retry lambdapool.Retry?
+---@field tally lambdapool.Tally how far it is
+---@field totals lambdapool.Tally how far all calls of the scheduler are
+---@field line table? the progress line
+
+---@class lambdapool.Batch: completion
+---@field call lambdapool.Call
+---@field items table items 1 to n: arguments, or with call.star tables of arguments
+---@field encoded boolean? they are bodies that codec.arguments or codec.encode made
+---@field records table? and what these recorded
 ---@field n integer
 ---@field remaining integer items that have not ended yet
----@field done boolean
+---@field position integer? of the item before the first in its source; nil: it has no source
+---@field total integer? items in the source, where it is known
+---@field seeds integer the number of the item before the first, for random numbers
 ---@field columns table[]
 ---@field width integer the largest number of values that a task has returned
 ---@field errors table<integer, lambdapool.Error>? by item
 ---@field first_error integer? the lowest item in `errors`
 ---@field refusal any why the items could not be sent: raised as it is
----@field fail_fast boolean? the first error cancels the items behind it
+---@field attempts table<integer, integer>? by item, where it is not 1
+---@field dropped table<integer, boolean>? items that were cancelled one by one
 ---@field cancelled boolean? what has not been sent is not sent any more
----@field on_done fun(batch: lambdapool.Batch)?
+---@field fail_fast boolean? the first error cancels the items behind it
+---@field growing boolean? more items may come
+---@field whole boolean? all items go into one invocation
+---@field tail table? the last range of it that the scheduler has queued
+---@field on_items fun(batch: lambdapool.Batch, first: integer, last: integer)? these have ended
 local methods = {}
 local mt = { __name = "lambdapool.Batch", __index = methods }
 
-local function ended(self, count)
-  self.remaining = self.remaining - count
-  if self.remaining == 0 then
-    self.done = true
-    if self.on_done then
-      self.on_done(self)
+--- Encodes the items, so that what the caller does to them later makes no difference. Raises when
+--- one cannot be sent.
+function methods:encode()
+  self.items, self.records = codec.encode(self.call.code, self.items, 1, self.n, self.call.star)
+  self.encoded = true
+end
+
+-- The end of items --------------------------------------------------------------------------
+
+--- The error of item `i`. `fields` has what is known of it.
+---@return lambdapool.Error
+function methods:error(i, kind, attempts, fields)
+  local retry = self.call.retry
+  fields.index = self.position and self.position + i
+  fields.count = self.total
+  fields.attempts = attempts
+  fields.tries = math.max(attempts, retry and retry.times + 1 or 1)
+  return errors.new(kind, fields)
+end
+
+--- Item `i` has the error `err` for good. `finish` is still to come.
+function methods:note(i, err)
+  self.errors = self.errors or {}
+  self.errors[i] = err
+  self.first_error = math.min(self.first_error or i, i)
+  tallies.add(self.call, err.kind == "cancelled" and "cancelled" or "failed", 1)
+  tallies.add(self.call, "done", -1) -- `finish` counts all
+end
+
+-- Calls f(first, last) for the pieces of a range without the items that were dropped.
+local function without_dropped(self, first, last, f)
+  local i = first
+  while i <= last do
+    if self.dropped[i] then
+      i = i + 1
+    else
+      local from = i
+      while i <= last and not self.dropped[i] do
+        i = i + 1
+      end
+      f(from, i - 1)
     end
   end
 end
 
-local function note_error(self, index, kind, fields)
-  fields.index = self.position + index
-  fields.count = self.total
-  self.errors = self.errors or {}
-  self.errors[index] = errors.new(kind, fields)
-  self.first_error = math.min(self.first_error or index, index)
+--- Items `first` to `last` have ended; those that were dropped had already.
+function methods:finish(first, last)
+  if self.dropped then
+    return without_dropped(self, first, last, function(from, to)
+      self:finish_all(from, to)
+    end)
+  end
+  self:finish_all(first, last)
 end
 
---- Items `first` to `last` have run; `failures` is what codec.response gives for those that failed.
-function methods:complete(first, last, report, failures, origin)
-  self.width = math.max(self.width, report.max_values)
-  for k, failure in pairs(failures or {}) do
-    note_error(self, first - 1 + k, failure.kind, {
-      message = failure.message,
-      value = failure.value,
-      traceback = failure.traceback,
-      worker = origin.worker,
-      request_id = origin.request_id,
-      milliseconds = first == last and report.run_us / 1000 or nil,
-    })
+function methods:finish_all(first, last)
+  self.remaining = self.remaining - (last - first + 1)
+  tallies.add(self.call, "done", last - first + 1)
+  if self.on_items then
+    self.on_items(self, first, last)
   end
-  ended(self, last - first + 1)
+  if self.remaining == 0 and not self.growing then
+    completion.finish(self)
+  end
 end
 
---- Items `first` to `last` ended in an error of the platform.
-function methods:fail(first, last, kind, message, origin)
-  if first < last then
-    message = ("%s\n  it had been given tasks %d to %d"):format(message, self.position + first,
-      self.position + last)
+--- No more items come.
+function methods:close()
+  if self.growing then
+    self.growing = false
+    if self.remaining == 0 then
+      completion.finish(self)
+    end
   end
-  for index = first, last do
-    note_error(self, index, kind, {
-      message = message,
-      log = origin and origin.log,
-      worker = origin and origin.worker,
-      request_id = origin and origin.request_id,
-    })
-  end
-  ended(self, last - first + 1)
 end
 
---- Items `first` to `last` never ran, because the batch has failed or was given up.
+--- Items `first` to `last` ended in an error of the platform, for good.
+function methods:fail(first, last, kind, message)
+  for i = first, last do
+    if not (self.dropped and self.dropped[i]) then
+      self:note(i, self:error(i, kind, self.attempts and self.attempts[i] or 1,
+        { message = message }))
+    end
+  end
+  self:finish(first, last)
+end
+
+--- Items `first` to `last` need not be run any more.
 function methods:skip(first, last)
-  ended(self, last - first + 1)
+  for i = first, last do
+    if not (self.dropped and self.dropped[i]) then
+      tallies.add(self.call, "cancelled", 1)
+      tallies.add(self.call, "done", -1)
+    end
+  end
+  self:finish(first, last)
+end
+
+--- Item `i` ends now, as cancelled; whatever comes of it is not looked at any more.
+function methods:drop(i)
+  self:fail(i, i, "cancelled", "the task was cancelled")
+  self.dropped = self.dropped or {}
+  self.dropped[i] = true
 end
 
 --- The items cannot be sent: ends with `refusal` what has not been sent yet.
 function methods:refuse(first, last, refusal)
   self.refusal = self.refusal or refusal
   self.cancelled = true
-  ended(self, last - first + 1)
+  self:skip(first, last)
 end
 
 --- True when items from `first` on need not be run any more.
 function methods:is_moot(first)
   return self.cancelled or (self.fail_fast and self.first_error and first > self.first_error)
 end
+
+-- Results -----------------------------------------------------------------------------------
 
 --- Raises what went wrong first, by position, if anything did.
 function methods:check()
@@ -100,21 +175,22 @@ function methods:check()
   end
 end
 
-local function values(columns, i, j, width)
-  if j <= width then
+local function values(columns, i, j, n)
+  if j <= n then
     local column = columns[j]
-    return column and column[i], values(columns, i, j + 1, width)
+    return column and column[i], values(columns, i, j + 1, n)
   end
 end
 
---- The values of item `i`; raises its error when it has one.
+--- The values of item `i`.
 function methods:values(i)
-  if self.refusal then
-    error(self.refusal, 0)
-  elseif self.errors and self.errors[i] then
-    error(self.errors[i], 0)
-  end
-  return values(self.columns, i, 1, self.width)
+  local counts = self.columns.counts
+  return values(self.columns, i, 1, counts[i] or 1)
+end
+
+--- The error of item `i`, or nil.
+function methods:failure(i)
+  return self.refusal or self.errors and self.errors[i]
 end
 
 --- All results, one list for each value that the tasks return, at least one; each has `n`.
@@ -127,22 +203,20 @@ function methods:lists()
   return table.unpack(columns, 1, math.max(self.width, 1))
 end
 
----@param code any from codec.code
+---@param call lambdapool.Call
 ---@param items table
 ---@param n integer
----@param request { star: boolean, timeout_ms: integer }
 ---@return lambdapool.Batch
-local function new(code, items, n, request)
+local function new(call, items, n)
   return setmetatable({
-    code = code,
+    call = call,
     items = items,
     n = n,
-    request = request,
     position = 0,
-    total = n,
+    seeds = 0,
     remaining = n,
-    done = n == 0,
-    columns = { n = n }, -- the codec makes room for n rows
+    is_done = n == 0,
+    columns = { n = n, counts = {} }, -- the codec makes room for n rows
     width = 0,
   }, mt)
 end

@@ -1,42 +1,120 @@
 --- What pools and executors share: their options, and a backend with a scheduler in front of it.
 
 local options = require "lambdapool.options"
-local scheduler = require "lambdapool.scheduler"
+local retries = require "lambdapool.retry"
+local schedulers = require "lambdapool.scheduler"
 local system = require "lambdapool.system"
 
 local engine = {}
 
--- The options of pools and executors. `memory` is what one vCPU comes with on Lambda, in MB, and
--- `timeout` is the longest that Lambda offers, in seconds.
-local rules = {
+-- A copy of `rules` with some more.
+local function with(rules, more)
+  local all = {}
+  for name, rule in pairs(rules) do
+    all[name] = rule
+  end
+  for name, rule in pairs(more) do
+    all[name] = rule
+  end
+  return all
+end
+
+--- Options of single calls; those of the pool hold where they are absent:
+---   chunksize  items that are sent together; default: as many as their time suggests
+---   timeout    seconds that a single task may run
+---   retries    how often a task is started again that the platform failed (it crashed, took too
+---              long, ran out of memory, was throttled or lost); default 0
+---   retry      how: { times = retries, base = 0.02, cap = 20, on = function(err) } with the seconds
+---              of the backoff; `on` says true for errors to retry, errors of the task included
+---   progress   true shows how far the call is on stderr, false never does; default: `lambdapool
+---              run` shows long calls on a terminal
+engine.call_rules = {
+  chunksize = { "integer", min = 1 },
+  timeout = { "seconds" },
+  retries = { "integer", min = 0 },
+  retry = { "table" },
+  progress = { "boolean" },
+}
+
+--- Options of calls that do not wait: callback(values...) and error_callback(error), too.
+engine.async_rules = with(engine.call_rules, {
+  callback = { "function" },
+  error_callback = { "function" },
+})
+
+--- Options of an executor's map: `wait`, in seconds, too.
+engine.map_rules = with(engine.call_rules, { wait = { "seconds" } })
+
+--- Options of pools and executors: those of calls, and
+---   workers    how many tasks run at once; default: the processors of this machine
+---   memory     MB for each worker, 128 to 10240; default 1769, what one vCPU comes with on Lambda
+---   timeout    default 900, the longest that Lambda offers
+---   seed       an integer that all random numbers of tasks depend on; default: another each time
+---   prefix     true puts "[worker 2] " before each line that tasks print; default false
+---   backend    "local", the default: processes on this machine
+---   chaos      faults on purpose: see lambdapool.backend.chaos
+engine.rules = with(engine.call_rules, {
   workers = { "integer", min = 1, max = 10000 },
   memory = { "integer", min = 128, max = 10240, default = 1769 },
   timeout = { "seconds", default = 900 },
-  chunksize = { "integer", min = 1 },
+  seed = { "integer", min = math.mininteger },
   prefix = { "boolean", default = false },
   backend = { "choice", choices = { "local" }, default = "local" },
-}
+  chaos = { "table" },
+})
+
+local function milliseconds(seconds)
+  return seconds and math.max(1, math.ceil(seconds * 1000))
+end
+
+-- Not from math.random, which belongs to the user's script. 53 bits: easy to copy.
+local function new_seed()
+  local file <close> = assert(io.open("/dev/urandom", "rb"))
+  return string.unpack("<I8", file:read(8)) >> 11
+end
 
 --- Makes the backend and the scheduler for a pool or an executor.
 ---@param where string for complaints: "lambdapool.pool"
 ---@param given table?
 ---@return lambdapool.Scheduler
----@return table options checked, with defaults; `request` in it are the options of codec.request
+---@return table options checked, with defaults
 function engine.open(where, given)
-  local checked = options.check(where, given, rules, 3)
+  local checked = options.check(where, given, engine.rules, 3)
   checked.workers = checked.workers or system.cpus()
-  checked.timeout_ms = math.max(1, math.ceil(checked.timeout * 1000))
+  checked.seed = checked.seed or new_seed()
+  local retry = retries.new(where, checked, 3)
   local backend = require("lambdapool.backend." .. checked.backend).new(checked)
-  return scheduler.new(backend), checked
+  if checked.chaos then
+    backend = require "lambdapool.backend.chaos".new(backend, where, checked.chaos, 3)
+  end
+  return schedulers.new(backend, {
+    timeout_ms = milliseconds(checked.timeout),
+    seed = checked.seed,
+    retry = retry,
+    chunksize = checked.chunksize,
+  }), checked
 end
 
---- Complains when `f` is no function, at the line that called the method that called the caller.
+--- Adds to `call` what the checked options of a call say.
+---@param where string
+---@param checked table
+---@param call table
+---@return table call
+function engine.call_options(where, checked, call)
+  call.timeout_ms = milliseconds(checked.timeout)
+  call.size = checked.chunksize
+  call.retry = retries.new(where, checked, 4)
+  return call
+end
+
+--- Complains when `f` is no function.
 ---@param where string "pool:map"
 ---@param f any
-function engine.check_function(where, f)
+---@param level integer stack level to blame, as for `error`
+function engine.check_function(where, f, level)
   if type(f) ~= "function" then
     error(("%s: the task must be a function, got %s"):format(where,
-      f == nil and "nil" or "a " .. type(f)), 4)
+      f == nil and "nil" or "a " .. type(f)), level + 1)
   end
 end
 

@@ -16,6 +16,7 @@
 ---@field index integer? position of the item in its call
 ---@field count integer? number of items of the call, where it is known
 ---@field attempts integer how many times the task was started
+---@field tries integer how many times it would have been, at most
 ---@field worker integer? number of the worker that ran it
 ---@field request_id string?
 ---@field milliseconds number? how long the invocation ran, where it ran this task alone
@@ -74,7 +75,9 @@ local function headline(e)
     line[#line + 1] = ("on worker %d"):format(e.worker)
   end
   if e.milliseconds then
-    line[#line + 1] = ("(attempt %d of %d, %.0f ms)"):format(e.attempts, e.attempts, e.milliseconds)
+    line[#line + 1] = ("(attempt %d of %d, %.0f ms)"):format(e.attempts, e.tries, e.milliseconds)
+  elseif e.tries > 1 then
+    line[#line + 1] = ("(attempt %d of %d)"):format(e.attempts, e.tries)
   end
   return table.concat(line, " ")
 end
@@ -112,6 +115,7 @@ local LambdaTimeoutError = {
 local function new(kind, fields)
   fields.kind = kind
   fields.attempts = fields.attempts or 1
+  fields.tries = fields.tries or fields.attempts
   return setmetatable(fields, kind == "error" and LambdaPoolError or LambdaFunctionError)
 end
 
@@ -120,6 +124,15 @@ end
 ---@return lambdapool.Error
 local function waited(seconds)
   local message = ("no result within %g s, and the task goes on"):format(seconds)
+  return setmetatable({ kind = "timeout", message = message, attempts = 1 }, LambdaTimeoutError)
+end
+
+--- The error of a caller who waited for all of `count` futures, and `left` go on.
+---@param left integer
+---@param count integer
+---@return lambdapool.Error
+local function unfinished(left, count)
+  local message = ("%d of %d futures are unfinished"):format(left, count)
   return setmetatable({ kind = "timeout", message = message, attempts = 1 }, LambdaTimeoutError)
 end
 
@@ -145,4 +158,4 @@ local function traceback(message, level, stop)
   return message .. "\n" .. table.concat(lines, "\n")
 end
 
-return { new = new, waited = waited, traceback = traceback }
+return { new = new, waited = waited, unfinished = unfinished, traceback = traceback }

@@ -1,13 +1,16 @@
 --- Executors: Python's concurrent.futures.Executor, in Lua. Submit tasks one by one, get a future
 --- for each.
 
-local batches = require "lambdapool.batch"
 local codec = require "lambdapool.codec"
 local engine = require "lambdapool.engine"
 local futures = require "lambdapool.future"
 local options = require "lambdapool.options"
+local packs = require "lambdapool.packs"
 local sources = require "lambdapool.source"
 local streams = require "lambdapool.stream"
+
+-- How long an invocation of `map` should take, in microseconds.
+local MAP_US = 5000
 
 local shutdown_rules = {
   wait = { "boolean", default = true },
@@ -21,11 +24,12 @@ local shutdown_rules = {
 local methods = {}
 local mt = { __name = "lambdapool.Executor", __index = methods }
 
-local function check_call(self, where, f)
+-- Complains, `level` levels up, when `f` cannot be run here.
+local function check_call(self, where, f, level)
   if self.closed then
-    error(where .. ": the executor is shut down", 3)
+    error(where .. ": the executor is shut down", level + 1)
   end
-  engine.check_function(where, f)
+  engine.check_function(where, f, level + 1)
 end
 
 --- Queues f(...) and returns its future. Arguments are copied now; one that cannot be sent is an
@@ -34,40 +38,57 @@ end
 ---@param ... any
 ---@return lambdapool.Future
 function methods:submit(f, ...)
-  check_call(self, "executor:submit", f)
-  local batch = batches.new(codec.code(f), { table.pack(...) }, 1, self.request)
-  self.scheduler:add_encoded(batch)
-  if batch.refusal then
-    error(batch.refusal, 0)
-  end
-  return futures.new(self.scheduler, batch)
+  check_call(self, "executor:submit", f, 2)
+  local future = futures.new(self.packs)
+  self.packs:submit(future, f, ...)
+  return future
 end
 
---- `for i, result in executor:map(f, list1, list2, ...) do`: runs f(list1[i], list2[i], ...) up to
---- the end of the shortest list and yields, in order, i and all values of the task. Iterator
---- functions may stand for lists; each gives its first value. Raises the error of a task when its
---- turn comes.
----@param f function
----@param ... table | function
----@return fun(): integer?, ...
-function methods:map(f, ...)
-  check_call(self, "executor:map", f)
-  local reads = table.pack(...)
-  for i = 1, reads.n do
-    local source = reads[i]
+-- The sources of `map`: lists, or functions that give an item at each call.
+local function open_sources(given)
+  local reads = {}
+  for i = 1, given.n do
+    local source = given[i]
     if type(source) == "table" then
       reads[i] = sources.of_list(source)
     elseif type(source) == "function" then
       reads[i] = sources.first_values(source)
     else
-      error(("executor:map: list %d must be a table or a function, got a %s"):format(i,
-        type(source)), 2)
+      error(("executor:map: list %d must be a table or a function, got %s"):format(i,
+        source == nil and "nil" or "a " .. type(source)), 3)
     end
   end
-  return streams.start(self.scheduler, codec.code(f), sources.zip(reads), {
-    request = self.request,
-    size = self.options.chunksize or 1,
+  return reads
+end
+
+--- `for i, result in executor:map(f, list1, list2, ...) do`: runs f(list1[i], list2[i], ...) up to
+--- the end of the shortest list and yields, in order, i and all values of the task. Iterator
+--- functions may stand for lists; each gives its first value. Raises the error of a task when its
+--- turn comes. An options table may come last: `wait`, the seconds from now in which the
+--- loop has to get its results, and those of engine.call_rules.
+---@param f function
+---@param ... table | function
+---@return fun(): integer?, ...
+function methods:map(f, ...)
+  check_call(self, "executor:map", f, 2)
+  local given, lists = nil, table.pack(...)
+  if lists.n > 1 and options.is_options(lists[lists.n], engine.map_rules) then
+    given, lists.n = lists[lists.n], lists.n - 1
+  end
+  if lists.n == 0 then
+    error("executor:map: there is no list", 2)
+  end
+  local checked = options.check("executor:map", given, engine.map_rules)
+  local call = self.scheduler:call(engine.call_options("executor:map", checked, {
+    code = codec.code(f),
+    star = true,
+    target_us = MAP_US,
+  }))
+  local source = { read = sources.zip(open_sources(lists)), star = true }
+  return streams.start(self.scheduler, call, source, {
     ordered = true,
+    timeout = checked.wait,
+    progress = checked.progress == nil and self.options.progress or checked.progress,
   })
 end
 
@@ -83,6 +104,12 @@ function methods:shutdown(given)
   if how.wait then
     self.scheduler:drain()
   end
+end
+
+--- Numbers of this executor so far: see Pool:stats.
+---@return table
+function methods:stats()
+  return self.scheduler:stats()
 end
 
 --- Leaving the scope of an executor waits for its tasks, as `with` does in Python.
@@ -106,8 +133,8 @@ local function new(given)
   local scheduler, checked = engine.open("lambdapool.executor", given)
   return setmetatable({
     scheduler = scheduler,
+    packs = packs.new(scheduler),
     options = checked,
-    request = { star = true, timeout_ms = checked.timeout_ms },
     closed = false,
   }, mt)
 end

@@ -24,6 +24,39 @@ function lambdapool.executor(options)
   return require "lambdapool.executor".new(options)
 end
 
+--- Waits for several futures: see lambdapool/waiting.lua.
+---@param futures lambdapool.Future[]
+---@param options { timeout: number?, return_when: string | number | nil }?
+---@return lambdapool.Future[] done
+---@return lambdapool.Future[] not_done
+function lambdapool.wait(futures, options)
+  local done, not_done = require "lambdapool.waiting".wait(futures, options)
+  return done, not_done
+end
+
+--- Goes through futures as they end: see lambdapool/waiting.lua.
+---@param futures lambdapool.Future[]
+---@param options { timeout: number? }?
+---@return fun(): lambdapool.Future?
+function lambdapool.as_completed(futures, options)
+  local next_future = require "lambdapool.waiting".as_completed(futures, options)
+  return next_future
+end
+
+--- Runs fn(...) as a flow: a coroutine in which waiting for a future yields: see
+--- lambdapool/async.lua.
+---@param fn function
+---@param ... any
+---@return lambdapool.Future of what the function returns
+function lambdapool.async(fn, ...)
+  return require "lambdapool.async".async(fn, ...)
+end
+
+--- Values for `return_when`.
+lambdapool.ALL_COMPLETED = "ALL_COMPLETED"
+lambdapool.FIRST_COMPLETED = "FIRST_COMPLETED"
+lambdapool.FIRST_EXCEPTION = "FIRST_EXCEPTION"
+
 --- Turns any value that can travel into bytes, functions with all that they use included. Raises
 --- an error that names the path to what cannot travel.
 ---@type fun(value: any): string

@@ -1,35 +1,79 @@
 --- The event loop of this Lua state: one for all pools and executors, so that waiting for one of
---- them keeps the others going. It opens with the first worker and closes with the last. Events go
---- to whoever started the worker they are about.
+--- them keeps the others going. Three things happen on it, always inside a call of the user's that
+--- waits or polls, never behind its back: events of workers go to whoever started the worker,
+--- timers fire, and what was put off with `later` (callbacks, coroutines that may go on) runs.
 
+local interrupt = require "lambdapool.interrupt"
+local system = require "lambdapool.system"
+local timers = require "lambdapool.timers"
 local workers = require "lambdapool.workers"
 
-local loop
+-- Workers that print without end must not keep `pump` from returning.
+local EVENTS_AT_ONCE = 1000
+
+local loop = {}
+
+-- The descriptors behind it: opened with the first worker, closed with the last.
+local handle
 local handlers = {}
 
---- Starts a worker; see lambdapool.workers for `spec`. Events arrive, during `poll`, as
+-- What was put off: functions and their arguments, in order.
+local queue, head, tail = {}, 1, 0
+
+-- Invocations that are under way on any backend.
+local expected = 0
+
+-- Errors of what was put off, which the next waiting call raises.
+local failures = {}
+
+-- Workers ------------------------------------------------------------------------------------
+
+--- Starts a worker; see lambdapool.workers for `spec`. Events arrive, in calls that wait, as
 --- handler(event, ...), the last of them "exit".
 ---@param spec table
 ---@param handler fun(event: string, ...)
 ---@return integer? id
 ---@return string? message
-local function start(spec, handler)
-  loop = loop or workers.open()
-  local id, message = loop:start(spec)
+function loop.start(spec, handler)
+  handle = handle or workers.open()
+  local id, message = handle:start(spec)
   if id then
     handlers[id] = handler
   end
   return id, message
 end
 
---- Hands out the next event. Waits at most `seconds` for it; nil: as long as it takes.
+--- Gives a worker that has not exited its next invocation; see lambdapool.workers.
+---@return boolean?
+---@return string? message
+function loop.invoke(id, request, options)
+  return handle:invoke(id, request, options)
+end
+
+--- Kills a worker that has not exited. Its "exit" follows.
+function loop.kill(id)
+  handle:kill(id)
+end
+
+--- How many tasks of its invocation a worker has begun, and how many have ended.
+function loop.progress(id)
+  return handle:progress(id)
+end
+
+--- Takes back the tasks beyond the `n`th from a worker; returns how many it has begun.
+function loop.cut(id, n)
+  return handle:cut(id, n)
+end
+
+--- Hands out the next event, for which it waits at most `seconds`; nil: as long as it takes.
+--- Nothing else happens meanwhile: for closing down.
 ---@param seconds number?
 ---@return boolean again false when there was nothing, or nothing can come any more
-local function poll(seconds)
-  if not loop then
+function loop.take_event(seconds)
+  if not handle then
     return false
   end
-  local event, id, a, b, c, d = loop:poll(seconds)
+  local event, id, a, b, c, d = handle:poll(seconds)
   if not event then
     return false
   end
@@ -38,23 +82,143 @@ local function poll(seconds)
     handlers[id] = nil
   end
   handler(event, a, b, c, d)
-  if loop and not next(handlers) then
-    loop:close()
-    loop = nil
+  if handle and not next(handlers) then
+    handle:close()
+    handle = nil
   end
   return true
 end
 
---- Gives a worker that has not exited its next invocation; see lambdapool.workers.
----@return boolean?
----@return string? message
-local function invoke(id, request, options)
-  return loop:invoke(id, request, options)
+-- What is put off ------------------------------------------------------------------------------
+
+--- Runs f(argument) in the next call that waits or polls.
+---@param f fun(argument: any)
+---@param argument any
+function loop.later(f, argument)
+  queue[tail + 1], queue[tail + 2] = f, argument
+  tail = tail + 2
 end
 
---- Kills a worker that has not exited. Its "exit" follows.
-local function kill(id)
-  loop:kill(id)
+-- Runs what was put off until now. An error of one keeps the others from nothing; it is raised
+-- when all have run.
+local function run_queue()
+  while head <= tail do
+    local f, argument = queue[head], queue[head + 1]
+    queue[head], queue[head + 1] = nil, nil
+    head = head + 2
+    local ok, failure = pcall(f, argument)
+    if not ok then
+      failures[#failures + 1] = { failure }
+    end
+  end
+  if failures[1] then
+    error(table.remove(failures, 1)[1], 0)
+  end
 end
 
-return { start = start, poll = poll, invoke = invoke, kill = kill }
+--- Errors of callbacks that no waiting call has raised. They count as raised now.
+---@return any[]
+function loop.unraised()
+  local values = {}
+  for i, failure in ipairs(failures) do
+    values[i] = failure[1]
+  end
+  failures = {}
+  return values
+end
+
+-- Time ---------------------------------------------------------------------------------------
+
+--- Calls fn() in a call that waits or polls, `seconds` from now or as soon after as there is one.
+---@param seconds number
+---@param fn fun()
+---@return lambdapool.Timer timer timer:cancel() forgets it
+function loop.after(seconds, fn)
+  return timers.start(system.monotonic() + seconds, fn)
+end
+
+--- An invocation began (1) or ended (-1): while there is one, waiting makes sense.
+---@param change integer
+function loop.expect(change)
+  expected = expected + change
+end
+
+-- Waiting --------------------------------------------------------------------------------------
+
+-- Seconds until the next timer or `limit`, whichever comes first; nil without either.
+local function patience(limit)
+  local due = timers.next()
+  due = due and limit and math.min(due, limit) or due or limit
+  return due and math.max(0, due - system.monotonic())
+end
+
+-- Without workers the time has to pass, too.
+local function sleep(seconds)
+  local sleeper <close> = workers.open()
+  sleeper:poll(seconds)
+end
+
+-- One round: timers that are due and what was put off, or else the next event.
+local function turn(limit)
+  interrupt.check()
+  if timers.next() and timers.run(system.monotonic()) or head <= tail then
+    return run_queue()
+  end
+  local seconds = patience(limit)
+  if not seconds and expected == 0 then
+    error("lambdapool: nothing is going on that could end this wait", 0)
+  elseif handle then
+    loop.take_event(seconds)
+  elseif seconds then
+    sleep(seconds)
+  end
+  return run_queue()
+end
+
+--- Keeps everything going until `ready` says true or `seconds` have passed. Returns what it says.
+--- Raises errors of callbacks that ran meanwhile; what is waited for is not lost by that.
+---@param ready fun(argument: any): boolean
+---@param argument any passed to `ready`
+---@param seconds number?
+---@return boolean
+function loop.wait(ready, argument, seconds)
+  local limit = seconds and system.monotonic() + seconds
+  while not ready(argument) do
+    turn(limit)
+    if limit and system.monotonic() >= limit then
+      return ready(argument)
+    end
+  end
+  if head <= tail then
+    run_queue()
+  end
+  return true
+end
+
+--- Takes in what workers have done, without waiting and without running callbacks.
+function loop.glance()
+  local events = 0
+  while loop.take_event(0) and events < EVENTS_AT_ONCE do
+    events = events + 1
+  end
+end
+
+--- Takes in everything that has happened, callbacks included. When that is nothing, waits for it,
+--- at most `seconds`, and never longer in all, unless a callback takes longer.
+---@param seconds number
+function loop.pump(seconds)
+  local limit = system.monotonic() + seconds
+  local events = 0
+  interrupt.check()
+  timers.run(system.monotonic())
+  while loop.take_event(0) and events < EVENTS_AT_ONCE do
+    events = events + 1
+  end
+  local idle = events == 0 and head > tail
+  if idle and seconds > 0 then
+    turn(limit)
+  end
+  run_queue()
+end
+
+return loop

@@ -28,6 +28,39 @@ function checks.seconds(value)
   return value
 end
 
+function checks.timeout(value)
+  if type(value) ~= "number" or not (value >= 0) then
+    return nil, "a number of seconds, 0 or more"
+  end
+  return value
+end
+
+function checks.any(value)
+  return value
+end
+
+function checks.share(value)
+  if type(value) ~= "number" or not (value >= 0 and value <= 1) then
+    return nil, "a number from 0 to 1"
+  end
+  return value
+end
+
+checks["function"] = function(value)
+  local meta = type(value) == "table" and debug.getmetatable(value)
+  if type(value) ~= "function" and not (meta and meta.__call) then
+    return nil, "a function"
+  end
+  return value
+end
+
+function checks.table(value)
+  if type(value) ~= "table" then
+    return nil, "a table"
+  end
+  return value
+end
+
 function checks.boolean(value)
   if type(value) ~= "boolean" then
     return nil, "true or false"

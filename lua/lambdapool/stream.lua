@@ -1,65 +1,131 @@
---- Streams: `imap`, `imap_unordered` and the executor's `map`. A stream reads its source a chunk
---- at a time while there is room, at most as many chunks ahead as there are workers and two more,
---- and yields the position of an item and the values of its task. Leaving the loop gives up what
---- has not been sent.
+--- Streams: `imap`, `imap_unordered`, `each` and the executor's `map`. A stream reads its source a
+--- chunk at a time while there is room, at most as many chunks ahead as there are workers and two
+--- more, and yields the position of an item and what became of its task. Leaving the loop cancels
+--- what is outstanding. An error in the source is raised behind the results of what was read before.
 
 local batches = require "lambdapool.batch"
+local completion = require "lambdapool.completion"
+local errors = require "lambdapool.errors"
+local progress = require "lambdapool.progress"
+local sizer = require "lambdapool.sizer"
+local system = require "lambdapool.system"
 
 -- How many chunks wait in the queue when every worker has one.
 local READ_AHEAD = 2
 
 ---@class lambdapool.Stream
 ---@field open integer chunks that are read and not yet used up
----@field window lambdapool.Batch[] chunks to wait for, in source order
----@field ready lambdapool.Batch[] without order: chunks that are done, in the order they ended
+---@field window lambdapool.Batch[] with order: chunks to yield from
+---@field ready table[] without order: { batch, first, last } that have ended
+---@field position integer items read so far
+---@field trouble table? { error value }: why the source gives no more
 local methods = {}
 local mt = { __name = "lambdapool.Stream", __index = methods }
 
+-- Reading ------------------------------------------------------------------------------------
+
 -- Reads up to `size` items; returns them and how many they are.
-local function read_chunk(self)
+local function read_chunk(self, size)
   local items, n = {}, 0
-  while n < self.size do
-    local more, item = self.read()
-    if not more then
+  while n < size and not self.exhausted do
+    local ok, more, item = pcall(self.source.read)
+    if not ok then
+      self.exhausted, self.trouble = true, { more }
+    elseif not more then
       self.exhausted = true
-      break
+    else
+      n = n + 1
+      items[n] = item
     end
-    n = n + 1
-    items[n] = item
   end
   return items, n
+end
+
+-- Queues a chunk. Its items are encoded now, the caller may change them.
+local function add_chunk(self, items, n)
+  local batch = batches.new(self.call, items, n)
+  batch.position, batch.seeds, batch.total = self.position, self.position, self.source.total
+  batch.whole, batch.unread = true, n
+  self.position = self.position + n
+  local ok, refusal = pcall(batch.encode, batch)
+  if not ok then
+    self.exhausted, self.trouble = true, { refusal }
+    return
+  end
+  self.open = self.open + 1
+  if self.ordered then
+    table.insert(self.window, batch)
+  else
+    batch.on_items = self.on_items
+  end
+  self.scheduler:add(batch, 1, n)
 end
 
 -- Reads the source and queues what it gives until the window is full.
 local function fill(self)
   while self.open < self.scheduler.backend.workers + READ_AHEAD and not self.exhausted do
-    local items, n = read_chunk(self)
-    if n == 0 then
-      return
+    local items, n = read_chunk(self, sizer.streamed(self.call))
+    if n > 0 then
+      add_chunk(self, items, n)
     end
-    local batch = batches.new(self.code, items, n, self.request)
-    batch.position, batch.total = self.position, self.total
-    batch.on_done = self.on_done
-    self.position = self.position + n
-    self.open = self.open + 1
-    table.insert(self.window, batch)
-    self.scheduler:add_encoded(batch)
   end
 end
 
--- The next chunk to yield from, or nil at the end.
-local function next_chunk(self)
+-- Yielding -----------------------------------------------------------------------------------
+
+local function await(self, what)
+  local seconds = self.limit and math.max(0, self.limit - system.monotonic())
+  if not completion.await(what, seconds) then
+    local failure = errors.waited(self.timeout)
+    self:cancel()
+    error(failure, 0)
+  end
+end
+
+-- The next items to yield, a range { batch, first, last }; nil at the end.
+local function next_range(self)
   fill(self)
   if self.open == 0 then
     return nil
-  end
-  if self.ordered then
+  elseif self.ordered then
     local batch = self.window[1]
-    self.scheduler:wait(function() return batch.done end)
-    return table.remove(self.window, 1)
+    await(self, batch)
+    table.remove(self.window, 1)
+    return { batch = batch, first = 1, last = batch.n }
   end
-  self.scheduler:wait(function() return #self.ready > 0 end)
-  return table.remove(self.ready, 1)
+  if not self.ready[self.taken + 1] then
+    self.arrival = {}
+    await(self, self.arrival)
+  end
+  self.taken = self.taken + 1
+  local range = self.ready[self.taken]
+  self.ready[self.taken] = nil
+  return range
+end
+
+-- The end of the source, or of all that came before an error in it.
+local function finish(self)
+  local trouble = self.trouble
+  self:cancel()
+  if trouble then
+    error(trouble[1], 0)
+  end
+end
+
+-- Takes one item off the current range; returns its batch and index.
+local function take(self)
+  local range = self.range or next_range(self)
+  if not range then
+    return finish(self)
+  end
+  local batch, i = range.batch, range.first
+  range.first = i + 1
+  self.range = i < range.last and range or nil
+  batch.unread = batch.unread - 1
+  if batch.unread == 0 then
+    self.open = self.open - 1
+  end
+  return batch, i
 end
 
 --- One step of the loop: the position of an item in the source and the values of its task. Raises
@@ -67,74 +133,92 @@ end
 ---@return integer? index
 ---@return any ...
 function methods:step()
-  local batch = self.chunk
+  local batch, i = take(self)
   if not batch then
-    batch = next_chunk(self)
-    if not batch then
-      return nil
-    end
-    self.chunk, self.index = batch, 0
+    return nil
   end
-  local i = self.index + 1
-  self.index = i
-  if i == batch.n then
-    self.chunk = nil
-    self.open = self.open - 1
+  local failure = batch:failure(i)
+  if failure ~= nil then
+    error(failure, 0)
   end
   return batch.position + i, batch:values(i)
 end
 
---- Gives up everything that has not been sent, reads the source no more and closes it.
+--- One step of the loop, errors as values: position, first value, error.
+---@return integer? index
+---@return any value
+---@return any failure
+function methods:step_with_error()
+  local batch, i = take(self)
+  if not batch then
+    return nil
+  end
+  local failure = batch:failure(i)
+  if failure ~= nil then
+    return batch.position + i, nil, failure
+  end
+  return batch.position + i, (batch:values(i))
+end
+
+--- Cancels everything that has not ended, reads the source no more and closes it.
 function methods:cancel()
-  local closing <close> = self.closing -- luacheck: ignore
-  self.exhausted, self.closing = true, nil
-  for _, batch in ipairs(self.window) do
-    batch.cancelled = true
+  local closing <close> = self.source.closing -- luacheck: ignore
+  self.exhausted, self.source.closing, self.trouble = true, nil, nil
+  if self.call.line then
+    self.call.line:finish()
+    self.call.line = nil
+  end
+  if self.open > 0 then
+    self.open, self.window, self.range = 0, {}, nil
+    self.scheduler:cancel_call(self.call, "the loop over the results was left")
   end
 end
 
 mt.__close = methods.cancel
 
--- Moves a chunk that has ended from the window to those that are ready.
-local function make_ready(self, batch)
-  for i, other in ipairs(self.window) do
-    if other == batch then
-      table.remove(self.window, i)
-      break
+-- Keeps what has ended for the loop.
+local function note_ready(self)
+  return function(batch, first, last)
+    self.known = self.known + 1
+    self.ready[self.known] = { batch = batch, first = first, last = last }
+    local arrival = self.arrival
+    if arrival then
+      self.arrival = nil
+      completion.finish(arrival)
     end
   end
-  table.insert(self.ready, batch)
 end
 
 --- Starts a stream. Returns what a generic `for` wants: the step function, twice nothing, and a
 --- closing value that cancels the rest when the loop is left early.
 ---@param scheduler lambdapool.Scheduler
----@param code any
----@param read fun(): boolean, any see lambdapool.source
----@param options { request: table, size: integer, ordered: boolean, total: integer?, closing: any }
+---@param call lambdapool.Call
+---@param source lambdapool.Source
+---@param how { ordered: boolean, errors: boolean?, progress: boolean?, timeout: number? }
 ---@return fun(): integer?, ...
-local function start(scheduler, code, read, options)
+local function start(scheduler, call, source, how)
   local self = setmetatable({
     scheduler = scheduler,
-    code = code,
-    read = read,
-    request = options.request,
-    size = options.size,
-    ordered = options.ordered,
-    total = options.total,
-    closing = options.closing,
+    call = call,
+    source = source,
+    ordered = how.ordered,
+    timeout = how.timeout,
+    limit = how.timeout and system.monotonic() + how.timeout,
     position = 0,
     open = 0,
     window = {},
-    ready = {},
+    ready = {}, -- from taken + 1 to known
+    taken = 0,
+    known = 0,
   }, mt)
-  if not self.ordered then
-    self.on_done = function(batch)
-      make_ready(self, batch)
-    end
-  end
+  self.on_items = note_ready(self)
+  call.line = progress.start(how.progress, source.total, function()
+    local tally = call.tally
+    return tally.done, tally.running, tally.failed, tally.retried
+  end)
   fill(self)
-  return function() return self:step() end, nil, nil, self
+  local step = how.errors and methods.step_with_error or methods.step
+  return function() return step(self) end, nil, nil, self
 end
 
 return { start = start }

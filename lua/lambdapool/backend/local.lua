@@ -3,25 +3,36 @@
 ---
 --- This is the interface that every backend has:
 ---
----   backend.workers                        how many invocations it runs at once
----   backend:invoke(request, limits, done)  starts one; limits.timeout_ms bounds each task in it.
----                                          Later, during `poll`, done(outcome) is called once.
----                                          Returns nil, message when nothing can be started.
----   backend:poll(seconds)                  as loop.poll
----   backend:close()                        ends every worker and waits until they are gone
----   backend:abandon()                      the same without waiting, for finalisers
+---   backend.workers                       how many invocations it runs at once
+---   backend:invoke(request, call, done)   starts one; call.timeout_ms bounds each task in it. Later,
+---                                         while the loop runs, done(outcome) is called; the first
+---                                         call counts. Returns a ticket, or nil and a message when
+---                                         nothing can be started.
+---   backend:progress(ticket)              how many tasks of it have begun and how many have ended;
+---                                         nil when that is not known
+---   backend:cut(ticket, n)                no task beyond the n-th will begin unless it has; returns
+---                                         how many have begun, nil when that cannot be done
+---   backend:cancel(ticket)                ends it at once; done is called all the same
+---   backend:alive(), backend:started()    numbers of workers
+---   backend:close()                       ends every worker and waits until they are gone
+---   backend:abandon()                     the same without waiting, for finalisers
 ---
 --- An outcome is { worker =, request_id =, bytes = } or, when the invocation failed, { worker =,
---- request_id =, kind =, message =, log = }. `not_started` in it says that no task can have begun.
+--- request_id =, kind =, message =, log =, progress = }. `progress` says what is known of its tasks:
+--- { begun =, finished =, kept_tasks =, kept = }, as lambdapool.workers gives it.
 
 local json = require "lambdapool.json"
 local loop = require "lambdapool.loop"
+local progress_line = require "lambdapool.progress"
 local system = require "lambdapool.system"
 
--- How long an invocation may run beyond the time limit of its tasks: the agent takes no new item
--- once a second has passed, and needs a moment to answer. The host kills a little later still.
+-- The agent ends a task in Lua when its time is up. One that sits in C is ended by killing the
+-- worker so much later.
+local GRACE_MS = 1000
+
+-- What the agent is told of its deadline: it takes no new task once a second has passed, and needs a
+-- moment to answer.
 local ANSWER_MS = 1500
-local GRACE_MS = 2000
 
 -- How many lines of a worker's output are kept for the error of its crash.
 local LOG_LINES = 20
@@ -125,35 +136,50 @@ function events.output(self, worker, text)
   if self.prefix then
     text = ("[worker %d] %s"):format(worker.number, text)
   end
-  io.stderr:write(text .. "\n")
+  progress_line.log(text)
+end
+
+-- Why a worker is gone: the kind of error that its task ends with, and the words for it.
+local function cause_of_death(worker, code, signal, reason, progress)
+  if worker.killed then
+    reason = nil
+  end
+  if worker.cancelled then
+    return "cancelled", "the task was cancelled"
+  elseif worker.timed_out then
+    return "timeout", "the task did not end in time, and its worker was killed"
+  elseif worker.complaint then
+    return "crashed", "the worker could not start: " .. worker.complaint
+  elseif progress and progress.no_memory then
+    return "out_of_memory", ("a library could not allocate %d bytes; %s"):format(
+      progress.no_memory, how_it_ended(code, signal, reason))
+  end
+  return reason and "lost" or "crashed", how_it_ended(code, signal, reason)
 end
 
 function events.exit(self, worker, code, signal, reason, progress)
-  self.alive[worker] = nil
+  self.alive_workers[worker] = nil
+  self.count = self.count - 1
   for i, idle in ipairs(self.idle) do
     if idle == worker then
       table.remove(self.idle, i)
       break
     end
   end
-  local outcome = {
-    kind = "crashed",
-    not_started = progress and progress.begun == 0,
-    log = table.concat(worker.log, "\n"),
-  }
-  if worker.timed_out then
-    outcome.kind = "timeout"
-    outcome.message = "the task did not end in time, and its worker was killed"
-  elseif worker.complaint then
-    outcome.message = "the worker could not start: " .. worker.complaint
-  else
-    outcome.message = how_it_ended(code, signal, reason)
+  local kind, message = cause_of_death(worker, code, signal, reason, progress)
+  if worker.timed_out and progress and progress.begun == 0 then
+    progress = nil -- what the code needs could not be loaded in time: it is no use to try again
   end
-  settle(worker, outcome)
+  settle(worker, {
+    kind = kind,
+    message = message,
+    log = table.concat(worker.log, "\n"),
+    progress = progress,
+  })
 end
 
 local function start_worker(self)
-  local worker = { number = self.started + 1, log = {} }
+  local worker = { number = self.last_number + 1, log = {} }
   local id, message = loop.start({ agent = self.agent, memory = self.memory }, function(event, ...)
     events[event](self, worker, ...)
   end)
@@ -161,31 +187,35 @@ local function start_worker(self)
     return nil, ("cannot start the agent %s: %s"):format(self.agent, message)
   end
   worker.id = id
-  self.started = worker.number
-  self.alive[worker] = true
+  self.last_number = worker.number
+  self.count = self.count + 1
+  self.alive_workers[worker] = true
   return worker
 end
 
 -- The interface ------------------------------------------------------------------------------
 
--- Hands `request` to `worker`; false, and why, when it is not there any more.
-local function hand_over(worker, request, limits, done)
-  local patience = limits.timeout_ms + ANSWER_MS
-  local job = { done = done, request_id = new_request_id() }
+-- Hands `request` to `worker`. Returns the ticket; nil, and why, when it is not there any more.
+local function hand_over(worker, request, call, done)
+  local job = { worker = worker, done = done, request_id = new_request_id() }
   local ok, message = loop.invoke(worker.id, request, {
-    deadline_ms = system.now() + patience,
-    kill_ms = patience + GRACE_MS,
+    deadline_ms = system.now() + call.timeout_ms + ANSWER_MS,
+    kill_ms = call.timeout_ms + GRACE_MS,
     request_id = job.request_id,
   })
-  worker.job = ok and job or nil
-  return ok, message
+  if not ok then
+    return nil, message
+  end
+  worker.job = job
+  return job
 end
 
-function methods:invoke(request, limits, done)
+function methods:invoke(request, call, done)
   local worker = table.remove(self.idle)
   while worker do
-    if hand_over(worker, request, limits, done) then
-      return true
+    local ticket = hand_over(worker, request, call, done)
+    if ticket then
+      return ticket
     end
     worker = table.remove(self.idle)
   end
@@ -194,16 +224,51 @@ function methods:invoke(request, limits, done)
   if not worker then
     return nil, complaint
   end
-  return hand_over(worker, request, limits, done)
+  return hand_over(worker, request, call, done)
 end
 
-function methods.poll(_, seconds)
-  return loop.poll(seconds)
+-- False when the invocation has ended, and the worker may have another one.
+local function is_current(ticket)
+  return ticket.worker.job == ticket
+end
+
+function methods.progress(_, ticket)
+  if is_current(ticket) then
+    return loop.progress(ticket.worker.id)
+  end
+end
+
+function methods.cut(_, ticket, n)
+  if is_current(ticket) then
+    return loop.cut(ticket.worker.id, n)
+  end
+end
+
+-- For chaos: the worker of a ticket dies as if by itself.
+function methods.kill(_, ticket)
+  if is_current(ticket) then
+    loop.kill(ticket.worker.id)
+  end
+end
+
+function methods.cancel(_, ticket)
+  if is_current(ticket) then
+    ticket.worker.cancelled = true
+    loop.kill(ticket.worker.id)
+  end
+end
+
+function methods:alive()
+  return self.count
+end
+
+function methods:started()
+  return self.last_number
 end
 
 function methods:abandon()
   self.idle = {}
-  for worker in pairs(self.alive) do
+  for worker in pairs(self.alive_workers) do
     worker.job = nil
     loop.kill(worker.id)
   end
@@ -211,7 +276,7 @@ end
 
 function methods:close()
   self:abandon()
-  while next(self.alive) and loop.poll() do end
+  while next(self.alive_workers) and loop.take_event() do end
 end
 
 --- Raises when there is no agent to run.
@@ -223,9 +288,10 @@ local function new(options)
     workers = options.workers,
     memory = options.memory,
     prefix = options.prefix,
-    started = 0,
+    last_number = 0,
+    count = 0,
     idle = {},
-    alive = {},
+    alive_workers = {},
   }, mt)
 end
 

@@ -1,0 +1,47 @@
+--- `lambdapool.async`: many flows of control in one thread. Each is a coroutine in which waiting
+--- (for a future, a pool, a stream) yields; another one goes on meanwhile. They go on whenever
+--- something waits or polls outside of them, for example for the future that `async` returns.
+
+local flow = require "lambdapool.flow"
+local futures = require "lambdapool.future"
+
+local origin = {}
+
+function origin.cancel(_, future)
+  if not flow.cancel(future.flow) then
+    return false
+  end
+  futures.fail(future, setmetatable({ kind = "cancelled", message = "the flow was cancelled" }, {
+    __name = "LambdaFunctionError",
+    __tostring = function(e) return e.message end,
+  }))
+  return true
+end
+
+function origin.running()
+  return true
+end
+
+--- Runs fn(...) until it waits for the first time. Returns a future of what it returns; `result`
+--- raises what it raises.
+---@param fn function
+---@param ... any
+---@return lambdapool.Future
+local function async(fn, ...)
+  if type(fn) ~= "function" then
+    error(("lambdapool.async: needs a function, got %s"):format(fn == nil and "nil"
+      or "a " .. type(fn)), 3)
+  end
+  local future = futures.new(origin)
+  future.flow = flow.start(fn, function(ok, ...)
+    if ok then
+      futures.succeed(future, ...)
+    else
+      flow.unasked[future] = true
+      futures.fail(future, (...))
+    end
+  end, ...)
+  return future
+end
+
+return { async = async }

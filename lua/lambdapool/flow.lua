@@ -1,0 +1,124 @@
+--- Flows: coroutines that `lambdapool.async` runs. In a flow, waiting yields, and the loop goes on
+--- with it when what it waits for is there; so many flows share one thread. Outside of flows, and in
+--- coroutines that a flow runs by itself, waiting blocks.
+
+local loop = require "lambdapool.loop"
+
+---@class lambdapool.Flow
+---@field thread thread
+---@field on_end fun(ok: boolean, ...) called with what the function returned or raised
+local flow = {}
+
+-- The flow that runs now.
+local current
+
+-- Flows that have not ended, and how many.
+local alive, count = {}, 0
+
+local PARKED = {}
+
+--- The flow that runs, when it is itself that asks and can yield.
+---@return lambdapool.Flow?
+function flow.running()
+  if current and coroutine.running() == current.thread then
+    return current
+  end
+end
+
+local function forget(self)
+  if alive[self] then
+    alive[self] = nil
+    count = count - 1
+  end
+end
+
+local resume
+
+-- Takes what a resume gave: the flow has ended, is parked, or only lets the others have a turn.
+local function sort_out(self, ok, first, ...)
+  if coroutine.status(self.thread) == "dead" then
+    forget(self)
+    self.on_end(ok, first, ...)
+  elseif first ~= PARKED then
+    loop.later(resume, self)
+  end
+end
+
+--- Lets a parked flow go on, until it parks again or ends.
+---@param self lambdapool.Flow
+function resume(self, ...)
+  if coroutine.status(self.thread) ~= "suspended" then
+    return -- it was cancelled
+  end
+  local before <const> = current
+  current = self
+  local result = table.pack(coroutine.resume(self.thread, ...))
+  current = before
+  sort_out(self, table.unpack(result, 1, result.n))
+end
+
+--- Parks the running flow until somebody calls the function that `arrange` was given, for the
+--- first time. Returns what that one passes.
+---@param arrange fun(wake: fun(result: any))
+---@return any result
+function flow.park(arrange)
+  local self = current
+  local result, woken
+  arrange(function(value)
+    if not woken then
+      woken, result = true, value
+      loop.later(resume, self)
+    end
+  end)
+  coroutine.yield(PARKED)
+  return result
+end
+
+--- Runs fn(...) as a flow until it waits for the first time.
+---@param fn function
+---@param on_end fun(ok: boolean, ...)
+---@return lambdapool.Flow
+function flow.start(fn, on_end, ...)
+  local self = { thread = coroutine.create(fn), on_end = on_end }
+  alive[self] = true
+  count = count + 1
+  resume(self, ...)
+  return self
+end
+
+--- Ends a flow that is parked: its to-be-closed variables are closed. False when it runs or has
+--- ended.
+---@param self lambdapool.Flow
+---@return boolean
+function flow.cancel(self)
+  if coroutine.status(self.thread) ~= "suspended" then
+    return false
+  end
+  forget(self)
+  local ok, failure = coroutine.close(self.thread)
+  if not ok then
+    loop.later(error, failure)
+  end
+  return true
+end
+
+--- Futures of flows that raised, as keys, until somebody asks for the error.
+flow.unasked = {}
+
+--- Errors that nobody was told: of flows, and of callbacks. They count as told now.
+---@return any[]
+function flow.unreported()
+  local values = loop.unraised()
+  for future in pairs(flow.unasked) do
+    values[#values + 1] = future.error
+    flow.unasked[future] = nil
+  end
+  return values
+end
+
+--- Waits until every flow has ended.
+function flow.drain()
+  loop.wait(function() return count == 0 end)
+end
+
+return flow

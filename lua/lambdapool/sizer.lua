@@ -1,0 +1,78 @@
+--- Sizes of invocations: how many tasks go together. Small tasks travel in numbers, so that what an
+--- invocation costs by itself (some 100 us) hardly counts, and long ones alone, so that the end of a
+--- call does not wait for one worker. The time of a task is measured as answers come. Until there
+--- is one, a list is cut into four pieces for each worker, and the worker is told to stop early; what
+--- it did not begin comes back.
+
+local codec = require "lambdapool.codec"
+
+-- What all tasks of an invocation should take at least, in microseconds, if there are so many.
+local LEAST_US = 500
+
+-- Items of a stream that are read ahead together, at most.
+local MOST_STREAMED = 1024
+
+-- How much a new measurement counts against those before it.
+local WEIGHT = 0.5
+
+local sizer = {
+  --- A request that is so large takes no further item.
+  soft_limit = codec.limits.request // 8,
+}
+
+local function divide_up(a, b)
+  return (a + b - 1) // b
+end
+
+--- How many items of `range` to send together, at least 1.
+---@param batch lambdapool.Batch
+---@param range { first: integer, last: integer }
+---@param workers integer
+---@return integer
+function sizer.size(batch, range, workers)
+  local call, left = batch.call, range.last - range.first + 1
+  if batch.whole then
+    return left
+  elseif call.size then
+    return call.size
+  end
+  local share = divide_up(math.max(left, batch.n // 2), 4 * workers)
+  if not call.cost then
+    return share
+  end
+  local least = math.ceil(LEAST_US / call.cost)
+  local most = math.ceil(call.target_us / call.cost)
+  return math.max(1, math.min(math.max(share, least), most))
+end
+
+--- How many items of a stream to read and send together.
+---@param call lambdapool.Call
+---@return integer
+function sizer.streamed(call)
+  if call.size then
+    return call.size
+  elseif not call.cost then
+    return 1
+  end
+  return math.max(1, math.min(math.floor(call.target_us / call.cost), MOST_STREAMED))
+end
+
+--- After how many milliseconds a worker should begin no further task of an invocation; nil: the
+--- worker's own limit.
+---@param call lambdapool.Call
+---@return integer?
+function sizer.stop_ms(call)
+  return not call.size and math.ceil(2 * call.target_us / 1000) or nil
+end
+
+--- Takes in how long the tasks of an invocation took.
+---@param call lambdapool.Call
+---@param report { done: integer, run_us: integer }
+function sizer.measure(call, report)
+  if report.done > 0 then
+    local cost = math.max(report.run_us, 1) / report.done
+    call.cost = call.cost and call.cost + WEIGHT * (cost - call.cost) or cost
+  end
+end
+
+return sizer

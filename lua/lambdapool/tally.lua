@@ -1,0 +1,26 @@
+--- Tallies: how many tasks there are and how they ended, of one call and, in `totals`, of all calls
+--- of a pool or executor.
+
+---@class lambdapool.Tally
+---@field tasks integer how many there are so far
+---@field done integer that returned
+---@field failed integer that ended in an error
+---@field cancelled integer
+---@field retried integer starts beyond the first of each
+---@field running integer in invocations that are under way
+
+---@return lambdapool.Tally
+local function new()
+  return { tasks = 0, done = 0, failed = 0, cancelled = 0, retried = 0, running = 0 }
+end
+
+---@param call { tally: lambdapool.Tally, totals: lambdapool.Tally }
+---@param name string
+---@param n integer
+local function add(call, name, n)
+  local tally, totals = call.tally, call.totals
+  tally[name] = tally[name] + n
+  totals[name] = totals[name] + n
+end
+
+return { new = new, add = add }
