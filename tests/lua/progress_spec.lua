@@ -200,7 +200,8 @@ describe("the progress line", function()
       local last
       for width = 90, 1, -1 do
         columns = width
-        show(0, 0, 0, 0, 0)
+        progress.hide()
+        written()
         local text = screen(show(10, 370000, 2, 1, 3))[1]
         assert.is_true(#text < math.max(width, 2), text)
         last = text
