@@ -173,7 +173,8 @@ local methods = {}
 local mt = { __name = "lambdapool.ProgressLine", __index = methods }
 
 local function take_counts(self, now)
-  local done, running, failed, retried = self.counts()
+  local returned, running, failed, retried = self.counts()
+  local done = returned + failed
   self.meter:add(now, done)
   return { done = done, running = running, failed = failed, retried = retried }
 end
@@ -264,8 +265,8 @@ end
 --- Begins a line for a call, which is to `update` it often and to `finish` it.
 ---@param mode boolean? true: show it; false: do not; nil: as progress.automatic says
 ---@param total integer? how many tasks there are, where that is known
----@param counts fun(): integer, integer, integer, integer tasks that have ended (failed ones
----  among them), that run, that have failed, that were retried
+---@param counts fun(): integer, integer, integer, integer tasks that have returned, that run, that
+---  have failed, that were retried; the line says how many have returned or failed
 ---@return lambdapool.ProgressLine? line nil when there is nothing to show, or another one shows
 function progress.start(mode, total, counts)
   local automatic = mode == nil and progress.automatic and progress.world.is_terminal()

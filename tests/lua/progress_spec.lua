@@ -6,8 +6,9 @@ local real_world <const> = progress.world
 local now, output, timers, environment, columns, is_terminal
 local done, running, failed, retried
 
+-- `done` are those that have ended, as the line has it.
 local function counts()
-  return done, running, failed, retried
+  return done - failed, running, failed, retried
 end
 
 local function pass(seconds)
