@@ -4,10 +4,12 @@
 --- what is outstanding. An error in the source is raised behind the results of what was read before.
 
 local batches = require "lambdapool.batch"
+local codec = require "lambdapool.codec"
 local completion = require "lambdapool.completion"
 local errors = require "lambdapool.errors"
 local progress = require "lambdapool.progress"
 local sizer = require "lambdapool.sizer"
+local sources = require "lambdapool.source"
 local system = require "lambdapool.system"
 
 -- How many chunks wait in the queue when every worker has one.
@@ -24,49 +26,65 @@ local mt = { __name = "lambdapool.Stream", __index = methods }
 
 -- Reading ------------------------------------------------------------------------------------
 
--- Reads up to `size` items; returns them and how many they are.
-local function read_chunk(self, size)
-  local items, n = {}, 0
-  while n < size and not self.exhausted do
-    local ok, more, item = pcall(self.source.read)
-    if not ok then
-      self.exhausted, self.trouble = true, { more }
-    elseif not more then
-      self.exhausted = true
-    else
-      n = n + 1
-      items[n] = item
-    end
+local function try_encode(call, item)
+  if call.star then
+    return codec.arguments(call.code, table.unpack(item, 1, sources.count(item)))
   end
-  return items, n
+  return codec.arguments(call.code, item)
 end
 
--- Queues a chunk. Its items are encoded now, the caller may change them.
-local function add_chunk(self, items, n)
-  local batch = batches.new(self.call, items, n)
-  batch.position, batch.seeds, batch.total = self.position, self.position, self.source.total
-  batch.whole, batch.unread = true, n
-  self.position = self.position + n
-  local ok, refusal = pcall(batch.encode, batch)
+-- Encodes item `i`, as it is now: the source may use the same table again. The error of one that
+-- cannot be sent says which it is.
+local function encode(call, item, i)
+  local ok, body, record = pcall(try_encode, call, item)
   if not ok then
-    self.exhausted, self.trouble = true, { refusal }
-    return
+    codec.encode(call.code, { [i] = item }, i, i, call.star)
+    error(body, 0)
   end
+  return body, record
+end
+
+-- Reads up to `size` items into a batch; what the source or an item raises is kept for the end.
+local function read_chunk(self, size)
+  local items, records, n = {}, {}, 0
+  while n < size and not self.exhausted do
+    local ok, more, item = pcall(self.source.read)
+    local body, record
+    if ok and more then
+      ok, body, record = pcall(encode, self.call, item, self.position + n + 1)
+      more = ok and more or body
+    end
+    if ok and more then
+      n = n + 1
+      items[n], records[n] = body, record
+    else
+      self.exhausted, self.trouble = true, not ok and { more } or nil
+    end
+  end
+  local batch = batches.new(self.call, items, n)
+  batch.encoded, batch.records = true, records
+  return batch
+end
+
+local function add_chunk(self, batch)
+  batch.position, batch.seeds, batch.total = self.position, self.position, self.source.total
+  batch.whole, batch.unread = true, batch.n
+  self.position = self.position + batch.n
   self.open = self.open + 1
   if self.ordered then
     table.insert(self.window, batch)
   else
     batch.on_items = self.on_items
   end
-  self.scheduler:add(batch, 1, n)
+  self.scheduler:add(batch, 1, batch.n)
 end
 
 -- Reads the source and queues what it gives until the window is full.
 local function fill(self)
   while self.open < self.scheduler.backend.workers + READ_AHEAD and not self.exhausted do
-    local items, n = read_chunk(self, sizer.streamed(self.call))
-    if n > 0 then
-      add_chunk(self, items, n)
+    local batch = read_chunk(self, sizer.streamed(self.call))
+    if batch.n > 0 then
+      add_chunk(self, batch)
     end
   end
 end
