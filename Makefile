@@ -27,9 +27,9 @@ HOST_LIBS   = $(LUA_LIBS) -luv -lhttp_parser -lzstd -lm
 STRIP_AGENT = -s
 
 # Sources are found, not listed. The two main files and the embedded Lua are the programs; all the rest is one archive,
-# from which each program and each test takes what it names.
+# from which each program and each test takes what it names. The agent's malloc is for the agent alone.
 C_FILES     := $(wildcard host/*.c host/codec/*.c agent/*.c)
-PARTS       := $(filter-out host/main.c agent/main.c,$(C_FILES))
+PARTS       := $(filter-out host/main.c agent/main.c agent/malloc.c,$(C_FILES))
 LUA_MODULES := $(sort $(shell find lua/lambdapool -name '*.lua' 2>/dev/null))
 C_TESTS     := $(wildcard tests/host/*_test.c tests/host/codec/*_test.c tests/agent/*_test.c)
 SPECS       := $(wildcard tests/*_spec.lua tests/*/*_spec.lua)
@@ -132,9 +132,9 @@ $(BUILD)/lambdapool: $(BUILD)/host/main.o $(ARCHIVE) $(BUILD)/exports.list
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) $(EXPORT_LUA) -o $@ \
 	  $(BUILD)/host/main.o $(ARCHIVE) $(HOST_LIBS)
 
-$(BUILD)/bootstrap: $(BUILD)/agent/main.o $(ARCHIVE) $(BUILD)/exports.list
+$(BUILD)/bootstrap: $(BUILD)/agent/main.o $(BUILD)/agent/malloc.o $(ARCHIVE) $(BUILD)/exports.list
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) $(EXPORT_LUA) $(STRIP_AGENT) -o $@ \
-	  $(BUILD)/agent/main.o $(ARCHIVE) $(AGENT_LIBS)
+	  $(BUILD)/agent/main.o $(BUILD)/agent/malloc.o $(ARCHIVE) $(AGENT_LIBS)
 
 demo: build ## install what is missing, build, and count words with the pool
 	./lambdapool run examples/wordcount.lua /usr/share/common-licenses/*

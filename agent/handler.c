@@ -248,9 +248,11 @@ static int encode(lua_State *L) {
  * top. */
 static int conclude(lua_State *L, struct run *run, enum lp__limits_end end) {
   const char *where = lp__limits_where(run->task->limits);
-  const char *separator = *where ? ": " : "";
+  const char *separator = where != NULL && *where ? ": " : "";
   if (end == LP__LIMITS_ERROR)
     return fail(L, run->answer, &lp__user_error);
+  if (where == NULL)
+    return fail(L, run->answer, &lp__out_of_memory);
   if (end == LP__LIMITS_TIMEOUT) {
     lua_pushfstring(L, "%s%stask timed out after %I ms", where, separator,
                     (lua_Integer)lp__limits_timeout(run->task->limits));

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "allocation.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_ASAN 1
 #elif defined(__has_feature)
@@ -43,6 +45,7 @@ struct lp__limits {
   int has_timer;
   uint64_t timeout_ms;
   char where[LUA_IDSIZE + 16];
+  int is_foreign; /* it was a C library that memory did not suffice for */
 
   /* Shared with the signal handler. It runs in the same thread, so volatile
    * is enough. `deadline` and `armed` are times of CLOCK_MONOTONIC in ns, 0
@@ -103,7 +106,7 @@ void *lp__limits_alloc(void *argument, void *block, size_t old_size,
   }
   if (size > old && size - old > limits->ceiling - limits->used)
     return refuse(limits, size);
-  if ((moved = realloc(block, size)) == NULL) {
+  if ((moved = lp__allocation_realloc(block, size)) == NULL) {
     if (size <= old)
       return block; /* Lua relies on it that shrinking does not fail */
     return refuse(limits, size);
@@ -239,6 +242,8 @@ void lp__limits_begin(struct lp__limits *limits, lua_State *L,
   uint64_t deadline;
   limits->running = L;
   limits->where[0] = '\0';
+  limits->is_foreign = 0;
+  lp__allocation_forget();
   limits->up = limits->fired = 0;
   limits->timeout_ms = timeout_ms;
   if (timeout_ms == 0 || timeout_ms > INT64_MAX / NANOSECONDS ||
@@ -285,12 +290,14 @@ enum lp__limits_end lp__limits_end(struct lp__limits *limits, lua_State *L,
     return LP__LIMITS_TIMEOUT;
   if (status == LUA_OK)
     return LP__LIMITS_OK;
-  return is_out_of_memory(limits, L, status) ? LP__LIMITS_OUT_OF_MEMORY
-                                             : LP__LIMITS_ERROR;
+  if (is_out_of_memory(limits, L, status))
+    return LP__LIMITS_OUT_OF_MEMORY;
+  limits->is_foreign = atomic_load(lp__allocation_note()) != 0;
+  return limits->is_foreign ? LP__LIMITS_OUT_OF_MEMORY : LP__LIMITS_ERROR;
 }
 
 const char *lp__limits_where(const struct lp__limits *limits) {
-  return limits->where;
+  return limits->is_foreign ? NULL : limits->where;
 }
 
 uint64_t lp__limits_timeout(const struct lp__limits *limits) {

@@ -72,7 +72,9 @@ enum lp__limits_end lp__limits_end(struct lp__limits *limits, lua_State *L,
                                    int status);
 
 /* After a timeout or out of memory: "file:line" of the Lua function in which
- * it happened, or "". Valid until the next lp__limits_begin. */
+ * it happened, or ""; NULL when an allocation of a C library has failed in the
+ * task (see allocation.h), which ended in whatever error the library made of
+ * it. Valid until the next lp__limits_begin. */
 const char *lp__limits_where(const struct lp__limits *limits);
 
 /* The time that the task was given, in ms; 0: any. */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "allocation.h"
 #include "coroutine.h"
 #include "guest.h"
 #include "handler.h"
@@ -66,6 +67,8 @@ static struct lp__progress *open_progress(void) {
   progress = lp__progress_open(fd);
   close(fd);
   unsetenv("LAMBDAPOOL_PROGRESS");
+  if (progress != NULL)
+    lp__allocation_note_at(&progress->no_memory);
   return progress;
 }
 
@@ -191,8 +194,7 @@ int main(int argc, char **argv) {
   status = run(&agent);
   if (agent.L)
     lua_close(agent.L);
-  lp__limits_close(agent.limits);
-  lp__progress_close(agent.progress);
+  lp__limits_close(agent.limits); /* not the page: malloc writes on it */
   lp__runtime_close(agent.runtime);
   return status;
 }

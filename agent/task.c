@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include "allocation.h"
 #include "handler.h"
 #include "host/codec/call.h"
 #include "host/lambdapool.h"
@@ -94,7 +95,8 @@ static int refuse(lua_State *L) {
 static void run_call(lua_State *L, const struct lp__event *event,
                      struct lp__task *task, int cold,
                      struct lp__progress *progress, struct lp__answer *answer) {
-  struct lp__call_hooks hooks = {task, begin, end, peak_memory, progress, NULL};
+  struct lp__call_hooks hooks = {task,        begin,    end,
+                                 peak_memory, progress, lp__allocation_note()};
   if (lp__call_run(L, event->body, event->size, &hooks, cold) == LP_OK) {
     lp__answer_result(L, answer, "application/octet-stream");
     return;

@@ -558,6 +558,145 @@ describe("the progress page", function()
   end)
 end)
 
+describe("memory that a C library does not get", function()
+  local environment = { AWS_LAMBDA_FUNCTION_MEMORY_SIZE = "64" }
+  local path
+
+  setup(function()
+    path = folder .. "/greedy.so"
+    local source = write(folder .. "/greedy.c", [[
+      #include <lauxlib.h>
+      #include <stdlib.h>
+
+      static void *volatile kept;
+
+      static size_t size_of(lua_State *L) { return (size_t)luaL_checkinteger(L, 1); }
+
+      static int get(lua_State *L) {
+        kept = malloc(size_of(L));
+        lua_pushboolean(L, kept != NULL);
+        free(kept);
+        return 1;
+      }
+
+      static int must_get(lua_State *L) {
+        if ((kept = calloc(1, size_of(L))) == NULL)
+          return luaL_error(L, "greedy: no room");
+        free(kept);
+        return 0;
+      }
+
+      static int move(lua_State *L) {
+        kept = malloc(10);
+        if (realloc(kept, size_of(L)) == NULL)
+          return luaL_error(L, "greedy: cannot move");
+        return 0;
+      }
+
+      static int align(lua_State *L) {
+        void *block = &block;
+        if (posix_memalign(&block, 24, 64) == 0 || posix_memalign(&block, 64, 100) != 0 ||
+            (size_t)block % 64 != 0)
+          return luaL_error(L, "greedy: wrong");
+        free(block);
+        free(aligned_alloc(128, 256));
+        if (posix_memalign(&block, 64, size_of(L)) != 0)
+          return luaL_error(L, "greedy: cannot align");
+        return 0;
+      }
+
+      static int die(lua_State *L) {
+        if (malloc(size_of(L)) == NULL)
+          abort();
+        return 0;
+      }
+
+      int luaopen_greedy(lua_State *L) {
+        static const luaL_Reg functions[] = { { "get", get }, { "must_get", must_get },
+          { "move", move }, { "align", align }, { "die", die }, { NULL, NULL } };
+        luaL_newlib(L, functions);
+        return 1;
+      }
+    ]])
+    assert(os.execute("gcc -shared -fPIC -I/usr/include/lua5.4 -o " .. path .. " " .. source))
+  end)
+
+  local huge, large = 1 << 60, 100 << 20
+
+  it("makes the task one that ran out of memory", function()
+    local file = path
+    local _, failures = map(function(job)
+      local greedy = assert(package.loadlib(file, "luaopen_greedy"))()
+      if job.get then
+        assert(not greedy.get(job.get))
+      end
+      if job.name then
+        greedy[job.name](job.size)
+      end
+      return true
+    end, {
+      { name = "must_get", size = huge }, { name = "must_get", size = large },
+      { name = "move", size = large }, { name = "align", size = large }, { get = large },
+      { name = "nothing" }, { get = large, name = "nothing" }, { name = "get", size = 1000 },
+    }, { { 1, 1 }, { 2, 2 }, { 3, 3 }, { 4, 4 }, { 5, 7 }, { 8, 8 } }, {}, environment)
+    local messages = { "greedy: no room", "greedy: no room", "greedy: cannot move",
+      "greedy: cannot align", [6] = "call a nil value", [7] = "call a nil value" }
+    local kinds = { "out_of_memory", "out_of_memory", "out_of_memory", "out_of_memory",
+      [6] = "error", [7] = "out_of_memory" }
+    for i = 1, 8 do
+      assert.equal(kinds[i], failures[i] and failures[i].kind)
+      if kinds[i] then
+        assert.matches(messages[i], failures[i].message)
+        assert.matches("stack traceback", failures[i].traceback)
+      end
+    end
+  end)
+
+  it("is on the page when the process dies of it", function()
+    local file = path
+    local code = codec.code(function(size)
+      assert(package.loadlib(file, "luaopen_greedy"))().die(size)
+    end)
+    local script = calls(code, { 1, large }, { { 1, 2 } }, {})
+    local log = play({ "page", script[1], "wait" }, environment)
+    assert.equal(6, log.signal)
+    assert.equal(large, log.page.no_memory)
+    assert.equal(2, log.page.begun)
+    assert.equal(1, log.page.finished)
+  end)
+
+  it("is not the memory that Lua does not get", function()
+    local code = codec.code(function(size)
+      if size > 0 then
+        pcall(string.rep, "x", size)
+        local list = {}
+        while true do
+          list = { list, ("x"):rep(1000) }
+        end
+      end
+      error "an error"
+    end)
+    local script, origins = calls(code, { 0, 1 << 40, 0 }, { { 1, 2 }, { 3, 3 } }, {})
+    local log = play({ "page", script[1], script[2], script[3], script[4], "idle" }, environment)
+    assert.equal(0, log.page.no_memory)
+    local _, errors = codec.response(log[2].body, code, origins[1], {}, 0)
+    assert.equal("error", errors[1].kind)
+    assert.equal("out_of_memory", errors[2].kind)
+    assert.matches("^tests/agent/agent_spec.lua:%d+: not enough memory$", errors[2].message)
+    _, errors = codec.response(log[4].body, code, origins[2], {}, 0)
+    assert.equal("error", errors[1].kind)
+  end)
+
+  it("is told of plain events, too", function()
+    write(folder .. "/eager.lua", ([[
+      local greedy = assert(package.loadlib(%q, "luaopen_greedy"))()
+      return { f = function() greedy.must_get(%d) end }]]):format(path, large))
+    local post = answer("", "1", 0, { _HANDLER = "eager.f", LAMBDA_TASK_ROOT = folder,
+      AWS_LAMBDA_FUNCTION_MEMORY_SIZE = "64" })
+    assert_failure(post, "Function.OutOfMemory", "Lambdapool.OutOfMemory", "greedy: no room$")
+  end)
+end)
+
 describe("a call stops", function()
   it("after its time, and runs one task in any case", function()
     local function sleep(i)
