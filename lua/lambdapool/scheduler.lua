@@ -158,7 +158,6 @@ local function send(self, range)
   loop.expect(1)
   local counts = self.counts
   counts.invocations = counts.invocations + 1
-  counts.attempts = counts.attempts + size
   counts.bytes_sent = counts.bytes_sent + #range.request
   tallies.add(batch.call, "running", size)
   if range.attempt > 1 and range.handovers == 1 then
@@ -194,7 +193,8 @@ local function steal(self)
   end
   local count = best.last - best.first + 1
   local keep = count - (most + 1) // 2
-  keep = math.max(keep, self.backend:cut(best.ticket, keep))
+  local begun = self.backend:cut(best.ticket, keep)
+  keep = begun and math.max(keep, begun) or count
   if keep >= count then
     return nil
   end
@@ -266,9 +266,8 @@ local function start_later(self, range, seconds)
   self.delayed[timer] = range
 end
 
--- Whether the policy of the call wants item `i` again, which has failed with `err`. Its items are
--- queued anew.
-local function try_again(self, batch, i, err, attempt)
+-- Whether the policy of the call wants item `i` again, which has failed with `err`; and the policy.
+local function is_wanted_again(self, batch, i, err, attempt)
   local policy = err.kind == "throttled" and throttled or batch.call.retry
   if not policy or self.ended or batch:is_moot(i) then
     return false
@@ -277,36 +276,60 @@ local function try_again(self, batch, i, err, attempt)
   if not ok then -- the user's own function: its error is told where he waits
     loop.later(function(failure) error(failure, 0) end, wanted)
     return false
-  elseif wanted then
-    batch.attempts = batch.attempts or {}
-    batch.attempts[i] = attempt + 1
-    start_later(self, { batch = batch, first = i, last = i, attempt = attempt + 1 },
-      policy:delay(attempt))
   end
-  return wanted
+  return wanted, policy
+end
+
+-- Starts the items of `range` from `first` to `last` once more, together.
+local function try_again(self, range, first, last, policy)
+  local again = part(range, first, last)
+  local batch = again.batch
+  again.attempt = range.attempt + 1
+  batch.attempts = batch.attempts or {}
+  for i = first, last do
+    batch.attempts[i] = again.attempt
+  end
+  start_later(self, again, policy:delay(range.attempt))
+end
+
+-- What becomes of item `i` of a range: "ended", or "again" with the policy that wants it.
+local function judge(self, range, i, failure, outcome)
+  local batch = range.batch
+  if not failure or batch.dropped and batch.dropped[i] then
+    return "ended"
+  end
+  failure.worker, failure.request_id = outcome.worker, outcome.request_id
+  local err = batch:error(i, failure.kind, range.attempt, failure)
+  local again, policy = is_wanted_again(self, batch, i, err, range.attempt)
+  if again then
+    return "again", policy
+  end
+  batch:note(i, err)
+  return "ended"
 end
 
 -- Items `first` to `last` ran; failures[k] is what became of the k-th when it did not return. Those
 -- that are tried again are not at their end.
 local function conclude(self, range, first, last, failures, outcome)
-  local batch, from = range.batch, first
-  for i = first, failures and last or 0 do
-    local failure = failures[i - first + 1]
-    if failure and not (batch.dropped and batch.dropped[i]) then
-      failure.worker, failure.request_id = outcome.worker, outcome.request_id
-      local err = batch:error(i, failure.kind, range.attempt, failure)
-      if try_again(self, batch, i, err, range.attempt) then
-        if from < i then
-          batch:finish(from, i - 1)
-        end
-        from = i + 1
-      else
-        batch:note(i, err)
-      end
-    end
+  self.counts.attempts = self.counts.attempts + last - first + 1
+  if not failures then
+    return range.batch:finish(first, last)
   end
-  if from <= last then
-    batch:finish(from, last)
+  local i = first
+  local fate, policy = judge(self, range, i, failures[1], outcome)
+  while i <= last do
+    local from, its_fate, its_policy = i, fate, policy
+    repeat
+      i = i + 1
+      if i <= last then
+        fate, policy = judge(self, range, i, failures[i - first + 1], outcome)
+      end
+    until i > last or fate ~= its_fate or policy ~= its_policy
+    if its_fate == "again" then
+      try_again(self, range, from, i - 1, its_policy)
+    else
+      range.batch:finish(from, i - 1)
+    end
   end
 end
 

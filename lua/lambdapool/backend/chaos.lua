@@ -7,7 +7,7 @@
 ---   lose      share whose answer is lost; it arrives late, when nobody waits for it any more
 ---   throttle  share that is refused before it starts
 ---   delay     share whose answer is held back, by up to `seconds`
----   seconds   default 0.05
+---   seconds   default 0.01
 ---   seed      the same faults for the same invocations; default: others each time
 ---
 --- The shares are of invocations, which may carry many small tasks: chunksize = 1 makes them shares
@@ -22,7 +22,7 @@ local rules = {
   lose = { "share", default = 0 },
   throttle = { "share", default = 0 },
   delay = { "share", default = 0 },
-  seconds = { "seconds", default = 0.05 },
+  seconds = { "seconds", default = 0.01 },
   seed = { "integer", min = math.mininteger },
 }
 

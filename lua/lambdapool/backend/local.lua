@@ -74,14 +74,15 @@ local signals = {
 }
 
 local function how_it_ended(code, signal, reason)
-  if reason then
+  if reason and not code then
     return "the worker was killed by the host: " .. reason
   elseif signal then
     local name = signals[signal]
     name = name and " (" .. name .. ")" or ""
     return ("the worker was killed by signal %d%s"):format(signal, name)
   end
-  return ("the worker exited with code %d"):format(code)
+  local text = ("the worker exited with code %d"):format(code)
+  return reason and text .. ": " .. reason or text
 end
 
 -- Ends the invocation that `worker` runs, if there is one.
@@ -147,7 +148,8 @@ local function cause_of_death(worker, code, signal, reason, progress)
   if worker.cancelled then
     return "cancelled", "the task was cancelled"
   elseif worker.timed_out then
-    return "timeout", "the task did not end in time, and its worker was killed"
+    return "timeout", ("the task did not end within %g s, and its worker was killed"):format(
+      worker.job and worker.job.timeout_ms / 1000 or 0)
   elseif worker.complaint then
     return "crashed", "the worker could not start: " .. worker.complaint
   elseif progress and progress.no_memory then
@@ -197,7 +199,12 @@ end
 
 -- Hands `request` to `worker`. Returns the ticket; nil, and why, when it is not there any more.
 local function hand_over(worker, request, call, done)
-  local job = { worker = worker, done = done, request_id = new_request_id() }
+  local job = {
+    worker = worker,
+    done = done,
+    request_id = new_request_id(),
+    timeout_ms = call.timeout_ms,
+  }
   local ok, message = loop.invoke(worker.id, request, {
     deadline_ms = system.now() + call.timeout_ms + ANSWER_MS,
     kill_ms = call.timeout_ms + GRACE_MS,
