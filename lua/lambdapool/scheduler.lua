@@ -26,7 +26,7 @@ local LARGE_ANSWER = 4096
 local PATIENCE = 0.005
 
 -- While all workers are busy, the user's calls look for answers no more often than this.
-local GLANCE = 0.0002
+local GLANCE = 0.0005
 
 ---@class lambdapool.Scheduler
 local methods = {}

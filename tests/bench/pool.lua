@@ -35,3 +35,17 @@ pool:map(square, numbers)
 print("tiny", median(11, function() pool:map(square, numbers) end))
 print("big", median(5, function() assert(#pool:map(megabyte, hundred)[100] == 1000000) end))
 print("apply", median(2000, function() pool:apply(square, { 7 }) end))
+print("streamed", median(11, function()
+  for _ in pool:imap_unordered(square, numbers) do end
+end))
+
+local executor <close> = lambdapool.executor { workers = 2 }
+print("submitted", median(5, function()
+  local futures = {}
+  for i, number in ipairs(numbers) do
+    futures[i] = executor:submit(square, number)
+  end
+  for _, future in ipairs(futures) do
+    future:result()
+  end
+end))

@@ -54,6 +54,8 @@ local COMMANDS = {
   cloudpickle = python .. " tests/bench/closure.py",
   pool = host .. "tests/bench/pool.lua",
   python_pool = python .. " tests/bench/pool.py",
+  faults = host .. "tests/bench/faults.lua",
+  million = host .. "tests/bench/million.lua",
   first = made .. "stopwatch first 20 " .. host .. "tests/bench/first.lua",
   python_first = made .. "stopwatch first 5 " .. python .. " tests/bench/first.py",
   cpu = made .. "stopwatch last 1 " .. host .. "tests/bench/cpu.lua",
@@ -88,7 +90,12 @@ local GROUPS = {
     { "map, 10,000 tiny tasks", "pool.tiny", "python_pool.tiny", 1 },
     { "map, 100 results of 1 MB", "pool.big", "python_pool.big", 1 / 2 },
     { "one apply", "pool.apply", "python_pool.apply", 1 },
+    { "imap_unordered, 10,000 tiny tasks", "pool.streamed", "python_pool.streamed", 1 / 2 },
+    { "submit, 10,000 tiny tasks", "pool.submitted", "python_pool.submitted", 1 / 10 },
     { "start to first result", "first", "python_first", 1 },
+  },
+  { title = "20 % of calls fail / none does",
+    { "100,000 tasks, retried", "faults.with", "faults.without", 3 },
   },
   { title = "pool / two lua5.4 processes",
     { "work for the processor", "cpu", "two_luas", 1.03 },
@@ -98,6 +105,7 @@ local GROUPS = {
 -- Figures that stand alone: what, where, the limit, its unit and how many of it make one.
 local LIMITS = {
   { "start to first result", "first", 5, "ms", 1000 },
+  { "a million tasks: memory", "million", 64, "MB", 1e6 },
   { "3-line function of a large file", "codec.wire", 2, "KB", 1000 },
 }
 
