@@ -1,0 +1,225 @@
+--- A world for tests of what lies above the workers. `fakes.world()` loads copies of lambdapool's
+--- modules that share nothing with the real ones and see, in place of the rest of the machine,
+---
+---   a clock, world.now, that moves when somebody waits, as far as he waits;
+---   a codec that encodes nothing: an item "unsendable" cannot be sent, "large" is too large;
+---   backends (world.backend) whose workers do what the test says.
+---
+--- world.loop, world.scheduler and so on are these modules.
+
+local fakes = {}
+
+-- A wait that makes no progress for so many turns would last for ever.
+local PATIENCE = 100000
+
+local function fake_system(world)
+  local turns = 0
+  return setmetatable({
+    monotonic = function()
+      return world.now
+    end,
+    interrupted = function()
+      turns = turns + 1
+      if turns > PATIENCE then
+        error "nothing happens any more, and somebody waits"
+      end
+      return false
+    end,
+  }, { __index = require "lambdapool.system" })
+end
+
+local function fake_workers(world)
+  local sleeper = setmetatable({}, { __close = function() end })
+  function sleeper.poll(_, seconds)
+    world.now = world.now + seconds
+  end
+  return { open = function() return sleeper end }
+end
+
+-- The codec ------------------------------------------------------------------------------------
+-- A request is { code =, items =, first =, options = }; an answer { done =, values =, errors =,
+-- run_us = }, whose lists count from the first item of the request.
+
+local codec = { limits = { request = 800 } }
+
+function codec.code(f)
+  return f
+end
+
+local function check(item, i)
+  if item == "unsendable" then
+    error(("cannot send item %s"):format(i), 0)
+  end
+end
+
+function codec.arguments(_, ...)
+  for i = 1, select("#", ...) do
+    check(select(i, ...), i)
+  end
+  return { ... }
+end
+
+function codec.encode(_, list, first, last)
+  local bodies = {}
+  for i = first, last do
+    check(list[i], i)
+    bodies[i] = { list[i] }
+  end
+  return bodies
+end
+
+function codec.request(code, list, first, last, options)
+  local items = {}
+  for i = first, last do
+    check(list[i], i)
+    if list[i] == "large" then
+      if i == first then
+        return nil, 1000
+      end
+      last = i - 1
+      break
+    end
+    items[#items + 1] = list[i]
+  end
+  return { code = code, items = items, first = first, options = options }, "origins", last
+end
+
+local function read(answer, columns, base)
+  columns[1] = columns[1] or {}
+  for k = 1, answer.done do
+    columns[1][base + k] = answer.values and answer.values[k]
+  end
+  return {
+    done = answer.done,
+    max_values = 1,
+    run_us = answer.run_us or 0,
+    peak_memory = 0,
+  }, answer.errors
+end
+
+function codec.response(answer, _, origins, columns, base)
+  assert(origins == "origins")
+  return read(assert(answer ~= "damaged" and answer, "bad magic"), columns, base)
+end
+
+function codec.kept(answer, tasks, _, columns, base)
+  assert(answer ~= "damaged", "bad records")
+  answer.done = math.min(answer.done, tasks)
+  return read(answer, columns, base)
+end
+
+-- The backend ----------------------------------------------------------------------------------
+
+local backend = {}
+local backend_mt = { __index = backend }
+
+--- The ticket has the request, `call`, `done` and what else happens to it: `limit`, `cancelled`.
+function backend:invoke(request, call, done)
+  if self.broken then
+    return nil, self.broken
+  end
+  local ticket = { request = request, call = call, done = done, begun = 0, finished = 0 }
+  table.insert(self.tickets, ticket)
+  if self.script then
+    local outcome, seconds = self.script(ticket, #self.tickets)
+    self.loop.after(seconds or 0, function() done(outcome) end)
+  end
+  return ticket
+end
+
+function backend.progress(_, ticket)
+  return ticket.begun, ticket.finished
+end
+
+function backend.cut(_, ticket, n)
+  ticket.limit = n
+  return ticket.begun
+end
+
+function backend:cancel(ticket)
+  ticket.cancelled = true
+  self.loop.later(ticket.done, { kind = "cancelled", message = "the task was cancelled" })
+end
+
+function backend:alive()
+  return self.closed and 0 or math.min(self.workers, #self.tickets)
+end
+
+function backend:started()
+  return math.min(self.workers, #self.tickets)
+end
+
+function backend:close()
+  self.closed = true
+end
+
+backend.abandon = backend.close
+
+--- An answer to all items of a request: what `f` makes of each; itself, if there is none. With
+--- `task_us`, each took so long.
+function fakes.answer(ticket, f, task_us)
+  local answer = { done = #ticket.request.items, values = {} }
+  for k, item in ipairs(ticket.request.items) do
+    answer.values[k] = f and f(item) or item
+  end
+  answer.run_us = answer.done * (task_us or 0)
+  return { bytes = answer, worker = 1 }
+end
+
+-- The world --------------------------------------------------------------------------------------
+
+local copied = {
+  "timers", "interrupt", "loop", "flow", "completion", "batch", "retry", "sizer", "scheduler",
+  "stream", "packs", "future", "waiting", "async",
+}
+
+function fakes.world()
+  local world = { now = 1000 }
+  local kept = {}
+  for name, module in pairs(package.loaded) do
+    if name:find "^lambdapool%." and not name:find "^lambdapool%.cli" then
+      kept[name] = module
+    end
+  end
+  local system, workers = fake_system(world), fake_workers(world)
+  for name in pairs(kept) do
+    package.loaded[name] = nil
+  end
+  package.loaded["lambdapool.errors"] = kept["lambdapool.errors"]
+  package.loaded["lambdapool.system"] = system
+  package.loaded["lambdapool.workers"] = workers
+  package.loaded["lambdapool.codec"] = codec
+  for _, name in ipairs(copied) do
+    world[name] = require("lambdapool." .. name)
+  end
+  world.chaos = require "lambdapool.backend.chaos"
+  for name in pairs(package.loaded) do
+    if name:find "^lambdapool%." and not name:find "^lambdapool%.cli" then
+      package.loaded[name] = nil
+    end
+  end
+  for name, module in pairs(kept) do
+    package.loaded[name] = module
+  end
+
+  --- A backend of `workers`. script(ticket, n), if there is one, gives for the n-th invocation its
+  --- outcome and after how many seconds; without, the test calls ticket.done(outcome).
+  function world.backend(count, script)
+    return setmetatable({
+      workers = count,
+      script = script,
+      tickets = {},
+      loop = world.loop,
+    }, backend_mt)
+  end
+
+  --- A scheduler on such a backend.
+  function world.open(count, script)
+    local fake = world.backend(count, script)
+    return world.scheduler.new(fake, { timeout_ms = 1000, seed = 1 }), fake
+  end
+
+  return world
+end
+
+return fakes
