@@ -10,6 +10,17 @@ local loop = require "lambdapool.loop"
 
 local completion = {}
 
+local function on_end(ok, failure)
+  if not ok then
+    loop.raise_later(failure)
+  end
+end
+
+-- Runs one of the user's callbacks. As a flow: any number of them may wait at the same time.
+local function call(entry)
+  flow.start(entry[1], on_end, entry[2])
+end
+
 --- It has happened: whoever waits goes on, callbacks are put off until the user waits or polls.
 ---@param self table
 function completion.finish(self)
@@ -22,7 +33,7 @@ function completion.finish(self)
   end
   if callbacks then
     for _, callback in ipairs(callbacks) do
-      loop.later(callback, self)
+      loop.later(call, { callback, self })
     end
   end
 end

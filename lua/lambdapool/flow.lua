@@ -97,7 +97,7 @@ function flow.cancel(self)
   forget(self)
   local ok, failure = coroutine.close(self.thread)
   if not ok then
-    loop.later(error, failure)
+    loop.raise_later(failure)
   end
   return true
 end

@@ -30,8 +30,7 @@ end
 ---@return lambdapool.Future[] done
 ---@return lambdapool.Future[] not_done
 function lambdapool.wait(futures, options)
-  local done, not_done = require "lambdapool.waiting".wait(futures, options)
-  return done, not_done
+  return require "lambdapool.waiting".wait(futures, options)
 end
 
 --- Goes through futures as they end: see lambdapool/waiting.lua.
@@ -39,8 +38,7 @@ end
 ---@param options { timeout: number? }?
 ---@return fun(): lambdapool.Future?
 function lambdapool.as_completed(futures, options)
-  local next_future = require "lambdapool.waiting".as_completed(futures, options)
-  return next_future
+  return require "lambdapool.waiting".as_completed(futures, options)
 end
 
 --- Runs fn(...) as a flow: a coroutine in which waiting for a future yields: see

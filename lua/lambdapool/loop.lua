@@ -108,12 +108,18 @@ local function run_queue()
     head = head + 2
     local ok, failure = pcall(f, argument)
     if not ok then
-      failures[#failures + 1] = { failure }
+      loop.raise_later(failure)
     end
   end
   if failures[1] then
     error(table.remove(failures, 1)[1], 0)
   end
+end
+
+--- The next call that waits or polls raises `failure`, which has no other way to whom it concerns.
+---@param failure any
+function loop.raise_later(failure)
+  failures[#failures + 1] = { failure }
 end
 
 --- Errors of callbacks that no waiting call has raised. They count as raised now.

@@ -88,14 +88,15 @@ local function take(self)
   while self.head <= self.tail do
     local range = self.queue[self.head]
     local batch, first = range.batch, range.first
-    if range.request and not batch.cancelled then
-      return pop_front(self)
-    elseif batch:is_moot(first) then
+    if batch:is_moot(first) then
       pop_front(self)
       batch:skip(first, range.last)
     elseif not skip_dropped(range) then
       pop_front(self)
+    elseif range.request and not batch.dropped then
+      return pop_front(self)
     else
+      range.request = nil -- one of its items may have been cancelled since
       local last = end_of_chunk(self, range)
       if last == range.last then
         return pop_front(self)
@@ -274,7 +275,7 @@ local function is_wanted_again(self, batch, i, err, attempt)
   end
   local ok, wanted = pcall(policy.wants, policy, err, attempt)
   if not ok then -- the user's own function: its error is told where he waits
-    loop.later(function(failure) error(failure, 0) end, wanted)
+    loop.raise_later(wanted)
     return false
   end
   return wanted, policy
@@ -455,10 +456,10 @@ function settle(self, range, outcome)
   else
     settle_failure(self, range, outcome)
   end
+  self:dispatch()
   if range.batch.call.line then
     range.batch.call.line:update()
   end
-  self:dispatch()
 end
 
 -- What the user's calls do ----------------------------------------------------------------------
