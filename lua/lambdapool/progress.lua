@@ -3,6 +3,7 @@
 ---     37%  3,700/10,000  412/s  2 running  1 failed  3 retried  eta 0:15
 ---
 --- On a terminal it is drawn over itself, with a bar where there is room, and is gone at the end.
+--- A timer of the loop draws it, so it is never drawn while the script's own code runs.
 --- Elsewhere, and where TERM is "dumb", it is a plain line every 10 seconds or 10 %. It never hides
 --- the cursor, so nothing has to be restored however the program ends. One call has it at a time.
 
@@ -15,10 +16,11 @@ local progress = {
   automatic = false,
 }
 
+-- Seconds before those show.
 local AUTOMATIC_AFTER = 1
 
--- Seconds between two lines on a terminal: at least, and when nothing happens.
-local REDRAW, TICK = 0.1, 0.2
+-- Seconds between two looks at the counts.
+local TICK = 0.1
 
 -- Plain lines come every so many seconds and every so many percent.
 local PLAIN_SECONDS, PLAIN_PERCENT = 10, 10
@@ -34,6 +36,7 @@ progress.world = {
   now = system.monotonic,
   getenv = os.getenv,
   is_terminal = function() return system.isatty(2) end,
+  has_prints = function() return system.isatty(1) end, -- what the script prints is there, too
   columns = function() return system.columns(2) end,
   write = function(text) io.stderr:write(text) end,
   after = function(seconds, fn) return require("lambdapool.loop").after(seconds, fn) end,
@@ -216,13 +219,9 @@ local function print_when_due(self, now)
   end
 end
 
---- Shows how far things are, unless it has just done so. It costs one look at the clock then.
-function methods:update()
-  local now = progress.world.now()
-  if now < self.due or self.ended then
-    return
-  end
-  self.due = now + REDRAW
+-- What is done in every tick, and no sooner.
+local function look(self, now)
+  self.due = now + TICK
   if self.redraws then
     draw(self, now)
   else
@@ -230,12 +229,23 @@ function methods:update()
   end
 end
 
+--- An answer has come. Plain lines may be due, also where nobody waits; it costs one look at the
+--- clock.
+function methods:update()
+  if self.redraws or self.ended then
+    return
+  end
+  local now = progress.world.now()
+  if now >= self.due then
+    look(self, now)
+  end
+end
+
 -- The timer knows no line: one that nobody else holds is to be collected.
 local function tick()
   local line = shown.line
   if line then
-    line:update()
-    line.timer:cancel()
+    look(line, progress.world.now())
     line.timer = progress.world.after(TICK, tick)
   end
 end
@@ -284,12 +294,12 @@ function progress.start(mode, total, counts)
     utf8 = uses_utf8(),
     color = uses_color(redraws),
     began = began,
-    due = began,
+    due = began + TICK,
     visible = false,
     printed = began,
     mark = 0,
   }, mt)
-  line.timer = progress.world.after(automatic and AUTOMATIC_AFTER or TICK, tick)
+  line.timer = progress.world.after(began + TICK - now, tick)
   shown.line = line
   return line
 end
@@ -307,11 +317,11 @@ function progress.log(text)
   end
 end
 
---- Takes the line off the terminal until its next update: for the time in which code runs that
---- may print.
+--- Takes the line off the terminal until the timer draws it again: whoever lets the script's own
+--- code run, which may print there, calls it before.
 function progress.hide()
   local line = shown.line
-  if line then
+  if line and line.visible and progress.world.has_prints() then
     hide(line)
   end
 end

@@ -3,7 +3,7 @@ local progress = require "lambdapool.progress"
 local real_world <const> = progress.world
 
 -- A world that stands still: time passes with `pass`, what was written is in `output`.
-local now, output, timers, environment, columns, is_terminal
+local now, output, timers, environment, columns, is_terminal, has_prints
 local done, running, failed, retried
 
 -- `done` are those that have ended, as the line has it.
@@ -63,7 +63,8 @@ describe("the progress line", function()
   local line
 
   before_each(function()
-    now, output, timers, columns, is_terminal = 1000, {}, {}, 60, true
+    now, output, timers, columns = 1000, {}, {}, 60
+    is_terminal, has_prints = true, true
     done, running, failed, retried = 0, 0, 0, 0
     environment = { TERM = "xterm", LANG = "C" }
     progress.automatic = false
@@ -71,6 +72,7 @@ describe("the progress line", function()
       now = function() return now end,
       getenv = function(name) return environment[name] end,
       is_terminal = function() return is_terminal end,
+      has_prints = function() return has_prints end,
       columns = function() return columns end,
       write = function(text) output[#output + 1] = text end,
       after = function(seconds, fn)
@@ -98,6 +100,7 @@ describe("the progress line", function()
     pass(seconds)
     done, running, failed, retried = ...
     line:update()
+    fire()
     return written()
   end
 
@@ -111,9 +114,9 @@ describe("the progress line", function()
 
     it("tells nothing that is zero", function()
       start(100)
-      assert.equal("   0%  [                      ]  0/100", screen(show(0, 0, 0, 0, 0))[1])
+      assert.equal("   0%  [                      ]  0/100", screen(show(0.1, 0, 0, 0, 0))[1])
       assert.same({ "  50%  [#######       ]  50/100  25/s  2 running  eta 0:02" },
-        screen(show(2, 50, 2, 0, 0)))
+        screen(show(1.9, 50, 2, 0, 0)))
     end)
 
     it("knows no end without a total", function()
@@ -142,14 +145,27 @@ describe("the progress line", function()
 
     it("asks for counts only then", function()
       local asked = 0
-      line = progress.start(true, 10, function()
-        asked = asked + 1
-        return 1, 1, 0, 0
-      end)
-      for _ = 1, 100 do
-        line:update()
+      for _, terminal in ipairs { true, false } do
+        is_terminal = terminal
+        line = progress.start(true, 10, function()
+          asked = asked + 1
+          return 1, 1, 0, 0
+        end)
+        pass(0.1)
+        for _ = 1, 100 do
+          line:update()
+        end
+        assert.equal(terminal and 0 or 1, asked)
+        line:finish()
       end
-      assert.equal(1, asked)
+    end)
+
+    it("is not drawn by answers, which may come while the script runs", function()
+      start(10)
+      pass(1)
+      done = 5
+      line:update()
+      assert.equal("", written())
     end)
 
     it("writes nothing when nothing has changed", function()
@@ -286,7 +302,7 @@ describe("the progress line", function()
       text = text .. written()
       local lines = screen(text)
       assert.equal(10, #lines, text)
-      assert.equal("  10%  100/1,000  100/s  2 running  eta 0:09", lines[1])
+      assert.matches("^  1[01]%%  1[01]0/1,000  100/s  2 running  eta 0:09$", lines[1])
       assert.equal(" 100%  1,000/1,000  100/s", lines[10])
       assert.is_nil(text:find "[\r\27]")
     end)
@@ -337,11 +353,9 @@ describe("the progress line", function()
     it("appears after a second", function()
       progress.automatic = true
       line = progress.start(nil, 100, counts)
-      assert.equal("", show(0.9, 10, 2, 0, 0))
-      pass(0.1)
-      fire()
-      assert.same({ "  10%  [#             ]  10/100  10/s  2 running  eta 0:09" },
-        screen(written()))
+      assert.equal("", show(1, 10, 2, 0, 0))
+      assert.same({ "  11%  [#             ]  11/100  10/s  2 running  eta 0:09" },
+        screen(show(0.1, 11, 2, 0, 0)))
     end)
 
     it("leaves no trace of a short one", function()
@@ -412,6 +426,9 @@ describe("the progress line", function()
       progress.hide()
       assert.equal("", written())
       assert.matches("50%%", screen(show(1, 5, 2, 0, 0))[1])
+      has_prints = false
+      progress.hide()
+      assert.equal("", written())
     end)
 
     it("is cleared for the last words of a program", function()
