@@ -67,26 +67,6 @@ void lp__progress_reset(struct lp__progress *progress) {
   atomic_store(&progress->kept_bytes, 0);
 }
 
-unsigned char *lp__progress_room(struct lp__progress *progress, uint32_t k,
-                                 size_t size) {
-  uint32_t used =
-      atomic_load_explicit(&progress->kept_bytes, memory_order_relaxed);
-  uint32_t tasks =
-      atomic_load_explicit(&progress->kept_tasks, memory_order_relaxed);
-  if (tasks + 1 != k || used > LP__PROGRESS_BYTES ||
-      size > LP__PROGRESS_BYTES - used)
-    return NULL;
-  return progress->kept + used;
-}
-
-void lp__progress_kept(struct lp__progress *progress, uint32_t k, size_t size) {
-  uint32_t used =
-      atomic_load_explicit(&progress->kept_bytes, memory_order_relaxed);
-  atomic_store_explicit(&progress->kept_bytes, used + (uint32_t)size,
-                        memory_order_release);
-  atomic_store_explicit(&progress->kept_tasks, k, memory_order_release);
-}
-
 void lp__progress_keep(struct lp__progress *progress, uint32_t k,
                        const void *record, uint32_t size) {
   unsigned char *room = lp__progress_room(progress, k, size);

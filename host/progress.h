@@ -72,9 +72,26 @@ void lp__progress_keep(struct lp__progress *progress, uint32_t k,
 
 /* The same for a record that is written in place: where it goes, NULL when it
  * is not kept; and that it stands there. */
-unsigned char *lp__progress_room(struct lp__progress *progress, uint32_t k,
-                                 size_t size);
-void lp__progress_kept(struct lp__progress *progress, uint32_t k, size_t size);
+static inline unsigned char *lp__progress_room(struct lp__progress *progress,
+                                               uint32_t k, size_t size) {
+  uint32_t used =
+      atomic_load_explicit(&progress->kept_bytes, memory_order_relaxed);
+  uint32_t tasks =
+      atomic_load_explicit(&progress->kept_tasks, memory_order_relaxed);
+  if (tasks + 1 != k || used > LP__PROGRESS_BYTES ||
+      size > LP__PROGRESS_BYTES - used)
+    return NULL;
+  return progress->kept + used;
+}
+
+static inline void lp__progress_kept(struct lp__progress *progress, uint32_t k,
+                                     size_t size) {
+  uint32_t used =
+      atomic_load_explicit(&progress->kept_bytes, memory_order_relaxed);
+  atomic_store_explicit(&progress->kept_bytes, used + (uint32_t)size,
+                        memory_order_release);
+  atomic_store_explicit(&progress->kept_tasks, k, memory_order_release);
+}
 
 /* The worker has ended task `k`. */
 static inline void lp__progress_end(struct lp__progress *progress, uint32_t k) {

@@ -164,11 +164,12 @@ static lua_Integer get_simple_records(lua_State *L, struct response *r,
                                       lua_Integer task, lua_Integer tasks) {
   int column = lua_gettop(L) + 1;
   push_column(L, 1);
-  for (; task <= tasks && has_record(r); task++) {
+  for (; task <= tasks && r->at.end - r->at.at >= RECORD_HEAD; task++) {
     const unsigned char *at = r->at.at;
-    struct lp__bytes body = {at + RECORD_HEAD, NULL};
-    body.end = body.at + lp__get_u32(at + 1);
-    if (at[0] != LP__TASK_OK || !lp__load_simple(L, body))
+    size_t size = lp__get_u32(at + 1);
+    struct lp__bytes body = {at + RECORD_HEAD, at + RECORD_HEAD + size};
+    if (at[0] != LP__TASK_OK || size > (size_t)(r->at.end - body.at) ||
+        !lp__load_simple(L, body))
       break;
     lua_rawseti(L, column, r->base + task);
     r->at.at = body.end;

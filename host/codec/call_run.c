@@ -97,9 +97,8 @@ struct run {
   uint64_t timeout_ms; /* for a task, from the call */
   uint64_t limit_ms;   /* in force for the current task */
   uint64_t compress_from;
-  uint64_t seed;
-  uint64_t position;   /* the index of the task in front of the first one */
-  void *random;        /* the state of math.random */
+  uint64_t position; /* the index of the task in front of the first one */
+  struct lp__random random;
   struct lp__rope out; /* the response */
   uint64_t tasks;
   uint64_t done;
@@ -148,8 +147,14 @@ static uint64_t get_u64(lua_State *L, struct run *r) {
   return lp__get_u64(get_bytes(L, r, 8).at);
 }
 
+/* A size, and so many bytes. */
 static struct lp__bytes get_sized(lua_State *L, struct run *r) {
-  return get_bytes(L, r, get_u32(L, r));
+  size_t left = (size_t)(r->at.end - r->at.at);
+  struct lp__bytes bytes = {r->at.at + 4, NULL};
+  if (left < 4 || lp__get_u32(r->at.at) > left - 4)
+    malformed(L);
+  bytes.end = r->at.at = bytes.at + lp__get_u32(r->at.at);
+  return bytes;
 }
 
 /* When the call has run so long that no further task begins. */
@@ -258,7 +263,11 @@ static void tell_end(const struct run *r) {
   size = lp__rope_size(out) - r->size_before;
   room = lp__progress_room(progress, task, size);
   if (room != NULL) {
-    lp__rope_copy(out, r->before.size, r->segments_before, room);
+    if (out->segment_count == r->segments_before) {
+      memcpy(room, out->buffer.bytes + r->before.size, size);
+    } else {
+      lp__rope_copy(out, r->before.size, r->segments_before, room);
+    }
     lp__progress_kept(progress, task, size);
   }
   lp__progress_end(progress, task);
@@ -276,7 +285,7 @@ static int is_enough(const struct run *r) {
  * of tiny tasks cheap. */
 static void begin_task(lua_State *L, struct run *r, uint64_t index) {
   note_before(r);
-  lp__random_seed(L, r->random, r->seed, index);
+  lp__random_seed(L, &r->random, index);
   if (r->in_limits)
     return;
   r->in_limits = 1;
@@ -299,11 +308,14 @@ static int has_failed_to_allocate(const struct run *r) {
 
 /* A task is over: its limits are, too, unless the next one begins in the same
  * tick, and nothing was noted that the next one must not be blamed for.  Raises
- * when it swallowed the error that they made. */
-static void end_task(lua_State *L, struct run *r) {
+ * when it swallowed the error that they made.  Returns whether it was the last
+ * one. */
+static int end_task(lua_State *L, struct run *r) {
+  int enough;
   r->done++;
   r->now = read_ns(CLOCK_MONOTONIC_COARSE);
-  if (r->now != r->began || is_enough(r) || has_failed_to_allocate(r)) {
+  enough = is_enough(r);
+  if (r->now != r->began || enough || has_failed_to_allocate(r)) {
     end_limits(L, r, LUA_OK);
     if (r->end != LP__TASK_OK) {
       r->done--;
@@ -312,6 +324,7 @@ static void end_task(lua_State *L, struct run *r) {
     }
   }
   tell_end(r);
+  return enough;
 }
 
 /* Loads the arguments in r->at, calls the function, dumps the results. */
@@ -345,8 +358,7 @@ static int run_tasks(lua_State *L) {
       lua_pushvalue(L, BOX);
       lua_rawseti(L, ANCHORS, 0);
     }
-    end_task(L, r);
-  } while (!is_enough(r));
+  } while (!end_task(L, r));
   return 0;
 }
 
@@ -612,9 +624,8 @@ static int run_call(lua_State *L) {
   r->timeout_ms = get_varint(L, r);
   r->compress_from = get_varint(L, r);
   r->stop = get_stop(L, r);
-  r->seed = get_u64(L, r);
+  lp__random_begin(L, &r->random, get_u64(L, r));
   r->position = get_varint(L, r);
-  r->random = lp__random_state(L);
   code = get_sized(L, r);
   r->tasks = get_u32(L, r);
   if (r->tasks > (uint64_t)(r->at.end - r->at.at))

@@ -73,40 +73,19 @@ static void push_state(lua_State *L) {
   lua_pop(L, 1);
 }
 
-void *lp__random_state(lua_State *L) {
-  void *state;
+void lp__random_begin(lua_State *L, struct lp__random *random, uint64_t seed) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key) == LUA_TNIL) {
     lua_pop(L, 1);
     push_state(L);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
   }
-  state = lua_touserdata(L, -1);
+  random->state = lua_touserdata(L, -1); /* the registry keeps it */
   lua_pop(L, 1);
-  return state;
+  random->start = lp__random_mix(seed);
 }
 
-/* splitmix64's output for a counter. */
-static uint64_t mix(uint64_t z) {
-  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-  z = (z ^ z >> 27) * 0x94d049bb133111eb;
-  return z ^ z >> 31;
-}
-
-/* Each index has four words of its own in the sequence of splitmix64 that the
- * seed begins.  They are never all zero, which the generator could not stand:
- * different counters give different words. */
-void lp__random_seed(lua_State *L, void *state, uint64_t seed, uint64_t index) {
-  const uint64_t step_width = 0x9e3779b97f4a7c15;
-  uint64_t counter = mix(seed + step_width) + WORDS * index * step_width;
-  uint64_t words[WORDS];
-  int i;
-  for (i = 0; i < WORDS; i++)
-    words[i] = mix(counter += step_width);
-  if (state != NULL) {
-    memcpy(state, words, sizeof words);
-    return;
-  }
+void lp__random_seed_slowly(lua_State *L, const uint64_t words[4]) {
   push_function(L, "randomseed");
   lua_pushinteger(L, (lua_Integer)words[0]);
   lua_pushinteger(L, (lua_Integer)words[1]);

@@ -8,13 +8,42 @@
 
 #include <lua.h>
 #include <stdint.h>
+#include <string.h>
 
-/* Returns the state of math.random's generator, which lives as long as L; or
- * NULL when it is not where Lua 5.4 has it.  [-0, +0, m] */
-void *lp__random_state(lua_State *L);
+struct lp__random {
+  uint64_t *state; /* of math.random's generator; NULL: not found */
+  uint64_t start;  /* where the sequence of the seed begins */
+};
 
-/* Seeds the generator; `state` is from lp__random_state.  A few ns; with NULL
- * it calls math.randomseed instead.  [-0, +0, m] */
-void lp__random_seed(lua_State *L, void *state, uint64_t seed, uint64_t index);
+/* Finds the generator and notes the seed.  [-0, +0, m] */
+void lp__random_begin(lua_State *L, struct lp__random *random, uint64_t seed);
+
+/* splitmix64's output for a counter. */
+static inline uint64_t lp__random_mix(uint64_t z) {
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+  z = (z ^ z >> 27) * 0x94d049bb133111eb;
+  return z ^ z >> 31;
+}
+
+/* The same as below where the generator was not found. */
+void lp__random_seed_slowly(lua_State *L, const uint64_t words[4]);
+
+/* Seeds the generator for a task.  Each index has four words of its own in the
+ * sequence of splitmix64 that the seed begins.  They are never all zero, which
+ * the generator could not stand: different counters give different words.  A
+ * few ns.  [-0, +0, m] */
+static inline void
+lp__random_seed(lua_State *L, const struct lp__random *random, uint64_t index) {
+  const uint64_t width = 0x9e3779b97f4a7c15;
+  uint64_t counter = random->start + 4 * index * width;
+  uint64_t words[4] = {
+      lp__random_mix(counter + width), lp__random_mix(counter + 2 * width),
+      lp__random_mix(counter + 3 * width), lp__random_mix(counter + 4 * width)};
+  if (random->state != NULL) {
+    memcpy(random->state, words, sizeof words);
+  } else {
+    lp__random_seed_slowly(L, words);
+  }
+}
 
 #endif
