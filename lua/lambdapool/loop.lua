@@ -223,6 +223,7 @@ function loop.pump(seconds)
   local idle = events == 0 and head > tail
   if idle and seconds > 0 then
     turn(limit)
+    timers.run(system.monotonic())
   end
   run_queue()
 end
