@@ -113,15 +113,17 @@ end
 local backend = {}
 local backend_mt = { __index = backend }
 
---- The ticket has the request, `call`, `done` and what else happens to it: `limit`, `cancelled`.
+--- The ticket has its number, the request, `call`, `done` and what else happens to it: `limit`,
+--- `cancelled`.
 function backend:invoke(request, call, done)
   if self.broken then
     return nil, self.broken
   end
   local ticket = { request = request, call = call, done = done, begun = 0, finished = 0 }
   table.insert(self.tickets, ticket)
+  ticket.number = #self.tickets
   if self.script then
-    local outcome, seconds = self.script(ticket, #self.tickets)
+    local outcome, seconds = self.script(ticket)
     self.loop.after(seconds or 0, function() done(outcome) end)
   end
   return ticket
@@ -202,8 +204,8 @@ function fakes.world()
     package.loaded[name] = module
   end
 
-  --- A backend of `workers`. script(ticket, n), if there is one, gives for the n-th invocation its
-  --- outcome and after how many seconds; without, the test calls ticket.done(outcome).
+  --- A backend of `workers`. script(ticket), if there is one, gives the outcome of an invocation
+  --- and after how many seconds; without, the test calls ticket.done(outcome).
   function world.backend(count, script)
     return setmetatable({
       workers = count,

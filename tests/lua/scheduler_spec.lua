@@ -1,244 +1,543 @@
---- The scheduler alone: with a codec that encodes nothing and a backend whose answers the test
---- gives, so that every end an invocation can have is seen.
+--- The scheduler alone: with a codec that encodes nothing, a clock of its own and a backend whose
+--- answers the test gives, so that every end an invocation can have is seen.
 
-local batches = require "lambdapool.batch"
+local fakes = require "tests.lua.fakes"
 
--- A request is { list, first, last }; an answer is the report that codec.response gives.
-local codec = { limits = { request = 100 } }
+local answer = fakes.answer
 
-function codec.request(_, list, first, last)
-  for i = first, last do
-    if list[i] == "unsendable" then
-      error("cannot send item " .. i, 0)
-    elseif list[i] == "large" then
-      return nil, 1000 * (last - first + 1)
-    end
-  end
-  return { list = list, first = first, last = last }, "origins"
-end
-
-function codec.response(answer, _, origins, columns, base)
-  assert(origins == "origins")
-  if answer == "damaged" then
-    error "bad magic"
-  end
-  columns[1] = columns[1] or {}
-  for k = 1, answer.done do
-    columns[1][base + k] = "result " .. base + k
-  end
-  return { done = answer.done, values = 1, max_values = 1, run_us = 0 }, answer.errors
-end
-
-local function load_scheduler()
-  local real = package.loaded["lambdapool.codec"]
-  local loaded = package.loaded["lambdapool.scheduler"]
-  package.loaded["lambdapool.codec"], package.loaded["lambdapool.scheduler"] = codec, nil
-  local schedulers = require "lambdapool.scheduler"
-  package.loaded["lambdapool.codec"], package.loaded["lambdapool.scheduler"] = real, loaded
-  return schedulers
-end
-
-local schedulers = load_scheduler()
-
--- A backend of two workers. `calls` are the invocations it got, in order.
-local function new_backend()
-  local backend = { workers = 2, calls = {}, answers = {} }
-  function backend:invoke(request, limits, done)
-    if self.broken then
-      return nil, self.broken
-    end
-    table.insert(self.calls, { request = request, limits = limits, done = done })
-    return true
-  end
-  -- Each poll answers the oldest invocation that has no answer, with what `script` says.
-  function backend:poll()
-    local call = table.remove(self.calls, 1)
-    if not call or not self.script then
-      table.insert(self.calls, 1, call)
-      return false
-    end
-    call.done(self.script(call.request))
-    return true
-  end
-  function backend:close()
-    self.closed = true
-  end
-  backend.abandon = backend.close
-  return backend
-end
-
-local function all(request)
-  return { bytes = { done = request.last - request.first + 1 } }
+local function crashed(fields)
+  fields.kind, fields.message, fields.worker = "crashed", "exit 3", 7
+  return fields
 end
 
 describe("the scheduler", function()
-  local backend, scheduler
+  local world, scheduler, backend
 
-  before_each(function()
-    backend = new_backend()
-    scheduler = schedulers.new(backend)
-  end)
-
-  local function new_batch(items)
-    return batches.new("code", items, #items, { timeout_ms = 1000 })
+  -- `fields` are those of the call: size, retry.
+  local function new_batch(items, fields)
+    fields = fields or {}
+    fields.code, fields.target_us = "code", 20000
+    return world.batch.new(scheduler:call(fields), items, #items)
   end
 
-  -- Queues items, answers with `script` until the batch has ended.
-  local function run(items, size, script, batch)
-    batch = batch or new_batch(items)
-    scheduler:add(batch, size)
-    backend.script = script
-    scheduler:wait(function() return batch.done end)
+  local function add(items, fields)
+    local batch = new_batch(items, fields)
+    scheduler:add(batch, 1, batch.n)
     return batch
   end
 
-  it("keeps every worker busy and no more", function()
-    scheduler:add(new_batch { 1, 2, 3, 4, 5 }, 1)
-    assert.equal(2, #backend.calls)
-    assert.equal(1000, backend.calls[1].limits.timeout_ms)
-    backend.calls[1].done(all(backend.calls[1].request))
-    assert.equal(3, #backend.calls)
-  end)
+  local function open(workers, script)
+    scheduler, backend = world.open(workers, script)
+  end
 
-  it("cuts a batch into invocations of the size asked for", function()
-    local sizes = {}
-    local batch = run({ 1, 2, 3, 4, 5, 6, 7 }, 3, function(request)
-      sizes[#sizes + 1] = request.last - request.first + 1
-      return all(request)
-    end)
-    assert.same({ 3, 3, 1 }, sizes)
-    assert.equal("result 7", batch:values(7))
-    assert.is_nil(batch.errors)
-  end)
+  -- Opens it with this script, and runs these items to their end.
+  local function run(items, fields, script)
+    open(2, script)
+    local batch = add(items, fields)
+    world.completion.await(batch)
+    return batch
+  end
 
-  it("queues first what did not start", function()
-    local firsts = {}
-    local batch = run({ 1, 2, 3, 4, 5, 6, 7, 8, 9 }, 3, function(request)
-      firsts[#firsts + 1] = request.first
-      return { bytes = { done = math.min(2, request.last - request.first + 1) } }
-    end)
-    assert.same({ 1, 4, 3, 6, 7, 9 }, firsts)
-    assert.equal("result 3", batch:values(3))
-  end)
-
-  it("gives an invocation that was never taken to another worker, a few times", function()
-    local times = 0
-    local batch = run({ 1 }, 1, function(request)
-      times = times + 1
-      return times < 3 and { not_started = true, kind = "crashed", message = "m" } or all(request)
-    end)
-    assert.is_nil(batch.errors)
-    batch = run({ 1 }, 1, function()
-      return { not_started = true, kind = "crashed", message = "m" }
-    end)
-    assert.equal("crashed", batch.errors[1].kind)
-  end)
-
-  it("never runs again what may have run", function()
-    local times = 0
-    local batch = run({ 1, 2, 3, 4 }, 2, function(request)
-      times = times + 1
-      if request.first == 3 then
-        return { kind = "crashed", message = "exit 3", log = "last", worker = 7 }
-      end
-      return all(request)
-    end)
-    assert.equal(2, times)
-    assert.is_nil(batch.errors[2])
-    for i = 3, 4 do
-      assert.equal("crashed", batch.errors[i].kind)
-      assert.equal(7, batch.errors[i].worker)
-      assert.matches("exit 3\n  it had been given tasks 3 to 4", batch.errors[i].message)
+  -- The items of each invocation so far.
+  local function sent()
+    local lists = {}
+    for i, ticket in ipairs(backend.tickets) do
+      lists[i] = table.concat(ticket.request.items, " ")
     end
-  end)
+    return lists
+  end
 
-  it("makes a damaged or empty answer an error", function()
-    local batch = run({ 1 }, 1, function() return { bytes = "damaged" } end)
-    assert.equal("lost", batch.errors[1].kind)
-    assert.matches("bad magic", batch.errors[1].message)
-    batch = run({ 1 }, 1, function() return { bytes = { done = 0 } } end)
-    assert.equal("lost", batch.errors[1].kind)
-  end)
-
-  it("halves a request that is too large until one item is", function()
-    local batch = run({ 1, 2, 3, "large", 5, 6, 7, 8 }, 8, all)
-    assert.equal("too_large", batch.errors[4].kind)
-    assert.matches("its request has 1000 bytes, and the limit is 100", batch.errors[4].message)
-    batch.errors[4] = nil
-    assert.is_nil(next(batch.errors))
-    assert.equal("result 8", batch:values(8))
-  end)
-
-  it("ends a batch that cannot be sent, when what runs has ended", function()
-    local batch = run({ 1, 2, "unsendable", 4, 5, 6 }, 1, all)
-    assert.equal("cannot send item 3", batch.refusal)
-    assert.equal(0, batch.remaining)
-    assert.equal("result 2", batch.columns[1][2])
-  end)
-
-  it("cancels behind the first error, and there only", function()
-    local seen = {}
-    local batch = new_batch { 1, 2, 3, 4, 5, 6, 7, 8 }
-    batch.fail_fast = true
-    run(nil, 2, function(request)
-      seen[#seen + 1] = request.first
-      if request.first == 1 then -- one of its two tasks: the other has to run
-        return { bytes = { done = 1 } }
-      end
-      local errors = request.first == 3 and { { kind = "error", message = "m" } } or nil
-      return { bytes = { done = request.last - request.first + 1, errors = errors } }
-    end, batch)
-    assert.same({ 1, 3, 2 }, seen)
-    assert.equal(3, batch.first_error)
-    assert.has_error(function() batch:check() end)
-  end)
-
-  it("drops what is given up", function()
-    local batch = new_batch { 1, 2, 3, 4, 5, 6 }
-    scheduler:add(batch, 1)
-    batch.cancelled = true
-    backend.script = all
-    scheduler:wait(function() return batch.done end)
-    assert.is_nil(batch.columns[1][3])
-  end)
-
-  it("fails a batch when no worker can be started", function()
-    backend.broken = "no processes left"
-    local batch = run({ 1, 2 }, 1, all)
-    assert.equal("lost", batch.errors[2].kind)
-    assert.equal("no processes left", batch.errors[2].message)
-  end)
-
-  it("does not wait for what can never come", function()
-    local batch = new_batch { 1 }
-    scheduler:add(batch, 1)
-    assert.has_error(function() scheduler:wait(function() return batch.done end) end,
-      "lambdapool: waiting for a task while no worker is alive")
-    assert.is_false(scheduler:wait(function() return batch.done end, 0))
-  end)
-
-  it("cancels everything when it is terminated, and all that comes later", function()
-    local batch, late = new_batch { 1, 2, 3, 4, 5 }, new_batch { 1 }
-    scheduler:add(batch, 1)
-    local answer = backend.calls[1]
-    scheduler:terminate()
-    assert.is_true(backend.closed)
-    assert.is_true(batch.done)
-    for i = 1, 5 do
-      assert.equal("cancelled", batch.errors[i].kind)
+  local function kinds(batch)
+    local list = {}
+    for i = 1, batch.n do
+      local failure = batch:failure(i)
+      list[i] = failure and failure.kind or batch:values(i)
     end
-    scheduler:add(late, 1)
-    assert.equal("cancelled", late.errors[1].kind)
-    assert.equal(2, #backend.calls)
-    assert.is_truthy(answer)
+    return list
+  end
+
+  local function retry(fields)
+    return world.retry.new("", { retry = fields }, 1)
+  end
+
+  before_each(function()
+    world = fakes.world()
+    open(2)
   end)
 
-  it("drains before it ends the workers", function()
-    local batch = new_batch { 1, 2, 3, 4, 5 }
-    scheduler:add(batch, 2)
-    backend.script = all
-    scheduler:drain()
-    assert.is_true(batch.done)
-    assert.is_true(backend.closed)
+  describe("hands out", function()
+    it("work to every worker, and no more", function()
+      add({ 1, 2, 3, 4, 5 }, { size = 1 })
+      assert.same({ "1", "2" }, sent())
+      assert.equal(1000, backend.tickets[1].call.timeout_ms)
+      backend.tickets[1].done(answer(backend.tickets[1]))
+      assert.same({ "1", "2", "3" }, sent())
+    end)
+
+    it("chunks of the size asked for", function()
+      local batch = run({ 1, 2, 3, 4, 5, 6, 7 }, { size = 3 }, answer)
+      assert.same({ "1 2 3", "4 5 6", "7" }, sent())
+      assert.equal(7, batch:values(7))
+      assert.is_nil(batch.errors)
+    end)
+
+    it("with each request its seed, place and when to stop", function()
+      open(1)
+      local batch = new_batch({ 1, 2, 3, 4 }, { size = 3 })
+      batch.seeds = 100
+      scheduler:add(batch, 1, 4)
+      local options = backend.tickets[1].request.options
+      assert.equal(1, options.seed)
+      assert.equal(100, options.position)
+      assert.is_nil(options.stop_ms)
+      add { 1 }
+      backend.tickets[1].done(answer(backend.tickets[1]))
+      backend.tickets[2].done(answer(backend.tickets[2]))
+      assert.equal(40, backend.tickets[3].request.options.stop_ms)
+    end)
+
+    it("first what an invocation did not begin", function()
+      local batch = run({ 1, 2, 3, 4, 5, 6 }, { size = 3 }, function(ticket)
+        local outcome = answer(ticket)
+        outcome.bytes.done = math.min(2, outcome.bytes.done)
+        return outcome
+      end)
+      assert.same({ "1 2 3", "4 5 6", "3", "6" }, sent())
+      assert.same({ 1, 2, 3, 4, 5, 6 }, kinds(batch))
+    end)
+
+    it("calls one after the other", function()
+      open(1)
+      add({ 1, 2 }, { size = 1 })
+      add({ 3 }, { size = 1 })
+      for i = 1, 3 do
+        backend.tickets[i].done(answer(backend.tickets[i]))
+      end
+      assert.same({ "1", "2", "3" }, sent())
+    end)
+
+    it("what fits of a request that is too large, and the rest later", function()
+      local batch = run({ 1, 2, 3, "large", 5, 6 }, { size = 6 }, answer)
+      assert.same({ 1, 2, 3, "too_large", 5, 6 }, kinds(batch))
+      assert.matches("its request has 1000 bytes, and the limit is 800", batch.errors[4].message)
+    end)
+
+    it("nothing of a batch behind an item that cannot be sent", function()
+      local batch = run({ 1, 2, "unsendable", 4, 5, 6 }, { size = 1 }, answer)
+      assert.equal("cannot send item 3", batch.refusal)
+      assert.equal(0, batch.remaining)
+      assert.same({ "1", "2" }, sent())
+      assert.equal(2, (batch:values(2)))
+    end)
+
+    it("nothing when no worker can be started", function()
+      backend.broken = "no processes left"
+      local batch = add({ 1, 2 }, { size = 1 })
+      assert.is_true(batch.is_done)
+      assert.same({ "lost", "lost" }, kinds(batch))
+      assert.equal("no processes left", batch.errors[2].message)
+    end)
+  end)
+
+  describe("cancels behind the first error", function()
+    it("what was not sent, and only there", function()
+      local batch = new_batch({ 1, 2, 3, 4, 5, 6, 7, 8 }, { size = 2 })
+      batch.fail_fast = true
+      scheduler:add(batch, 1, 8)
+      local first, second = backend.tickets[1], backend.tickets[2]
+      second.done { bytes = { done = 2, errors = { { kind = "error", message = "m" } } } }
+      first.done { bytes = { done = 1, values = { 1 } } } -- the other has to run
+      backend.tickets[3].done(answer(backend.tickets[3]))
+      assert.same({ "1 2", "3 4", "2" }, sent())
+      assert.is_true(batch.is_done)
+      assert.equal(3, batch.first_error)
+    end)
+  end)
+
+  describe("when an answer", function()
+    it("is damaged, loses its items", function()
+      local batch = run({ 1, 2 }, { size = 2 }, function() return { bytes = "damaged" } end)
+      assert.same({ "lost", "lost" }, kinds(batch))
+      assert.matches("the answer of the worker is damaged: .*bad magic", batch.errors[1].message)
+    end)
+
+    it("says that nothing ran, asks three workers", function()
+      local batch = run({ 1 }, nil, function() return { bytes = { done = 0 } } end)
+      assert.same({ "lost" }, kinds(batch))
+      assert.equal(3, #backend.tickets)
+      batch = run({ 1 }, nil, function(ticket)
+        return ticket.number < 3 and { bytes = { done = 0 } } or answer(ticket)
+      end)
+      assert.same({ 1 }, kinds(batch))
+    end)
+
+    it("claims more tasks than there were, takes those that there were", function()
+      local batch = run({ 1, 2 }, { size = 1 }, function(ticket)
+        return { bytes = { done = 9, values = ticket.request.items } }
+      end)
+      assert.same({ 1, 2 }, kinds(batch))
+    end)
+
+    it("comes twice, drops the second", function()
+      local batch = add({ 1, 2 }, { size = 1 })
+      local ticket = backend.tickets[1]
+      ticket.done { kind = "lost", message = "m" }
+      ticket.done(answer(ticket))
+      backend.tickets[2].done(answer(backend.tickets[2]))
+      backend.tickets[2].done { kind = "crashed", message = "m" }
+      assert.same({ "lost", 2 }, kinds(batch))
+      assert.equal(2, scheduler:stats().duplicates)
+      assert.equal(0, scheduler.busy)
+    end)
+  end)
+
+  describe("when a worker dies", function()
+    local function die(progress)
+      open(2)
+      local batch = add({ 1, 2, 3, 4, 5 }, { size = 5 })
+      backend.tickets[1].done(crashed { log = "last words", progress = progress })
+      local again = backend.tickets[2]
+      if again then
+        again.done(answer(again))
+      end
+      assert.is_true(batch.is_done)
+      return kinds(batch), batch
+    end
+
+    it("keeps what it kept, and runs elsewhere what never began", function()
+      assert.same({ "a", "b", "crashed", 4, 5 }, (die { begun = 3, finished = 2, kept_tasks = 2,
+        kept = { done = 2, values = { "a", "b" } } }))
+      assert.same({ "1 2 3 4 5", "4 5" }, sent())
+    end)
+
+    it("knows what ended and is lost from what ran", function()
+      local got, batch = die { begun = 4, finished = 3, kept_tasks = 1,
+        kept = { done = 1, values = { "a" } } }
+      assert.same({ "a", "lost", "lost", "crashed", 5 }, got)
+      assert.matches("it had ended, but its result was lost with the worker: exit 3",
+        batch.errors[2].message)
+      assert.equal("exit 3", batch.errors[4].message)
+      assert.equal("last words", batch.errors[4].log)
+      assert.equal(7, batch.errors[4].worker)
+    end)
+
+    it("keeps errors, too", function()
+      assert.same({ "error", "crashed", 3, 4, 5 }, (die { begun = 2, finished = 1, kept_tasks = 1,
+        kept = { done = 1, errors = { { kind = "error", message = "m" } } } }))
+    end)
+
+    it("between two tasks, loses what it had ended", function()
+      assert.same({ "lost", "lost", 3, 4, 5 }, (die { begun = 2, finished = 2, kept_tasks = 0 }))
+    end)
+
+    it("believes no number beyond its tasks, and no damaged records", function()
+      assert.same({ "lost", "lost", "lost", "lost", "lost" }, (die { begun = 2 ^ 32, kept_tasks = 9,
+        finished = 2 ^ 32, kept = "damaged" }))
+      assert.same({ "a", "b", "c", "d", "e" }, (die { begun = 9, finished = 9, kept_tasks = 9,
+        kept = { done = 9, values = { "a", "b", "c", "d", "e", "f" } } }))
+    end)
+
+    it("fails all when nothing is known", function()
+      assert.same({ "crashed", "crashed", "crashed", "crashed", "crashed" }, (die(nil)))
+      assert.equal(1, #backend.tickets)
+    end)
+
+    it("before it began, asks three workers", function()
+      local none = { begun = 0, finished = 0, kept_tasks = 0 }
+      local batch = run({ 1 }, nil, function(ticket)
+        return ticket.number < 3 and crashed { progress = none } or answer(ticket)
+      end)
+      assert.same({ 1 }, kinds(batch))
+      assert.is_nil(batch.attempts)
+      batch = run({ 1 }, nil, function() return crashed { progress = none } end)
+      assert.same({ "crashed" }, kinds(batch))
+      assert.equal(3, #backend.tickets)
+      assert.equal(1, batch.errors[1].attempts)
+    end)
+  end)
+
+  describe("retries", function()
+    local function fail_times(times, kind)
+      return function(ticket)
+        if ticket.number <= times then
+          return { kind = kind or "lost", message = "m" }, 0.001
+        end
+        return answer(ticket)
+      end
+    end
+
+    it("not, if not asked to", function()
+      assert.same({ "lost" }, kinds(run({ 1 }, nil, fail_times(1))))
+    end)
+
+    it("what the platform failed, after a while", function()
+      open(1, fail_times(2))
+      local batch = add({ 1 }, { retry = retry { times = 2, base = 8 } })
+      assert.is_true(world.completion.await(batch))
+      assert.same({ 1 }, kinds(batch))
+      assert.equal(3, batch.attempts[1])
+      assert.equal(2, scheduler:stats().retried)
+      assert.is_true(world.now > 1000 and world.now < 1000 + 8 + 16 + 1)
+    end)
+
+    it("so often and no more", function()
+      local batch = run({ 1 }, { retry = retry { times = 2 } }, fail_times(9))
+      assert.same({ "lost" }, kinds(batch))
+      assert.equal(3, #backend.tickets)
+      assert.equal(3, batch.errors[1].attempts)
+      assert.matches("was lost %(attempt 3 of 3%)", tostring(batch.errors[1]))
+    end)
+
+    it("an item alone, not its chunk", function()
+      local batch = run({ 1, 2, 3 }, { size = 3, retry = retry { times = 1,
+        on = function(err) return err.kind == "error" end } }, function(ticket)
+        local outcome = answer(ticket)
+        if ticket.number == 1 then
+          outcome.bytes.errors = { [2] = { kind = "error", message = "m" } }
+        end
+        return outcome
+      end)
+      assert.same({ "1 2 3", "2" }, sent())
+      assert.same({ 1, 2, 3 }, kinds(batch))
+      assert.same({ [2] = 2 }, batch.attempts)
+    end)
+
+    it("what was throttled, whatever the policy", function()
+      local batch = run({ 1 }, nil, fail_times(10, "throttled"))
+      assert.same({ 1 }, kinds(batch))
+      batch = run({ 1 }, nil, fail_times(11, "throttled"))
+      assert.same({ "throttled" }, kinds(batch))
+    end)
+
+    it("nothing of a call that is given up", function()
+      open(1, fail_times(1))
+      local batch = add({ 1 }, { retry = retry { times = 3, base = 8 } })
+      world.loop.wait(function() return scheduler.busy == 0 end)
+      assert.is_false(scheduler:is_idle())
+      scheduler:cancel_call(batch.call, "enough")
+      assert.is_true(batch.is_done)
+      assert.is_true(scheduler:is_idle())
+      world.loop.pump(20)
+      assert.same({ "cancelled" }, kinds(batch))
+      assert.equal(1, #backend.tickets)
+    end)
+
+    it("not when the policy raises, whose error the wait raises", function()
+      open(1, fail_times(1))
+      local batch = add({ 1 }, { retry = retry { on = function() error("my mistake", 0) end } })
+      assert.has_error(function() world.completion.await(batch) end, "my mistake")
+      assert.same({ "lost" }, kinds(batch))
+    end)
+  end)
+
+  describe("when a worker idles", function()
+    -- A call of tasks that take 10 us, whose items all went to the first of two workers. It runs
+    -- the first of them, and time passes.
+    local function one_chunk(items, fields)
+      open(2)
+      local batch = new_batch(items, fields or { cost = 10 })
+      batch.whole = true
+      scheduler:add(batch, 1, batch.n)
+      backend.tickets[1].begun = 1
+    end
+
+    local function wait()
+      for _ = 1, 5 do
+        world.loop.pump(1)
+      end
+    end
+
+    it("takes half of what another has not begun, once that takes long", function()
+      one_chunk { 1, 2, 3, 4, 5 }
+      assert.same({ "1 2 3 4 5" }, sent())
+      wait()
+      assert.same({ "1 2 3 4 5", "4 5" }, sent())
+      assert.equal(3, backend.tickets[1].limit)
+    end)
+
+    it("takes as often as it is idle, and every item ends once", function()
+      one_chunk { 1, 2, 3, 4, 5 }
+      local batch = next(scheduler.running).batch
+      wait()
+      local first, second = backend.tickets[1], backend.tickets[2]
+      second.done(answer(second))
+      assert.same({ "1 2 3 4 5", "4 5", "3" }, sent())
+      assert.equal(2, first.limit)
+      first.done { bytes = { done = 2, values = { 1, 2 } } }
+      local third = backend.tickets[3]
+      third.done(answer(third))
+      assert.is_true(batch.is_done)
+      assert.same({ 1, 2, 3, 4, 5 }, kinds(batch))
+      assert.same({ 5, 0 }, { scheduler:stats().done, scheduler:stats().running })
+    end)
+
+    it("takes nothing that began meanwhile", function()
+      one_chunk { 1, 2 }
+      function backend.cut()
+        return 2
+      end
+      wait()
+      assert.same({ "1 2" }, sent())
+      assert.equal(1, scheduler.busy)
+    end)
+
+    it("takes nothing where that is not possible", function()
+      one_chunk { 1, 2 }
+      function backend.progress() end
+      wait()
+      assert.same({ "1 2" }, sent())
+    end)
+
+    it("leaves chunks alone whose size the user chose", function()
+      one_chunk({ 1, 2, 3, 4 }, { size = 4 })
+      wait()
+      assert.same({ "1 2 3 4" }, sent())
+    end)
+
+    it("does not look again when nothing is left to take", function()
+      one_chunk { 1, 2 }
+      wait()
+      for i = 1, 2 do
+        backend.tickets[i].done(answer(backend.tickets[i]))
+      end
+      wait()
+      assert.is_true(scheduler:is_idle())
+      assert.is_nil(world.timers.next())
+    end)
+  end)
+
+  describe("cancels an item", function()
+    local batch
+
+    before_each(function()
+      open(1)
+      batch = add({ 1, 2, 3, 4, 5, 6 }, { size = 3 })
+    end)
+
+    it("in the queue: it is not sent", function()
+      assert.is_true(scheduler:cancel(batch, 5))
+      assert.equal("cancelled", batch:failure(5).kind)
+      for i = 1, 3 do
+        backend.tickets[i].done(answer(backend.tickets[i]))
+      end
+      assert.same({ "1 2 3", "4", "6" }, sent())
+      assert.same({ 1, 2, 3, 4, "cancelled", 6 }, kinds(batch))
+      assert.is_true(batch.is_done)
+    end)
+
+    it("in a chunk, that has not begun: those behind it come again", function()
+      local ticket = backend.tickets[1]
+      ticket.begun = 1
+      assert.is_true(scheduler:cancel(batch, 2))
+      assert.equal(1, ticket.limit)
+      assert.is_nil(ticket.cancelled)
+      ticket.done { bytes = { done = 1, values = { 1 } } }
+      for i = 2, #backend.tickets + 1 do
+        backend.tickets[i].done(answer(backend.tickets[i]))
+      end
+      assert.same({ 1, "cancelled", 3, 4, 5, 6 }, kinds(batch))
+    end)
+
+    it("that runs: its worker is replaced, others of the chunk lose nothing", function()
+      local ticket = backend.tickets[1]
+      ticket.begun, ticket.finished = 2, 1
+      assert.is_true(scheduler:is_running(batch, 2))
+      assert.is_false(scheduler:is_running(batch, 3))
+      assert.is_true(scheduler:cancel(batch, 2))
+      assert.is_true(ticket.cancelled)
+      ticket.done { kind = "cancelled", message = "m", progress = { begun = 2, finished = 1,
+        kept_tasks = 1, kept = { done = 1, values = { 1 } } } }
+      for i = 2, 3 do
+        backend.tickets[i].done(answer(backend.tickets[i]))
+      end
+      assert.same({ "1 2 3", "3", "4 5 6" }, sent())
+      assert.same({ 1, "cancelled", 3, 4, 5, 6 }, kinds(batch))
+      assert.is_true(batch.is_done)
+    end)
+
+    it("not, when it has ended on the worker", function()
+      local ticket = backend.tickets[1]
+      ticket.begun, ticket.finished = 3, 2
+      assert.is_false(scheduler:cancel(batch, 2))
+      ticket.done(answer(ticket))
+      assert.equal(2, (batch:values(2)))
+    end)
+
+    it("once", function()
+      scheduler:cancel(batch, 5)
+      scheduler:cancel(batch, 6)
+      backend.tickets[1].done(answer(backend.tickets[1]))
+      backend.tickets[2].done(answer(backend.tickets[2]))
+      assert.equal(0, batch.remaining)
+      local stats = scheduler:stats()
+      assert.same({ 6, 4, 2 }, { stats.tasks, stats.done, stats.cancelled })
+    end)
+  end)
+
+  describe("cancels a call", function()
+    it("what is queued and what runs, and no other", function()
+      local batch, other = add({ 1, 2, 3, 4 }, { size = 1 }), add({ 5 }, { size = 1 })
+      scheduler:cancel_call(batch.call, "enough")
+      assert.is_true(batch.is_done)
+      assert.same({ "cancelled", "cancelled", "cancelled", "cancelled" }, kinds(batch))
+      assert.equal("enough", batch.errors[4].message)
+      assert.is_true(backend.tickets[1].cancelled and backend.tickets[2].cancelled)
+      world.loop.pump(0)
+      assert.same({ "1", "2", "5" }, sent())
+      backend.tickets[3].done(answer(backend.tickets[3]))
+      assert.same({ 5 }, kinds(other))
+    end)
+
+    it("whose answers come all the same, and are dropped", function()
+      local batch = add({ 1 }, { size = 1 })
+      scheduler:cancel_call(batch.call, "enough")
+      backend.tickets[1].done(answer(backend.tickets[1]))
+      assert.same({ "cancelled" }, kinds(batch))
+      world.loop.pump(0)
+      assert.equal(0, scheduler.busy)
+    end)
+  end)
+
+  describe("at its end", function()
+    it("cancels everything when it is terminated, and all that comes later", function()
+      local batch = add({ 1, 2, 3, 4, 5 }, { size = 1 })
+      scheduler:terminate "it is over"
+      assert.is_true(backend.closed)
+      assert.is_true(batch.is_done)
+      assert.same({ "cancelled", "cancelled", "cancelled", "cancelled", "cancelled" },
+        kinds(batch))
+      assert.equal("it is over", batch.errors[1].message)
+      assert.same({ "cancelled" }, kinds(add { 1 }))
+      assert.equal(2, #backend.tickets)
+      assert.is_true(scheduler:is_idle())
+    end)
+
+    it("drains before it ends the workers", function()
+      open(2, function(ticket) return answer(ticket), 1 end)
+      local batch = add({ 1, 2, 3, 4, 5 }, { size = 2 })
+      scheduler:drain()
+      assert.same({ 1, 2, 3, 4, 5 }, kinds(batch))
+      assert.is_true(backend.closed)
+      assert.equal(1002, world.now)
+    end)
+
+    it("drains what waits for its next attempt", function()
+      open(1, function(ticket)
+        return ticket.number == 1 and { kind = "lost", message = "m" } or answer(ticket)
+      end)
+      local batch = add({ 1 }, { retry = retry { times = 1, base = 4 } })
+      scheduler:drain()
+      assert.same({ 1 }, kinds(batch))
+    end)
+  end)
+
+  it("counts what all of them did", function()
+    assert.is_nil(world.scheduler.counts())
+    add({ 1, 2, 3 }, { size = 1 })
+    backend.tickets[1].done(answer(backend.tickets[1]))
+    backend.tickets[2].done { kind = "lost", message = "m" }
+    open(1)
+    add { 1 }
+    assert.same({ done = 1, failed = 1, unfinished = 2 }, world.scheduler.counts())
   end)
 end)
