@@ -1,3 +1,4 @@
+local interrupt = require "lambdapool.interrupt"
 local system = require "lambdapool.system"
 
 local function output_of(command)
@@ -29,6 +30,70 @@ describe("system", function()
     local file <close> = assert(io.open "/dev/null")
     assert.is_false(system.isatty(999))
     assert.is_truthy(file)
+  end)
+
+  it("knows no width of what is no terminal", function()
+    assert.is_nil(system.columns(999))
+  end)
+
+  describe("catches interrupts", function()
+    local pid
+    do
+      local file <close> = assert(io.open "/proc/self/stat")
+      pid = file:read "n"
+    end
+
+    -- Ctrl-C from outside. (os.execute would have the host ignore it meanwhile.)
+    local function send()
+      io.popen("kill -INT " .. pid):close()
+    end
+
+    after_each(function()
+      system.interrupted()
+      assert(interrupt.catch()) -- the one of `lambdapool run`
+    end)
+
+    it("in the code that runs", function()
+      assert.is_true(system.catch_interrupts(function()
+        assert.is_true(system.interrupted())
+        error("stop", 0)
+      end))
+      local ok, e = pcall(function()
+        send()
+        while true do end
+      end)
+      assert.same({ false, "stop" }, { ok, e })
+      assert.is_nil(debug.gethook())
+      assert.is_false(system.interrupted())
+    end)
+
+    it("but not within lambdapool itself, which looks for them", function()
+      local calls = 0
+      assert(system.catch_interrupts(function()
+        calls = calls + 1
+        system.interrupted()
+      end))
+      local own = load("local send = ... send() for _ = 1, 100 do end", "@lambdapool/some.lua")
+      own(send)
+      assert.equal(1, calls) -- `send` is none of its own
+      assert(system.catch_interrupts(function() calls = calls + 1 end))
+      load("local popen, command = ... popen(command):close() for _ = 1, 100 do end taken = "
+        .. "require 'lambdapool.system'.interrupted()", "@lambdapool/some.lua")(io.popen,
+          "kill -INT " .. pid)
+      assert.is_true(rawget(_G, "taken"))
+      assert.equal(1, calls)
+      _G.taken = nil
+    end)
+
+    it("until it is released", function()
+      assert(system.catch_interrupts(error))
+      assert.is_true(system.catch_interrupts(nil))
+      assert.is_false(system.interrupted())
+    end)
+
+    it("only with a function", function()
+      assert.is_false(pcall(system.catch_interrupts, 1))
+    end)
   end)
 
   it("has the version of the header", function()
