@@ -30,7 +30,7 @@ end
 local function async(fn, ...)
   if type(fn) ~= "function" then
     error(("lambdapool.async: needs a function, got %s"):format(fn == nil and "nil"
-      or "a " .. type(fn)), 3)
+      or "a " .. type(fn)), 2)
   end
   local future = futures.new(origin)
   future.flow = flow.start(fn, function(ok, ...)

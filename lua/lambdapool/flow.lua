@@ -35,11 +35,11 @@ end
 local resume
 
 -- Takes what a resume gave: the flow has ended, is parked, or only lets the others have a turn.
-local function sort_out(self, ok, first, ...)
+local function sort_out(self, ok, ...)
   if coroutine.status(self.thread) == "dead" then
     forget(self)
-    self.on_end(ok, first, ...)
-  elseif first ~= PARKED then
+    self.on_end(ok, ...)
+  elseif ... ~= PARKED then
     loop.later(resume, self)
   end
 end

@@ -65,8 +65,8 @@ local function look(self)
 end
 
 local function was_cancelled(self)
-  return self.is_done and self.failed and type(self.error) == "table"
-    and self.error.kind == "cancelled"
+  local failure = self.failed and self.error
+  return type(failure) == "table" and failure.kind == "cancelled"
 end
 
 local function state(self)
