@@ -1,8 +1,8 @@
 /*
- * Allocation failure at every point of a dump and a load: from the n-th
- * allocation on there is no memory, for n = 0, 1, 2 and so on until all goes
- * well.  Whatever fails must fail as a Lua error, leave the state usable, and
- * run no finalizer of what was being loaded.
+ * Allocation failure at every point of a dump, a load, and a call: from the
+ * n-th allocation on there is no memory, for n = 0, 1, 2 and so on until all
+ * goes well.  Whatever fails must fail as a Lua error, leave the state usable,
+ * and run no finalizer of what was being loaded.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,8 +14,10 @@
 #include <lua.h>
 #include <string.h>
 
+#include "host/codec/call.h"
 #include "host/codec/dump.h"
 #include "host/codec/load.h"
+#include "host/lambdapool.h"
 #include "host/state.h"
 
 enum { NEVER = -1 };
@@ -145,8 +147,11 @@ static int try_call(lua_State *L, struct memory *memory, lua_CFunction f,
 
 /* Runs `f` on the value at the top until it succeeds, with one more
  * allocation granted each time; in a fresh state, so that nothing is cached.
- */
-static long sweep(lua_CFunction f, int loads) {
+ * SENDS: nothing is loaded; LOADS: `f` gets the dump of the value; RUNS: what
+ * is loaded is used, and may be finalized. */
+enum way { SENDS, LOADS, RUNS };
+
+static long sweep(lua_CFunction f, enum way way) {
   long n;
   for (n = 0;; n++) {
     struct memory memory = {NEVER, 0};
@@ -155,14 +160,15 @@ static long sweep(lua_CFunction f, int loads) {
     int status;
     assert_non_null(L);
     lua_getglobal(L, "value");
-    if (loads)
+    if (way == LOADS)
       must_call(L, dump);
     before = finalized(L);
     status = try_call(L, &memory, f, n);
     if (status != LUA_OK) {
       lua_pop(L, 1);
       lua_gc(L, LUA_GCCOLLECT);
-      assert_int_equal(finalized(L), before);
+      if (way != RUNS)
+        assert_int_equal(finalized(L), before);
       assert_true(lua_gc(L, LUA_GCISRUNNING));
       lua_getglobal(L, "value"); /* the state works as before */
       must_call(L, dump);
@@ -177,19 +183,111 @@ static long sweep(lua_CFunction f, int loads) {
 
 static void test_dump(void **state) {
   (void)state;
-  assert_true(sweep(dump, 0) > 50);
+  assert_true(sweep(dump, SENDS) > 50);
+}
+
+/* Replaces the arguments on top by what the function returns. */
+static void apply(lua_State *L, lua_CFunction f, int n, int results) {
+  lua_pushcfunction(L, f);
+  lua_insert(L, -1 - n);
+  lua_call(L, n, results);
+}
+
+/* Limits that are none. */
+
+static uint64_t begin(void *context, lua_State *L, uint64_t timeout_ms,
+                      uint64_t now_ns) {
+  (void)context, (void)L, (void)now_ns;
+  return timeout_ms;
+}
+
+static enum lp__task_end end(void *context, lua_State *L, int status,
+                             const char **where) {
+  (void)context, (void)L;
+  *where = "";
+  return status == LUA_OK ? LP__TASK_OK : LP__TASK_ERROR;
+}
+
+static uint64_t peak_memory(void *context) {
+  (void)context;
+  return 0;
+}
+
+/* Pushes a list of the value at index 1. */
+static void push_list(lua_State *L) {
+  lua_createtable(L, 1, 0);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, 1);
+}
+
+/* Pushes the code of the first function in `value`, made twice. */
+static void push_code(lua_State *L) {
+  lua_rawgeti(L, 1, 1);
+  lua_pushvalue(L, -1);
+  apply(L, lp__call_code, 1, 1);
+  apply(L, lp__call_code, 2, 1);
+}
+
+/* send(value): encodes the value as the argument of its first function in each
+ * of the ways there are. */
+static int send(lua_State *L) {
+  lua_settop(L, 1);
+  push_code(L); /* value code */
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 1);
+  apply(L, lp__call_arguments, 2, 2);
+  lua_settop(L, 2);
+  lua_pushvalue(L, 2);
+  push_list(L);
+  lua_pushinteger(L, 1);
+  lua_pushinteger(L, 1);
+  apply(L, lp__call_encode, 4, 2); /* value code bodies records */
+  lua_newtable(L);
+  lua_insert(L, 4);
+  lua_setfield(L, 4, "records"); /* value code bodies options */
+  lua_pushboolean(L, 1);
+  lua_setfield(L, 4, "encoded");
+  lua_pushinteger(L, 1);
+  lua_insert(L, 4);
+  lua_pushinteger(L, 1);
+  lua_insert(L, 5);
+  apply(L, lp__call_request, 5, 1);
+  return 1;
+}
+
+static void test_send(void **state) {
+  (void)state;
+  assert_true(sweep(send, SENDS) > 100);
+}
+
+/* run(value): runs the call that send makes, and reads the response. A worker
+ * that has too little memory to answer is one that fails. */
+static int run(lua_State *L) {
+  struct lp__call_hooks hooks = {NULL, begin, end, peak_memory, NULL, NULL};
+  const char *request;
+  size_t size;
+  apply(L, send, 1, 1);
+  request = lua_tolstring(L, -1, &size);
+  if (lp__call_run(L, request, size, &hooks, 0) != LP_OK)
+    return lua_error(L);
+  return 1;
+}
+
+static void test_run(void **state) {
+  (void)state;
+  assert_true(sweep(run, RUNS) > 100);
 }
 
 static void test_load(void **state) {
   (void)state;
-  assert_true(sweep(load, 1) > 20);
+  assert_true(sweep(load, LOADS) > 20);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_open),
-      cmocka_unit_test(test_dump),
-      cmocka_unit_test(test_load),
+      cmocka_unit_test(test_open), cmocka_unit_test(test_dump),
+      cmocka_unit_test(test_load), cmocka_unit_test(test_send),
+      cmocka_unit_test(test_run),
   };
   cmocka_set_message_output(CM_OUTPUT_TAP);
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -697,6 +697,81 @@ describe("memory that a C library does not get", function()
   end)
 end)
 
+describe("limits of a task in a call", function()
+  --- Each item names what the task does; those after one that timed out are not begun.
+  local function run(name)
+    local actions = {
+      coroutines = function()
+        local n = 0
+        for i = 1, 200 do
+          for value in coroutine.wrap(function() coroutine.yield(i) end) do
+            n = n + value
+          end
+        end
+        return n
+      end,
+      pcalls = function()
+        local n = 0
+        for _ = 1, 1000 do
+          n = n + (pcall(error, {}) and 0 or 1)
+        end
+        return n
+      end,
+      loop_in_pcall = function()
+        while true do pcall(function() while true do end end) end
+      end,
+      loop_in_coroutines = function()
+        while true do
+          pcall(coroutine.wrap(function()
+            coroutine.wrap(function() while true do end end)()
+          end))
+        end
+      end,
+      swallowed = function()
+        pcall(function() while true do end end)
+        return "swallowed"
+      end,
+      fill = function()
+        local list = {}
+        while true do
+          coroutine.wrap(function() pcall(function() list = { list, ("x"):rep(10000) } end) end)()
+          list = { list, ("y"):rep(10000) }
+        end
+      end,
+    }
+    return actions[name]()
+  end
+  local code = codec.code(run)
+  local environment = { AWS_LAMBDA_FUNCTION_MEMORY_SIZE = "64" }
+
+  local function assert_ends(names, timeout_ms, ended, kind, message)
+    local script, origins = calls(code, names, { { 1, #names } }, { timeout_ms = timeout_ms })
+    local log = play({ "page", script[1], script[2], "idle" }, environment)
+    local columns = { {} }
+    local report, errors = codec.response(log[2].body, code, origins[1], columns, 0)
+    assert.equal(ended, report.done)
+    for i = 1, ended - 1 do
+      assert.equal(names[i] == "pcalls" and 1000 or 20100, columns[1][i])
+      assert.is_nil(errors[i])
+    end
+    assert.equal(kind, errors[ended].kind)
+    assert.matches("^tests/agent/agent_spec.lua:%d+: " .. message .. "$", errors[ended].message)
+    assert.equal(ended, log.page.begun)
+    assert.equal(ended, log.page.finished)
+    assert.equal(ended, log.page.kept_tasks)
+  end
+
+  it("hold for the task that broke them, and no other", function()
+    local quick = { "coroutines", "pcalls", "pcalls", "coroutines", "pcalls" }
+    for _, name in ipairs { "loop_in_pcall", "loop_in_coroutines", "swallowed" } do
+      local names = { table.unpack(quick) }
+      names[6], names[7] = name, "pcalls"
+      assert_ends(names, 150, 6, "timeout", "task timed out after 150 ms")
+    end
+    assert_ends({ "pcalls", "fill", "pcalls" }, 20000, 2, "out_of_memory", "not enough memory")
+  end)
+end)
+
 describe("a call stops", function()
   it("after its time, and runs one task in any case", function()
     local function sleep(i)

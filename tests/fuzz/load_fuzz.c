@@ -1,8 +1,8 @@
 /*
  * Loading hostile bytes.  The first byte of the input says how the rest is
- * used: as a body, as a whole dump whose checksum is made good, or as the
- * response of a worker.  Whatever loads is dumped again.  More memory than
- * the size of the input warrants is a crash.
+ * used: as a body, as a whole dump whose checksum is made good, as the
+ * response of a worker, or as the records that it kept.  Whatever loads is
+ * dumped again.  More memory than the size of the input warrants is a crash.
  */
 #include <lauxlib.h>
 #include <stdio.h>
@@ -19,6 +19,8 @@
 #include "host/state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { KEPT = 0xf0 }; /* first bytes from here on: records */
 
 enum { STATE_INPUTS = 2000, BASE_MEMORY = 64 << 20, MEMORY_PER_BYTE = 256 };
 
@@ -77,6 +79,18 @@ static int use_response(lua_State *L) {
   lua_pushcfunction(L, lp__call_response);
   lua_pushlstring(L, (const char *)input->bytes, input->size);
   lua_pushvalue(L, 2);
+  lua_newtable(L);
+  lua_newtable(L);
+  lua_pushinteger(L, 0);
+  lua_call(L, 5, 2);
+  return 0;
+}
+
+static int use_kept(lua_State *L) {
+  const struct input *input = lua_touserdata(L, 1);
+  lua_pushcfunction(L, lp__call_kept);
+  lua_pushlstring(L, (const char *)input->bytes, input->size);
+  lua_pushinteger(L, 1000);
   lua_newtable(L);
   lua_newtable(L);
   lua_pushinteger(L, 0);
@@ -149,9 +163,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
   input.bytes = malloc(size + 64);
   input.whole = data[0] % 3 == 1;
-  if (data[0] % 3 == 0) {
+  if (data[0] >= KEPT || data[0] % 3 == 0) {
     memcpy(input.bytes, data + 1, size - 1);
     input.size = size - 1;
+    use = data[0] >= KEPT ? use_kept : use_values;
   } else if (data[0] % 3 == 1) {
     seal(&input, data + 1, size - 1);
   } else {
