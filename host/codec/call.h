@@ -81,10 +81,12 @@ int lp__call_encode(lua_State *L);
 int lp__call_request(lua_State *L);
 
 /* response(bytes, code, origins, columns, base) -> report, errors
- * Value j of task k goes to columns[j][base + k]; columns.n, when it is there,
- * is the number of rows to make room for.  report: { done, values, max_values,
- * cold, run_us, peak_memory }, where `values` is the last task's number of
- * values.  errors: task -> { kind, message, traceback, value }, or nil. */
+ * Value j of task k goes to columns[j][base + k].  When columns.counts is a
+ * table, counts[base + k] is how many values there are, unless that is 1; when
+ * columns.n is a number, columns are made with room for n rows.
+ * report: { done, values, max_values, cold, run_us, peak_memory }, where
+ * `values` is the last task's number of values.
+ * errors: task -> { kind, message, traceback, value }, or nil. */
 int lp__call_response(lua_State *L);
 
 /* kept(bytes, tasks, origins, columns, base) -> report, errors
