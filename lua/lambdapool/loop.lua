@@ -4,6 +4,7 @@
 --- timers fire, and what was put off with `later` (callbacks, coroutines that may go on) runs.
 
 local interrupt = require "lambdapool.interrupt"
+local progress = require "lambdapool.progress"
 local system = require "lambdapool.system"
 local timers = require "lambdapool.timers"
 local workers = require "lambdapool.workers"
@@ -102,6 +103,9 @@ end
 -- Runs what was put off until now. An error of one keeps the others from nothing; it is raised
 -- when all have run.
 local function run_queue()
+  if head <= tail then
+    progress.hide() -- it may print
+  end
   while head <= tail do
     local f, argument = queue[head], queue[head + 1]
     queue[head], queue[head + 1] = nil, nil
@@ -149,6 +153,9 @@ function loop.expect(change)
   expected = expected + change
 end
 
+-- The progress line is drawn by a timer of this loop, which stands above it.
+progress.world.after = loop.after
+
 -- Waiting --------------------------------------------------------------------------------------
 
 -- Seconds until the next timer or `limit`, whichever comes first; nil without either.
@@ -172,7 +179,7 @@ local function turn(limit)
   end
   local seconds = patience(limit)
   if not seconds and expected == 0 then
-    error("lambdapool: nothing is going on that could end this wait", 0)
+    error("cannot wait: nothing is going on that could end the wait", 0)
   elseif handle then
     loop.take_event(seconds)
   elseif seconds then
@@ -192,9 +199,11 @@ function loop.wait(ready, argument, seconds)
   while not ready(argument) do
     turn(limit)
     if limit and system.monotonic() >= limit then
+      progress.hide()
       return ready(argument)
     end
   end
+  progress.hide()
   if head <= tail then
     run_queue()
   end
@@ -225,6 +234,7 @@ function loop.pump(seconds)
     turn(limit)
     timers.run(system.monotonic())
   end
+  progress.hide()
   run_queue()
 end
 

@@ -368,6 +368,9 @@ local function settle_response(self, range, outcome)
   batch.width = math.max(batch.width, report.max_values)
   for _, failure in pairs(failures or {}) do
     failure.milliseconds = report.done == 1 and report.run_us / 1000 or nil
+    if failure.kind == "out_of_memory" then -- what a library holds, the worker holds for good
+      self.backend:retire(range.ticket)
+    end
   end
   if report.done > 0 then
     conclude(self, range, first, ran, failures, outcome)

@@ -87,6 +87,16 @@ describe("progress", function()
     end
   end)
 
+  it("leaves what the script prints alone", function()
+    local out = on_terminal [[
+      for i in pool:imap(sleep, list(0.1), { chunksize = 1, progress = true }) do
+        print("item " .. i)
+      end]]
+    for i = 1, 20 do
+      assert.is_true(has_line(out, "item " .. i), out)
+    end
+  end)
+
   it("tells what failed", function()
     local out = on_pipe [[
       pcall(pool.map, pool, error, { 1, 2, 3 }, { progress = true, chunksize = 1 })]]

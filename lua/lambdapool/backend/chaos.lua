@@ -140,6 +140,10 @@ function methods:cut(ticket, n)
   end
 end
 
+function methods:retire(ticket)
+  self.backend:retire(ticket)
+end
+
 -- Everything else is the other backend's.
 local function forward(name)
   methods[name] = function(self)

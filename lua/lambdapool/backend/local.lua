@@ -13,6 +13,7 @@
 ---   backend:cut(ticket, n)                no task beyond the n-th will begin unless it has; returns
 ---                                         how many have begun, nil when that cannot be done
 ---   backend:cancel(ticket)                ends it at once; done is called all the same
+---   backend:retire(ticket)                it has ended; its worker should get no other one
 ---   backend:alive(), backend:started()    numbers of workers
 ---   backend:close()                       ends every worker and waits until they are gone
 ---   backend:abandon()                     the same without waiting, for finalisers
@@ -220,7 +221,12 @@ end
 function methods:invoke(request, call, done)
   local worker = table.remove(self.idle)
   while worker do
-    local ticket = hand_over(worker, request, call, done)
+    local ticket
+    if worker.retired then
+      loop.kill(worker.id)
+    else
+      ticket = hand_over(worker, request, call, done)
+    end
     if ticket then
       return ticket
     end
@@ -263,6 +269,10 @@ function methods.cancel(_, ticket)
     ticket.worker.cancelled = true
     loop.kill(ticket.worker.id)
   end
+end
+
+function methods.retire(_, ticket)
+  ticket.worker.retired = true
 end
 
 function methods:alive()
