@@ -1,0 +1,77 @@
+local sizer = require "lambdapool.sizer"
+
+describe("the size of an invocation", function()
+  -- For `left` of `n` items that take `cost` us each, if that is known, with two workers.
+  local function size(cost, n, left, fields)
+    local call = { cost = cost, target_us = 20000 }
+    for name, value in pairs(fields or {}) do
+      call[name] = value
+    end
+    left = left or n
+    return sizer.size({ call = call, n = n, whole = call.whole }, { first = 1, last = left }, 2)
+  end
+
+  it("is a quarter of each worker's share as long as nothing is known", function()
+    assert.equal(13, size(nil, 100))
+    assert.equal(1, size(nil, 8))
+    assert.equal(2, size(nil, 9))
+    assert.equal(1, size(nil, 1))
+  end)
+
+  it("is what fits the time, when tasks take long", function()
+    assert.equal(2, size(10000, 1000))
+    assert.equal(1, size(1e9, 1000))
+  end)
+
+  it("is large enough to be worth it, when tasks are tiny", function()
+    assert.equal(500, size(1, 10))
+    assert.equal(1250, size(1, 10000))
+  end)
+
+  it("does not shrink for ever towards the end", function()
+    assert.equal(63, size(10, 1000, 1))
+  end)
+
+  it("is what the user says, and all where it must be", function()
+    assert.equal(7, size(1, 1000, nil, { size = 7 }))
+    assert.equal(1000, size(nil, 1000, nil, { whole = true }))
+  end)
+end)
+
+describe("the size of a chunk of a stream", function()
+  it("is one until the time of a task is known, then what fits", function()
+    assert.equal(1, sizer.streamed { target_us = 5000 })
+    assert.equal(5, sizer.streamed { target_us = 5000, cost = 1000 })
+    assert.equal(1, sizer.streamed { target_us = 5000, cost = 1e6 })
+    assert.equal(3, sizer.streamed { target_us = 5000, cost = 1, size = 3 })
+  end)
+
+  it("has a bound", function()
+    local most = sizer.streamed { target_us = 5000, cost = 0.001 }
+    assert.equal(most, sizer.streamed { target_us = 1e9, cost = 0.001 })
+  end)
+end)
+
+describe("the time of a task", function()
+  it("follows what is measured", function()
+    local call = {}
+    sizer.measure(call, { done = 0, run_us = 50 })
+    assert.is_nil(call.cost)
+    sizer.measure(call, { done = 10, run_us = 1000 })
+    assert.equal(100, call.cost)
+    for _ = 1, 20 do
+      sizer.measure(call, { done = 1, run_us = 700 })
+    end
+    assert.is_true(math.abs(call.cost - 700) < 1)
+    sizer.measure(call, { done = 1, run_us = 0 })
+    assert.is_true(call.cost > 0)
+  end)
+end)
+
+describe("an invocation of measured size", function()
+  it("is told to stop when it takes twice as long as it should", function()
+    assert.equal(40, sizer.stop_ms { target_us = 20000 })
+    assert.equal(1, sizer.stop_ms { target_us = 1 })
+    assert.is_nil(sizer.stop_ms { target_us = 20000, size = 10 })
+  end)
+end)
