@@ -112,12 +112,14 @@ end)
 -- From the bottom up; a module may require its own layer and those below it.
 local LAYERS = {
   "lambdapool%.codec lambdapool%.workers lambdapool%.system",
-  "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest lambdapool%.source " ..
-    "lambdapool%.interrupt lambdapool%.meter",
+  "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest",
+  "lambdapool%.arguments lambdapool%.interrupt lambdapool%.meter lambdapool%.retry " ..
+    "lambdapool%.sizer lambdapool%.source lambdapool%.tally lambdapool%.timers",
   "lambdapool%.aws%..+ lambdapool%.loop lambdapool%.progress",
-  "lambdapool%.backend%..+",
-  "lambdapool%.future lambdapool%.batch lambdapool%.scheduler",
-  "lambdapool%.pool lambdapool%.executor lambdapool%.engine lambdapool%.stream",
+  "lambdapool%.backend%..+ lambdapool%.flow lambdapool%.completion",
+  "lambdapool%.future lambdapool%.batch lambdapool%.scheduler lambdapool%.packs",
+  "lambdapool%.engine lambdapool%.stream lambdapool%.waiting lambdapool%.async",
+  "lambdapool%.pool lambdapool%.executor",
   "lambdapool",
   "lambdapool%.cli lambdapool%.cli%..+",
 }

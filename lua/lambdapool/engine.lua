@@ -24,8 +24,9 @@ end
 ---   timeout    seconds that a single task may run
 ---   retries    how often a task is started again that the platform failed (it crashed, took too
 ---              long, ran out of memory, was throttled or lost); default 0
----   retry      how: { times = retries, base = 0.02, cap = 20, on = function(err) } with the seconds
----              of the backoff; `on` says true for errors to retry, errors of the task included
+---   retry      how: { times = retries, base = 0.02, cap = 20, on = function(err) }: `base` and
+---              `cap` are the seconds of the backoff; `on` says true for errors to retry, errors
+---              of the task included
 ---   progress   true shows how far the call is on stderr, false never does; default: `lambdapool
 ---              run` shows long calls on a terminal
 engine.call_rules = {

@@ -1,6 +1,6 @@
---- Flows: coroutines that `lambdapool.async` runs. In a flow, waiting yields, and the loop goes on
---- with it when what it waits for is there; so many flows share one thread. Outside of flows, and in
---- coroutines that a flow runs by itself, waiting blocks.
+--- Flows: the coroutines of `lambdapool.async`, and callbacks. In a flow, waiting yields, and the
+--- loop goes on with it when what it waits for is there; so many flows share one thread. Outside of
+--- flows, and in coroutines that a flow runs by itself, waiting blocks.
 
 local loop = require "lambdapool.loop"
 

@@ -29,7 +29,7 @@ function checks.seconds(value)
 end
 
 function checks.timeout(value)
-  if type(value) ~= "number" or not (value >= 0) then
+  if type(value) ~= "number" or value ~= value or value < 0 then
     return nil, "a number of seconds, 0 or more"
   end
   return value

@@ -282,8 +282,8 @@ function methods:imap_unordered(f, source, ...)
   return stream(self, "pool:imap_unordered", { ordered = false }, f, source, ...)
 end
 
---- `for i, value, err in pool:each(f, source) do`: like `imap_unordered`, but the error of a task is
---- a value, and one failing item does not end the loop. Yields the first value of each task.
+--- `for i, value, err in pool:each(f, source) do`: like `imap_unordered`, but the error of a task
+--- is a value, and one failing item does not end the loop. Yields the first value of each task.
 ---@param f function
 ---@param source table | function
 ---@return fun(): integer?, any, lambdapool.Error?
@@ -320,7 +320,7 @@ end
 ---@return boolean
 function methods:poll(seconds)
   seconds = seconds == nil and 0 or seconds
-  if type(seconds) ~= "number" or not (seconds >= 0) then
+  if type(seconds) ~= "number" or seconds ~= seconds or seconds < 0 then
     error("pool:poll: seconds must be a number, 0 or more", 2)
   end
   loop.pump(seconds)
@@ -328,10 +328,10 @@ function methods:poll(seconds)
 end
 
 --- Numbers of this pool so far: `tasks` = `done` + `failed` + `cancelled` + `running` + `queued`;
---- `attempts` (starts of tasks), `retried` (starts after the first), `invocations`, `cold_starts`,
---- `workers` (alive), `workers_started`, `duplicates` (late answers that were dropped), `bytes_sent`,
---- `bytes_received`, `run_seconds` (of all workers), `peak_memory` (bytes, of one worker), `seconds`
---- (since the pool was opened), `seed`.
+--- `attempts` (starts of tasks), `retried` (starts after the first), `duplicates` (late answers
+--- that were dropped), `invocations`, `cold_starts`, `workers` (alive), `workers_started`,
+--- `bytes_sent`, `bytes_received`, `run_seconds` (of all workers together), `peak_memory` (bytes, of
+--- one worker), `seconds` (since the pool was opened), `seed`.
 ---@return table
 function methods:stats()
   return self.scheduler:stats()

@@ -1,7 +1,7 @@
 --- The scheduler: one per pool or executor. It owns the queue, cuts batches into invocations, keeps
---- the backend's workers busy and sees to it that every item ends exactly once. Items that certainly
---- never started go back to the head of the queue; nothing else runs twice unless a retry policy
---- says so.
+--- the backend's workers busy and sees to it that every item ends exactly once. Items that
+--- certainly never started go back to the head of the queue; nothing else runs twice unless a retry
+--- policy says so.
 
 local codec = require "lambdapool.codec"
 local completion = require "lambdapool.completion"
@@ -73,7 +73,8 @@ end
 
 -- The last item of `range` that goes with its first.
 local function end_of_chunk(self, range)
-  local last = math.min(range.last, range.first + sizer.size(range.batch, range, self.backend.workers) - 1)
+  local size = sizer.size(range.batch, range, self.backend.workers)
+  local last = math.min(range.last, range.first + size - 1)
   local dropped = range.batch.dropped
   for i = range.first + 1, dropped and last or 0 do
     if dropped[i] then

@@ -1,8 +1,8 @@
---- Sizes of invocations: how many tasks go together. Small tasks travel in numbers, so that what an
---- invocation costs by itself (some 100 us) hardly counts, and long ones alone, so that the end of a
---- call does not wait for one worker. The time of a task is measured as answers come. Until there
---- is one, a list is cut into four pieces for each worker, and the worker is told to stop early; what
---- it did not begin comes back.
+--- Sizes of invocations: how many tasks go together. Small tasks travel in numbers, so that what
+--- an invocation costs by itself (some 100 us) hardly counts, and long ones alone, so that the end
+--- of a call does not wait for one worker. The time of a task is measured as answers come. Until
+--- there is one, a list is cut into four pieces for each worker, and the worker is told to stop
+--- early; what it did not begin comes back.
 
 local codec = require "lambdapool.codec"
 

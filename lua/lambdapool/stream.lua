@@ -1,7 +1,8 @@
 --- Streams: `imap`, `imap_unordered`, `each` and the executor's `map`. A stream reads its source a
 --- chunk at a time while there is room, at most as many chunks ahead as there are workers and two
 --- more, and yields the position of an item and what became of its task. Leaving the loop cancels
---- what is outstanding. An error in the source is raised behind the results of what was read before.
+--- what is outstanding. An error in the source is raised behind the results of what was read
+--- before.
 
 local batches = require "lambdapool.batch"
 local codec = require "lambdapool.codec"

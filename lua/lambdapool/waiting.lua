@@ -65,8 +65,8 @@ local function is_failure(future)
 end
 
 --- Waits until as many of the futures have ended as `return_when` says: "ALL_COMPLETED" (the
---- default), "FIRST_COMPLETED", "FIRST_EXCEPTION" (all, or one that failed), or a number from 0 to 1,
---- the share of them; or until `timeout` seconds have passed. Returns those that have ended and
+--- default), "FIRST_COMPLETED", "FIRST_EXCEPTION" (all, or one that failed), or a number from 0 to
+--- 1, the share of them; or until `timeout` seconds have passed. Returns those that have ended and
 --- those that have not, both in the order of the list.
 ---@param list lambdapool.Future[]
 ---@param given { timeout: number?, return_when: string | number | nil }?

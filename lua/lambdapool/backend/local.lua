@@ -3,23 +3,23 @@
 ---
 --- This is the interface that every backend has:
 ---
----   backend.workers                       how many invocations it runs at once
----   backend:invoke(request, call, done)   starts one; call.timeout_ms bounds each task in it. Later,
----                                         while the loop runs, done(outcome) is called; the first
----                                         call counts. Returns a ticket, or nil and a message when
----                                         nothing can be started.
----   backend:progress(ticket)              how many tasks of it have begun and how many have ended;
----                                         nil when that is not known
----   backend:cut(ticket, n)                no task beyond the n-th will begin unless it has; returns
----                                         how many have begun, nil when that cannot be done
----   backend:cancel(ticket)                ends it at once; done is called all the same
----   backend:retire(ticket)                it has ended; its worker should get no other one
----   backend:alive(), backend:started()    numbers of workers
----   backend:close()                       ends every worker and waits until they are gone
----   backend:abandon()                     the same without waiting, for finalisers
+---   backend.workers                      how many invocations it runs at once
+---   backend:invoke(request, call, done)  starts one; call.timeout_ms bounds each task in it.
+---                                        Later, while the loop runs, done(outcome) is called; the
+---                                        first call counts. Returns a ticket, or nil and a message
+---                                        when nothing can be started.
+---   backend:progress(ticket)             how many tasks of it have begun and how many have ended;
+---                                        nil when that is not known
+---   backend:cut(ticket, n)               no task beyond the n-th will begin unless it has; returns
+---                                        how many have begun, nil when that cannot be done
+---   backend:cancel(ticket)               ends it at once; done is called all the same
+---   backend:retire(ticket)               it has ended; its worker should get no other one
+---   backend:alive(), backend:started()   numbers of workers
+---   backend:close()                      ends every worker and waits until they are gone
+---   backend:abandon()                    the same without waiting, for finalisers
 ---
 --- An outcome is { worker =, request_id =, bytes = } or, when the invocation failed, { worker =,
---- request_id =, kind =, message =, log =, progress = }. `progress` says what is known of its tasks:
+--- request_id =, kind =, message =, log =, progress = }. `progress` is what is known of its tasks,
 --- { begun =, finished =, kept_tasks =, kept = }, as lambdapool.workers gives it.
 
 local json = require "lambdapool.json"
@@ -31,8 +31,8 @@ local system = require "lambdapool.system"
 -- worker so much later.
 local GRACE_MS = 1000
 
--- What the agent is told of its deadline: it takes no new task once a second has passed, and needs a
--- moment to answer.
+-- What the agent is told of its deadline: it takes no new task once a second has passed, and needs
+-- a moment to answer.
 local ANSWER_MS = 1500
 
 -- How many lines of a worker's output are kept for the error of its crash.
