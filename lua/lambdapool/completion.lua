@@ -18,7 +18,9 @@ end
 
 -- Runs one of the user's callbacks. As a flow: any number of them may wait at the same time.
 local function call(entry)
-  flow.start(entry[1], on_end, entry[2])
+  flow.start(function()
+    entry[1](entry[2]) -- perhaps a callable table
+  end, on_end)
 end
 
 --- It has happened: whoever waits goes on, callbacks are put off until the user waits or polls.
