@@ -38,7 +38,7 @@ local names = { "ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION" }
 -- How many futures have to be done, and whether one that failed will do.
 local function goal(return_when, n)
   if type(return_when) == "number" then
-    return math.ceil(return_when * n), false
+    return math.ceil(return_when * n - 1e-9), false -- 0.07 of 100 are 7
   elseif return_when == "FIRST_COMPLETED" then
     return math.min(1, n), false
   end
