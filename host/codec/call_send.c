@@ -71,10 +71,8 @@ static void push_item(lua_State *L, const struct sender *s,
 }
 
 /* Pushes the arguments of the task on top in its place; returns how many. */
-static int push_arguments(lua_State *L, int star) {
+static int push_arguments(lua_State *L) {
   int item = lua_gettop(L), n, i;
-  if (!star)
-    return 1;
   luaL_checktype(L, item, LUA_TTABLE);
   lua_getfield(L, item, "n");
   n = lua_isinteger(L, -1) ? (int)lua_tointeger(L, -1)
@@ -108,10 +106,10 @@ static void keep_record(lua_State *L, struct sender *s, lua_Integer i) {
   s->has_records = 1;
 }
 
-/* Adds the body of the task on top, and removes it. */
-static void put_body(lua_State *L, struct sender *s, lua_Integer number,
+/* Adds the body of a task, the `n` arguments on top, and removes them. */
+static void put_body(lua_State *L, struct sender *s, int n, lua_Integer number,
                      lua_Integer record) {
-  int first = lua_gettop(L), n = push_arguments(L, s->star);
+  int first = lua_gettop(L) - n + 1;
   s->d.item = number;
   lp__dump_body(L, &s->d, first, n);
   keep_record(L, s, record);
@@ -124,15 +122,17 @@ static void put_body(lua_State *L, struct sender *s, lua_Integer number,
 static void set_body(lua_State *L, struct sender *s, lua_Integer number) {
   unsigned char simple[LP__SIMPLE_MAX];
   size_t size;
+  int n;
   push_item(L, s, number);
-  size = s->star ? 0 : lp__dump_simple(L, lua_gettop(L), 1, simple);
+  n = s->star ? push_arguments(L) : 1;
+  size = lp__dump_simple(L, lua_gettop(L) - n + 1, n, simple);
   if (size > 0) {
+    lua_pop(L, n);
     lua_pushlstring(L, (const char *)simple, size);
-    lua_replace(L, -2);
   } else {
     s->d.out.buffer.size = 0;
     s->d.out.segment_count = 0;
-    put_body(L, s, number, number);
+    put_body(L, s, n, number, number);
     lp__rope_push(L, &s->d.out, 0);
   }
   lua_rawseti(L, BODIES, number);
@@ -256,14 +256,16 @@ static void put_string(lua_State *L, struct lp__rope *out) {
   lua_pop(L, 1);
 }
 
-/* Writes the task on top, a single simple argument; 0 when it is not that. */
-static int put_simple_task(lua_State *L, struct lp__buffer *b) {
+/* Adds the task whose `n` arguments are on top, and removes them, when they
+ * are simple; 0 when they are not. */
+static int put_simple_task(lua_State *L, struct lp__buffer *b, int n) {
   unsigned char *at = lp__buffer_reserve(L, b, 4 + LP__SIMPLE_MAX);
-  size_t size = lp__dump_simple(L, lua_gettop(L), 1, at + 4);
+  size_t size = lp__dump_simple(L, lua_gettop(L) - n + 1, n, at + 4);
   if (size == 0)
     return 0;
   lp__put_u32(at, (uint32_t)size);
   b->size += 4 + size;
+  lua_pop(L, n);
   return 1;
 }
 
@@ -284,16 +286,19 @@ static void put_encoded(lua_State *L, struct sender *s, lua_Integer number,
 
 static void put_task(lua_State *L, struct sender *s, lua_Integer number,
                      lua_Integer record) {
+  size_t position;
+  int n;
   push_item(L, s, number);
   if (s->encoded) {
     put_encoded(L, s, number, record);
-  } else if (!s->star && put_simple_task(L, &s->d.out.buffer)) {
-    lua_pop(L, 1);
-  } else {
-    size_t position = begin_sized(L, &s->d.out);
-    put_body(L, s, number, record);
-    end_sized(&s->d.out, position);
+    return;
   }
+  n = s->star ? push_arguments(L) : 1;
+  if (put_simple_task(L, &s->d.out.buffer, n))
+    return;
+  position = begin_sized(L, &s->d.out);
+  put_body(L, s, n, number, record);
+  end_sized(&s->d.out, position);
 }
 
 /* The size of a call whose request has `size` bytes, at most. */

@@ -1004,39 +1004,46 @@ void lp__dump_body(lua_State *L, struct lp__dumper *d, int first, int n) {
   }
 }
 
-size_t lp__dump_simple(lua_State *L, int first, int n, unsigned char *out) {
-  unsigned char *at = out;
+/* Writes the value when it is simple; returns the end, or NULL. */
+static inline unsigned char *put_simple(lua_State *L, int index,
+                                        unsigned char *at) {
   size_t size;
   const char *bytes;
-  if (n != 1)
-    return 0;
-  *at++ = 1;
-  switch (lua_type(L, first)) {
+  switch (lua_type(L, index)) {
   case LUA_TNIL:
     *at++ = LP__NIL;
-    break;
+    return at;
   case LUA_TBOOLEAN:
-    *at++ = lua_toboolean(L, first) ? LP__TRUE : LP__FALSE;
-    break;
+    *at++ = lua_toboolean(L, index) ? LP__TRUE : LP__FALSE;
+    return at;
   case LUA_TNUMBER:
-    if (lua_isinteger(L, first)) {
-      at = put_integer(at, lua_tointegerx(L, first, NULL));
-    } else {
-      *at = LP__FLOAT;
-      lp__put_double(at + 1, lua_tonumberx(L, first, NULL));
-      at += 9;
-    }
-    break;
+    if (lua_isinteger(L, index))
+      return put_integer(at, lua_tointegerx(L, index, NULL));
+    *at = LP__FLOAT;
+    lp__put_double(at + 1, lua_tonumberx(L, index, NULL));
+    return at + 9;
   case LUA_TSTRING:
-    bytes = lua_tolstring(L, first, &size);
+    bytes = lua_tolstring(L, index, &size);
     if (size > LP__SHORT_STRING_MAX)
-      return 0;
+      return NULL;
     *at++ = (unsigned char)(LP__SHORT_STRING | size);
     memcpy(at, bytes, size);
-    at += size;
-    break;
+    return at + size;
   default:
+    return NULL;
+  }
+}
+
+size_t lp__dump_simple(lua_State *L, int first, int n, unsigned char *out) {
+  unsigned char *at = out;
+  int i;
+  if (n > LP__SIMPLE_VALUES)
     return 0;
+  *at++ = (unsigned char)n;
+  for (i = 0; i < n; i++) {
+    at = put_simple(L, first + i, at);
+    if (at == NULL)
+      return 0;
   }
   *at++ = LP__END;
   return (size_t)(at - out);

@@ -65,9 +65,9 @@ void lp__dump_begin(lua_State *L, struct lp__dumper *d);
 void lp__dump_body(lua_State *L, struct lp__dumper *d, int first, int n);
 
 /* Writes the `n` values from index `first` on as a body when that takes no
- * session: they are one number, boolean, nil or short string.  Returns its
- * size, at most LP__SIMPLE_MAX, or 0. */
-enum { LP__SIMPLE_MAX = 48 };
+ * session: they are a few numbers, booleans, nils and short strings.  Returns
+ * its size, at most LP__SIMPLE_MAX, or 0. */
+enum { LP__SIMPLE_VALUES = 4, LP__SIMPLE_MAX = 2 + 32 * LP__SIMPLE_VALUES };
 size_t lp__dump_simple(lua_State *L, int first, int n, unsigned char *out);
 
 /* Ends the session: keeps its memory for the next one. */
