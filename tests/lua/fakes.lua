@@ -162,7 +162,10 @@ backend.abandon = backend.close
 function fakes.answer(ticket, f, task_us)
   local answer = { done = #ticket.request.items, values = {} }
   for k, item in ipairs(ticket.request.items) do
-    answer.values[k] = f and f(item) or item
+    if f then
+      item = f(item)
+    end
+    answer.values[k] = item
   end
   answer.run_us = answer.done * (task_us or 0)
   return { bytes = answer, worker = 1 }
