@@ -54,6 +54,9 @@ end
 
 --- Has callback(self) called, by a call that waits or polls, once it has happened.
 function completion.add_callback(self, callback)
+  if self.is_done then
+    return loop.later(call, { callback, self })
+  end
   self.callbacks = self.callbacks or {}
   table.insert(self.callbacks, callback)
 end

@@ -24,6 +24,15 @@ describe("a completion", function()
     assert.same({ "watcher", "first", "second" }, log)
   end)
 
+  it("tells callbacks, too, that come when it has happened", function()
+    local it_happens = {}
+    completion.finish(it_happens)
+    completion.add_callback(it_happens, note "late")
+    assert.same({}, log)
+    world.loop.pump(0)
+    assert.same({ "late" }, log)
+  end)
+
   it("passes itself", function()
     local it_happens, got = {}, {}
     completion.add_callback(it_happens, function(...) got[1] = table.pack(...) end)
