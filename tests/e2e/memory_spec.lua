@@ -1,5 +1,5 @@
---- Tasks that run out of memory, for real: in Lua and in a C library. Not under the sanitizers, whose
---- malloc knows no limit.
+--- Tasks that run out of memory, for real: in Lua and in a C library. Not under the sanitizers,
+--- whose malloc knows no limit.
 local faults = require "tests.e2e.fault_support"
 local lambdapool = require "lambdapool"
 local support = require "tests.lua.pool_support"
