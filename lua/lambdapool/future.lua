@@ -70,8 +70,10 @@ local function was_cancelled(self)
 end
 
 local function state(self)
-  return not self.is_done and "pending" or was_cancelled(self) and "cancelled"
-    or self.failed and "failed" or "done"
+  if not self.is_done then
+    return self.origin:running(self) and "running" or "pending"
+  end
+  return was_cancelled(self) and "cancelled" or self.failed and "failed" or "done"
 end
 
 local function refuse_travel()

@@ -59,8 +59,8 @@ end
 
 -- The code of `f`, as it is now. Code that has not changed is the same object again.
 local function encode(self, f)
-  local code = codec.code(f, self.codes[f] or self.last)
-  self.codes[f], self.last = code, code
+  local code = codec.code(f, self.codes[f] or self.last.code)
+  self.codes[f], self.last.code = code, code
   return code
 end
 
@@ -140,6 +140,7 @@ local function new(scheduler)
     codes = setmetatable({}, weak), -- function -> code
     calls = setmetatable({}, weak), -- code -> call
     open = setmetatable({}, weak), -- code -> batch
+    last = setmetatable({}, { __mode = "v" }),
     count = 0,
   }, mt)
 end

@@ -460,6 +460,7 @@ function settle(self, range, outcome)
   else
     settle_failure(self, range, outcome)
   end
+  range.request, range.origins = nil, nil -- the batch may hold on to the range
   self:dispatch()
   if range.batch.call.line then
     range.batch.call.line:update()

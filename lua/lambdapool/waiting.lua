@@ -137,13 +137,14 @@ local function as_completed(list, given)
       completion.watch(future, key, add)
     end
   end
+  local count = #unique -- all that is kept of futures that were yielded
   return function()
-    if first > #unique then
+    if first > count then
       return nil
     elseif first > last then
       arrival = {}
       if not completion.await(arrival, limit and math.max(0, limit - system.monotonic())) then
-        error(errors.unfinished(#unique - first + 1, #unique), 0)
+        error(errors.unfinished(count - first + 1, count), 0)
       end
     end
     first = first + 1

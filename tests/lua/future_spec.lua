@@ -58,7 +58,7 @@ describe("a future", function()
       assert.equal(future ~= pending, future:done())
       assert.equal(future == cancelled, future:cancelled())
     end
-    assert.same({ "lambdapool.Future (pending)", "lambdapool.Future (done)",
+    assert.same({ "lambdapool.Future (running)", "lambdapool.Future (done)",
       "lambdapool.Future (failed)", "lambdapool.Future (cancelled)" }, texts)
     assert.equal("the origin knows", pending:running())
     assert.is_false(done:running())
