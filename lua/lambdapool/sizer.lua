@@ -7,7 +7,7 @@
 local codec = require "lambdapool.codec"
 
 -- What all tasks of an invocation should take at least, in microseconds, if there are so many.
-local LEAST_US = 500
+local LEAST_US = 200
 
 -- Items of a stream that are read ahead together, at most.
 local MOST_STREAMED = 1024
