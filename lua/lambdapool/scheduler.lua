@@ -485,12 +485,12 @@ end
 ---@param first integer
 ---@param last integer
 function methods:add(batch, first, last)
+  tallies.add(batch.call, "tasks", last - first + 1)
   if self.ended then
     return batch:fail(first, last, "cancelled", self.ended)
   end
   local range = batch.tail
   if last >= first then
-    tallies.add(batch.call, "tasks", last - first + 1)
     if range and not range.popped and range.last == first - 1 then
       range.last = last
     else
