@@ -36,8 +36,14 @@ local failures = {}
 ---@return integer? id
 ---@return string? message
 function loop.start(spec, handler)
-  handle = handle or workers.open()
-  local id, message = handle:start(spec)
+  local id, message
+  if not handle then
+    handle, message = workers.open()
+    if not handle then
+      return nil, message
+    end
+  end
+  id, message = handle:start(spec)
   if id then
     handlers[id] = handler
   end
