@@ -117,7 +117,8 @@ local LAYERS = {
     "lambdapool%.sizer lambdapool%.source lambdapool%.tally lambdapool%.timers",
   "lambdapool%.aws%..+ lambdapool%.loop lambdapool%.progress",
   "lambdapool%.backend%..+ lambdapool%.flow lambdapool%.completion",
-  "lambdapool%.future lambdapool%.batch lambdapool%.scheduler lambdapool%.packs",
+  "lambdapool%.future lambdapool%.batch lambdapool%.queue lambdapool%.outcome " ..
+    "lambdapool%.scheduler lambdapool%.packs",
   "lambdapool%.engine lambdapool%.stream lambdapool%.waiting lambdapool%.async",
   "lambdapool%.pool lambdapool%.executor",
   "lambdapool",

@@ -17,10 +17,11 @@ local alive, count = {}, 0
 
 local PARKED = {}
 
---- The flow that runs, when it is itself that asks and can yield.
+--- The flow that runs, when it is itself that asks and can yield: a function that `table.sort` or
+--- `string.gsub` calls in it cannot.
 ---@return lambdapool.Flow?
 function flow.running()
-  if current and coroutine.running() == current.thread then
+  if current and coroutine.running() == current.thread and coroutine.isyieldable() then
     return current
   end
 end

@@ -7,16 +7,11 @@ local codec = require "lambdapool.codec"
 local completion = require "lambdapool.completion"
 local interrupt = require "lambdapool.interrupt"
 local loop = require "lambdapool.loop"
-local retries = require "lambdapool.retry"
+local outcomes = require "lambdapool.outcome"
+local queue = require "lambdapool.queue"
 local sizer = require "lambdapool.sizer"
 local system = require "lambdapool.system"
 local tallies = require "lambdapool.tally"
-
--- An invocation that its worker never took goes to another one, so often and no more.
-local HANDOVERS = 3
-
--- What a service that throttles is offered again, so often, whatever the retry policy.
-local throttled = retries.new("", { retry = { times = 10 } }, 1)
 
 -- Answers of so many bytes are decoded when the worker has its next task already. Smaller ones are
 -- decoded first: they may hold an error that makes the next task needless.
@@ -34,80 +29,6 @@ local mt = { __name = "lambdapool.Scheduler", __index = methods }
 
 -- Every scheduler that is alive, for interrupts.
 local schedulers = setmetatable({}, { __mode = "k" })
-
--- The queue ----------------------------------------------------------------------------------
--- Its entries are ranges { batch, first, last, attempt }: items first to last of a batch, to be
--- started for the attempt-th time. It lies between head and tail, so both ends are cheap.
-
-local function push_back(self, range)
-  self.tail = self.tail + 1
-  self.queue[self.tail] = range
-end
-
-local function push_front(self, range)
-  self.head = self.head - 1
-  self.queue[self.head] = range
-end
-
-local function pop_front(self)
-  local range = self.queue[self.head]
-  self.queue[self.head] = nil
-  self.head = self.head + 1
-  range.popped = true
-  return range
-end
-
--- A part of a range as one of its own.
-local function part(range, first, last)
-  return { batch = range.batch, first = first, last = last, attempt = range.attempt }
-end
-
--- Leaves out items at the beginning of a range that were cancelled. False when none is left.
-local function skip_dropped(range)
-  local dropped = range.batch.dropped
-  while dropped and range.first <= range.last and dropped[range.first] do
-    range.first = range.first + 1
-  end
-  return range.first <= range.last
-end
-
--- The last item of `range` that goes with its first.
-local function end_of_chunk(self, range)
-  local size = sizer.size(range.batch, range, self.backend.workers)
-  local last = math.min(range.last, range.first + size - 1)
-  local dropped = range.batch.dropped
-  for i = range.first + 1, dropped and last or 0 do
-    if dropped[i] then
-      return i - 1
-    end
-  end
-  return last
-end
-
--- Takes the next piece of work off the queue: a range that fits one invocation.
-local function take(self)
-  while self.head <= self.tail do
-    local range = self.queue[self.head]
-    local batch, first = range.batch, range.first
-    if batch:is_moot(first) then
-      pop_front(self)
-      batch:skip(first, range.last)
-    elseif not skip_dropped(range) then
-      pop_front(self)
-    elseif range.request and not batch.dropped then
-      return pop_front(self)
-    else
-      range.request = nil -- one of its items may have been cancelled since
-      local last = end_of_chunk(self, range)
-      if last == range.last then
-        return pop_front(self)
-      end
-      first = range.first
-      range.first = last + 1
-      return part(range, first, last)
-    end
-  end
-end
 
 -- Invocations --------------------------------------------------------------------------------
 
@@ -134,7 +55,7 @@ local function encode(self, range)
     taken = first
   end
   if taken < last then
-    push_front(self, part(range, taken + 1, last))
+    self.queue:push_front(queue.part(range, taken + 1, last))
     range.last = taken
   end
   range.request, range.origins = request, origins
@@ -200,7 +121,7 @@ local function steal(self)
   if keep >= count then
     return nil
   end
-  local stolen = part(best, best.first + keep, best.last)
+  local stolen = queue.part(best, best.first + keep, best.last)
   best.last = best.first + keep - 1
   tallies.add(best.batch.call, "running", keep - count)
   return stolen
@@ -232,7 +153,7 @@ end
 -- Whether the next request can be made while all workers are busy. Tasks that are submitted one by
 -- one are left alone: more may join them.
 local function can_prepare(self)
-  local range = self.queue[self.head]
+  local range = self.queue:first()
   return range and not range.request and not range.batch.growing
 end
 
@@ -240,12 +161,12 @@ end
 --- already: the worker that ends first need not wait for it.
 function methods:dispatch()
   while self.busy < self.backend.workers or can_prepare(self) do
-    local range = take(self)
+    local range = self.queue:take(self.backend.workers)
     if not range then
       break
     elseif range.request or encode(self, range) then
       if self.busy >= self.backend.workers then
-        push_front(self, range)
+        self.queue:push_front(range)
         break
       end
       send(self, range)
@@ -257,178 +178,17 @@ end
 
 -- Answers -------------------------------------------------------------------------------------
 
--- Starts items again after a while.
-local function start_later(self, range, seconds)
+--- Starts the items of a range after a while.
+---@param range lambdapool.Range
+---@param seconds number
+function methods:start_later(range, seconds)
   local timer
   timer = loop.after(seconds, function()
     self.delayed[timer] = nil
-    push_front(self, range)
+    self.queue:push_front(range)
     self:dispatch()
   end)
   self.delayed[timer] = range
-end
-
--- Whether the policy of the call wants item `i` again, which has failed with `err`; and the policy.
-local function is_wanted_again(self, batch, i, err, attempt)
-  local policy = err.kind == "throttled" and throttled or batch.call.retry
-  if not policy or self.ended or batch:is_moot(i) then
-    return false
-  end
-  local ok, wanted = pcall(policy.wants, policy, err, attempt)
-  if not ok then -- the user's own function: its error is told where he waits
-    loop.raise_later(wanted)
-    return false
-  end
-  return wanted, policy
-end
-
--- Starts the items of `range` from `first` to `last` once more, together.
-local function try_again(self, range, first, last, policy)
-  local again = part(range, first, last)
-  local batch = again.batch
-  again.attempt = range.attempt + 1
-  batch.attempts = batch.attempts or {}
-  for i = first, last do
-    batch.attempts[i] = again.attempt
-  end
-  start_later(self, again, policy:delay(range.attempt))
-end
-
--- What becomes of item `i` of a range: "ended", or "again" with the policy that wants it.
-local function judge(self, range, i, failure, outcome)
-  local batch = range.batch
-  if not failure or batch.dropped and batch.dropped[i] then
-    return "ended"
-  end
-  failure.worker, failure.request_id = outcome.worker, outcome.request_id
-  local err = batch:error(i, failure.kind, range.attempt, failure)
-  local again, policy = is_wanted_again(self, batch, i, err, range.attempt)
-  if again then
-    return "again", policy
-  end
-  batch:note(i, err)
-  return "ended"
-end
-
--- Items `first` to `last` ran; failures[k] is what became of the k-th when it did not return. Those
--- that are tried again are not at their end.
-local function conclude(self, range, first, last, failures, outcome)
-  self.counts.attempts = self.counts.attempts + last - first + 1
-  if not failures then
-    return range.batch:finish(first, last)
-  end
-  local i = first
-  local fate, policy = judge(self, range, i, failures[1], outcome)
-  while i <= last do
-    local from, its_fate, its_policy = i, fate, policy
-    repeat
-      i = i + 1
-      if i <= last then
-        fate, policy = judge(self, range, i, failures[i - first + 1], outcome)
-      end
-    until i > last or fate ~= its_fate or policy ~= its_policy
-    if its_fate == "again" then
-      try_again(self, range, from, i - 1, its_policy)
-    else
-      range.batch:finish(from, i - 1)
-    end
-  end
-end
-
--- Items `first` to `last` have failed for one reason.
-local function conclude_all(self, range, first, last, kind, message, outcome)
-  local failures = {}
-  for k = 1, last - first + 1 do
-    failures[k] = { kind = kind, message = message, log = outcome.log }
-  end
-  conclude(self, range, first, last, failures, outcome)
-end
-
--- The answer of the worker: `size` bytes, decoded.
-local function settle_response(self, range, outcome)
-  local batch, first, last = range.batch, range.first, range.last
-  local ok, report, failures = pcall(codec.response, outcome.bytes, batch.call.code, range.origins,
-    batch.columns, first - 1)
-  if not ok then
-    return conclude_all(self, range, first, last, "lost", "the answer of the worker is damaged: " ..
-      tostring(report), outcome)
-  elseif report.done == 0 and range.handovers >= HANDOVERS then
-    return conclude_all(self, range, first, last, "lost",
-      "the worker answered without running the task", outcome)
-  end
-  local ran = math.min(last, first + report.done - 1)
-  if ran < last then
-    local rest = part(range, ran + 1, last)
-    rest.handovers = report.done == 0 and range.handovers or nil
-    push_front(self, rest)
-  end
-  sizer.measure(batch.call, report)
-  self.counts.run_us = self.counts.run_us + report.run_us
-  self.counts.cold_starts = self.counts.cold_starts + (report.cold and 1 or 0)
-  self.counts.peak_memory = math.max(self.counts.peak_memory, report.peak_memory)
-  batch.width = math.max(batch.width, report.max_values)
-  for _, failure in pairs(failures or {}) do
-    failure.milliseconds = report.done == 1 and report.run_us / 1000 or nil
-    if failure.kind == "out_of_memory" then -- what a library holds, the worker holds for good
-      self.backend:retire(range.ticket)
-    end
-  end
-  if report.done > 0 then
-    conclude(self, range, first, ran, failures, outcome)
-  end
-end
-
--- The results of tasks that ended before their worker died. Returns how many there are.
-local function settle_kept(self, range, outcome)
-  local batch, progress = range.batch, outcome.progress
-  if progress.kept_tasks == 0 then
-    return 0
-  end
-  local ok, report, failures = pcall(codec.kept, progress.kept, progress.kept_tasks, range.origins,
-    batch.columns, range.first - 1)
-  if not ok or report.done == 0 then
-    return 0
-  end
-  local kept = math.min(report.done, range.last - range.first + 1)
-  batch.width = math.max(batch.width, report.max_values)
-  conclude(self, range, range.first, range.first + kept - 1, failures, outcome)
-  return kept
-end
-
--- The worker is gone without an answer, but what it had done is known: results that were kept
--- count, the task that ran ends with it, and those behind that never began run elsewhere.
-local function settle_progress(self, range, outcome)
-  local progress, count = outcome.progress, range.last - range.first + 1
-  local kept = settle_kept(self, range, outcome)
-  local finished = math.min(progress.finished, count)
-  local begun = math.min(progress.begun, count)
-  if finished > kept then
-    conclude_all(self, range, range.first + kept, range.first + finished - 1, "lost",
-      "it had ended, but its result was lost with the worker: " .. outcome.message, outcome)
-  end
-  local from = math.max(finished, kept)
-  if begun > from then
-    conclude_all(self, range, range.first + from, range.first + begun - 1, outcome.kind,
-      outcome.message, outcome)
-  end
-  from = math.max(from, begun)
-  if from < count then
-    push_front(self, part(range, range.first + from, range.last))
-  end
-end
-
--- The invocation has failed.
-local function settle_failure(self, range, outcome)
-  local progress = outcome.progress
-  if progress and progress.begun > 0 then
-    settle_progress(self, range, outcome)
-  elseif progress and range.handovers < HANDOVERS and not range.batch.cancelled then
-    local again = part(range, range.first, range.last)
-    again.handovers = range.handovers
-    push_front(self, again)
-  else
-    conclude_all(self, range, range.first, range.last, outcome.kind, outcome.message, outcome)
-  end
 end
 
 -- The worker of a range is free again.
@@ -456,10 +216,8 @@ function settle(self, range, outcome)
     if #outcome.bytes >= LARGE_ANSWER then
       self:dispatch()
     end
-    settle_response(self, range, outcome)
-  else
-    settle_failure(self, range, outcome)
   end
+  outcomes.settle(self, range, outcome)
   range.request, range.origins = nil, nil -- the batch may hold on to the range
   self:dispatch()
   if range.batch.call.line then
@@ -495,7 +253,7 @@ function methods:add(batch, first, last)
       range.last = last
     else
       batch.tail = { batch = batch, first = first, last = last, attempt = 1 }
-      push_back(self, batch.tail)
+      self.queue:push_back(batch.tail)
     end
     self:start()
   end
@@ -504,7 +262,7 @@ end
 --- True when every task has ended.
 ---@return boolean
 function methods:is_idle()
-  return self.busy == 0 and self.head > self.tail and next(self.delayed) == nil
+  return self.busy == 0 and self.queue:is_empty() and next(self.delayed) == nil
 end
 
 --- Waits until everything that was queued has ended, then ends the workers.
@@ -558,10 +316,9 @@ function methods:cancel(batch, i)
     local place = i - range.first + 1
     local begun = self.backend:cut(range.ticket, place - 1)
     local _, finished = self.backend:progress(range.ticket)
-    if not begun or place <= finished then
+    local may_run = not begun or place <= begun
+    if finished and place <= finished or may_run and not self.backend:cancel(range.ticket) then
       return false
-    elseif place <= begun then
-      self.backend:cancel(range.ticket)
     end
   end
   batch:drop(i)
@@ -571,21 +328,8 @@ end
 
 -- Ends what is queued or waits for its next attempt, of one call or of all.
 local function cancel_queued(self, call, message)
-  local queue, last = self.queue, self.tail
-  local kept = {}
-  local head = self.head
-  self.queue, self.head, self.tail = {}, 1, 0
-  for i = head, last do
-    local range = queue[i]
-    if not call or range.batch.call == call then
-      range.popped = true
-      range.batch:fail(range.first, range.last, "cancelled", message)
-    else
-      kept[#kept + 1] = range
-    end
-  end
-  for _, range in ipairs(kept) do
-    push_back(self, range)
+  for _, range in ipairs(self.queue:remove(call)) do
+    range.batch:fail(range.first, range.last, "cancelled", message)
   end
   for timer, range in pairs(self.delayed) do
     if not call or range.batch.call == call then
@@ -693,9 +437,7 @@ local function new(backend, defaults)
   local self = setmetatable({
     backend = backend,
     defaults = defaults,
-    queue = {},
-    head = 1,
-    tail = 0,
+    queue = queue.new(),
     busy = 0,
     running = {},
     delayed = {},

@@ -71,6 +71,21 @@ describe("errors", function()
     assert.equal("no result within 0.25 s, and the task goes on", tostring(e))
   end)
 
+  it("tell how often the task was started", function()
+    assert.equal("task 2 of 9 was lost on worker 1 (attempt 3 of 4)\n  m",
+      tostring(errors.new("lost", { message = "m", index = 2, count = 9, worker = 1, attempts = 3,
+        tries = 4 })))
+    assert.equal("task crashed (attempt 2 of 2)\n  m",
+      tostring(errors.new("crashed", { message = "m", attempts = 2 })))
+  end)
+
+  it("tell how many futures are unfinished", function()
+    local e = errors.unfinished(2, 5)
+    assert.equal("LambdaTimeoutError", getmetatable(e).__name)
+    assert.equal("timeout", e.kind)
+    assert.equal("2 of 5 futures are unfinished", tostring(e))
+  end)
+
   it("make tracebacks without the library's own frames", function()
     local own = load("local f = ...; local r = f() return r", "@lambdapool/pool.lua")
     local text = own(function()

@@ -2,6 +2,7 @@
 --- tells it to.
 
 local local_backend = require "lambdapool.backend.local"
+local loop = require "lambdapool.loop"
 
 local fake_agent = os.getenv "LAMBDAPOOL_BUILD" .. "/tests/fake_agent"
 
@@ -9,6 +10,9 @@ describe("the local backend", function()
   local backend, printed, real_stderr
 
   local function open(options)
+    if backend then
+      backend:close()
+    end
     backend = local_backend.new(options)
     backend.agent = fake_agent
   end
@@ -22,18 +26,37 @@ describe("the local backend", function()
   after_each(function()
     io.stderr = real_stderr -- luacheck: ignore
     backend:close()
+    backend = nil
   end)
+
+  -- Begins a request; its outcome is put into the table that is returned with the ticket.
+  local function begin(request, timeout_ms)
+    local outcome = {}
+    local ticket = assert(backend:invoke(request, { timeout_ms = timeout_ms or 60000 },
+      function(fields)
+        for name, value in pairs(fields) do
+          outcome[name] = value
+        end
+        outcome.is_there = true
+      end))
+    return outcome, ticket
+  end
+
+  local function await(outcome)
+    while not outcome.is_there do
+      assert(loop.take_event())
+    end
+    return outcome
+  end
 
   -- Runs requests at the same time; returns their outcomes in the order of the requests.
   local function invoke(...)
-    local requests, outcomes, left = { ... }, {}, select("#", ...)
-    for i, request in ipairs(requests) do
-      assert(backend:invoke(request, { timeout_ms = 60000 }, function(outcome)
-        outcomes[i], left = outcome, left - 1
-      end))
+    local outcomes = {}
+    for i, request in ipairs { ... } do
+      outcomes[i] = begin(request)
     end
-    while left > 0 do
-      assert(backend:poll())
+    for _, outcome in ipairs(outcomes) do
+      await(outcome)
     end
     return table.unpack(outcomes)
   end
@@ -52,7 +75,7 @@ describe("the local backend", function()
     assert.equal(1, invoke "echo b".worker)
     local one, two = invoke("echo a", "echo b")
     assert.same({ 1, 2 }, { one.worker, two.worker })
-    assert.equal(2, backend.started)
+    assert.same({ 2, 2 }, { backend:started(), backend:alive() })
   end)
 
   it("passes lines on before the answer", function()
@@ -88,11 +111,60 @@ describe("the local backend", function()
 
   it("passes over idle workers that are gone", function()
     invoke "last words"
-    repeat
-      local again = backend:poll()
-    until not again or not next(backend.alive)
+    while backend:alive() > 0 do
+      assert(loop.take_event())
+    end
     assert.equal("next", invoke "echo next".bytes)
-    assert.equal(1, #backend.idle)
+    assert.same({ 2, 1 }, { backend:started(), backend:alive() })
+  end)
+
+  it("tells how far an invocation is, while it is", function()
+    local outcome, ticket = begin "page 3 2 0 0 0 hang"
+    repeat
+      loop.take_event(0.001)
+      local begun, finished = backend:progress(ticket)
+    until begun == 3 and finished == 2
+    assert.equal(3, backend:cut(ticket, 1))
+    backend:cancel(ticket)
+    await(outcome)
+    assert.is_nil(backend:progress(ticket))
+    assert.is_nil(backend:cut(ticket, 1))
+    assert.same({ 3, 2 }, { outcome.progress.begun, outcome.progress.finished })
+  end)
+
+  it("cancels what runs, and nothing else", function()
+    local outcome, ticket = begin "hang"
+    local other, done = begin "echo other"
+    await(other)
+    backend:cancel(done)
+    backend:cancel(ticket)
+    await(outcome)
+    assert.same({ "cancelled", "the task was cancelled" }, { outcome.kind, outcome.message })
+    backend:cancel(ticket)
+    assert.equal("next", invoke "echo next".bytes)
+    assert.equal(1, backend:alive())
+  end)
+
+  it("kills as if by itself", function()
+    local outcome, ticket = begin "hang"
+    backend:kill(ticket)
+    await(outcome)
+    assert.same({ "crashed", "the worker was killed by signal 9 (SIGKILL)" },
+      { outcome.kind, outcome.message })
+  end)
+
+  it("kills what does not end in its time", function()
+    local outcome = await(begin("hang", 1))
+    assert.equal("timeout", outcome.kind)
+    assert.matches("the task did not end within 0.001 s, and its worker was killed",
+      outcome.message)
+  end)
+
+  it("blames memory that a library did not get", function()
+    local outcome = invoke "page 1 0 0 0 4096 crash"
+    assert.equal("out_of_memory", outcome.kind)
+    assert.equal("a library could not allocate 4096 bytes; " ..
+      "the worker was killed by signal 11 (SIGSEGV)", outcome.message)
   end)
 
   it("says when there is no such agent", function()
@@ -103,9 +175,18 @@ describe("the local backend", function()
   end)
 
   it("leaves nothing when it closes, whatever was running", function()
-    assert(backend:invoke("hang", { timeout_ms = 60000 }, error))
-    assert(backend:invoke("fork", { timeout_ms = 60000 }, error))
+    begin "hang"
+    begin "fork"
     backend:close()
-    assert.is_nil(next(backend.alive))
+    assert.equal(0, backend:alive())
+  end)
+
+  it("leaves nothing when it is abandoned", function()
+    local outcome = begin "hang"
+    backend:abandon()
+    while backend:alive() > 0 do
+      assert(loop.take_event())
+    end
+    assert.is_nil(outcome.is_there)
   end)
 end)

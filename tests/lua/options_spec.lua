@@ -6,6 +6,11 @@ local rules = {
   pause = { "seconds", default = 2.5 },
   quick = { "boolean", default = false },
   kind = { "choice", choices = { "red", "blue" }, default = "red" },
+  limit = { "timeout" },
+  part = { "share" },
+  call = { "function" },
+  list = { "table" },
+  whatever = { "any" },
 }
 
 local function check(given)
@@ -49,6 +54,44 @@ describe("options", function()
     for _, pause in ipairs { 0, -1, math.huge, 0 / 0, "1" } do
       assert.matches("seconds above 0", complaint { pause = pause })
     end
+  end)
+
+  it("takes what makes sense", function()
+    local callable = setmetatable({}, { __call = function() end })
+    for name, values in pairs {
+      limit = { 0, 0.5, math.huge }, part = { 0, 0.25, 1 }, call = { print, callable },
+      list = { {} }, whatever = { 1, "x" },
+    } do
+      for _, value in ipairs(values) do
+        assert.equal(value, check({ [name] = value })[name])
+      end
+    end
+  end)
+
+  it("says what the rest must be", function()
+    for _, limit in ipairs { -1, 0 / 0, "1" } do
+      assert.matches("option 'limit' must be a number of seconds, 0 or more",
+        complaint { limit = limit })
+    end
+    for _, part in ipairs { -0.1, 1.1, 0 / 0, "0.5" } do
+      assert.matches("option 'part' must be a number from 0 to 1", complaint { part = part })
+    end
+    assert.matches("option 'call' must be a function, got 'f'", complaint { call = "f" })
+    assert.matches("option 'call' must be a function", complaint { call = {} })
+    assert.matches("option 'list' must be a table, got 1", complaint { list = 1 })
+  end)
+
+  it("blames the level it is told", function()
+    local function method()
+      local checked = options.check("thing", { cuont = 1 }, rules, 2)
+      return checked
+    end
+    local ok, message = pcall(function()
+      local checked = method()
+      return checked
+    end)
+    assert.is_false(ok)
+    assert.matches("options_spec.lua:%d+: thing: unknown", message)
   end)
 
   it("refuses what is not a table", function()

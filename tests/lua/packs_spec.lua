@@ -76,8 +76,8 @@ describe("packs", function()
       submit("f", i)
     end
     local batches, before = 0, nil
-    for i = scheduler.head, scheduler.tail do
-      local batch = scheduler.queue[i].batch
+    for i = scheduler.queue.head, scheduler.queue.tail do
+      local batch = scheduler.queue.entries[i].batch
       assert.is_true(batch.n <= 1024)
       batches = batches + (batch ~= before and 1 or 0)
       before = batch

@@ -123,9 +123,10 @@ function methods:cancel(ticket)
   if done then
     ticket.timer:cancel()
     self.pending[ticket] = nil
-    return done { kind = "cancelled", message = "the task was cancelled" }
+    done { kind = "cancelled", message = "the task was cancelled" }
+    return true
   end
-  self.backend:cancel(ticket)
+  return self.backend:cancel(ticket)
 end
 
 function methods:progress(ticket)

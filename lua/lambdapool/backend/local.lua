@@ -12,7 +12,8 @@
 ---                                        nil when that is not known
 ---   backend:cut(ticket, n)               no task beyond the n-th will begin unless it has; returns
 ---                                        how many have begun, nil when that cannot be done
----   backend:cancel(ticket)               ends it at once; done is called all the same
+---   backend:cancel(ticket)               ends it at once; done is called all the same. False when
+---                                        it has ended, or cannot be stopped
 ---   backend:retire(ticket)               it has ended; its worker should get no other one
 ---   backend:alive(), backend:started()   numbers of workers
 ---   backend:close()                      ends every worker and waits until they are gone
@@ -260,15 +261,18 @@ end
 -- For chaos: the worker of a ticket dies as if by itself.
 function methods.kill(_, ticket)
   if is_current(ticket) then
+    ticket.worker.killed = true
     loop.kill(ticket.worker.id)
   end
 end
 
 function methods.cancel(_, ticket)
-  if is_current(ticket) then
-    ticket.worker.cancelled = true
-    loop.kill(ticket.worker.id)
+  if not is_current(ticket) then
+    return false
   end
+  ticket.worker.cancelled = true
+  loop.kill(ticket.worker.id)
+  return true
 end
 
 function methods.retire(_, ticket)

@@ -1,0 +1,194 @@
+--- Outcomes: what the end of an invocation means for each of its items. Those that returned have
+--- their results, those that failed their errors, unless a retry policy wants them again; those
+--- that certainly did not start go back to the head of the queue.
+
+local codec = require "lambdapool.codec"
+local loop = require "lambdapool.loop"
+local queue = require "lambdapool.queue"
+local retries = require "lambdapool.retry"
+local sizer = require "lambdapool.sizer"
+
+-- An invocation that its worker never took goes to another one, so often and no more.
+local HANDOVERS = 3
+
+-- What a service that throttles is offered again, so often, whatever the retry policy.
+local throttled = retries.new("", { retry = { times = 10 } }, 1)
+
+local outcomes = {}
+
+-- Whether the policy of the call wants item `i` again, which has failed with `err`; and the policy.
+local function is_wanted_again(scheduler, batch, i, err, attempt)
+  local policy = err.kind == "throttled" and throttled or batch.call.retry
+  if not policy or scheduler.ended or batch:is_moot(i) then
+    return false
+  end
+  local ok, wanted = pcall(policy.wants, policy, err, attempt)
+  if not ok then -- the user's own function: its error is told where he waits
+    loop.raise_later(wanted)
+    return false
+  end
+  return wanted, policy
+end
+
+-- Starts the items of `range` from `first` to `last` once more, together.
+local function try_again(scheduler, range, first, last, policy)
+  local again = queue.part(range, first, last)
+  local batch = again.batch
+  again.attempt = range.attempt + 1
+  batch.attempts = batch.attempts or {}
+  for i = first, last do
+    batch.attempts[i] = again.attempt
+  end
+  scheduler:start_later(again, policy:delay(range.attempt))
+end
+
+-- What becomes of item `i` of a range: "ended", or "again" with the policy that wants it.
+local function judge(scheduler, range, i, failure, outcome)
+  local batch = range.batch
+  if not failure or batch.dropped and batch.dropped[i] then
+    return "ended"
+  end
+  failure.worker, failure.request_id = outcome.worker, outcome.request_id
+  local err = batch:error(i, failure.kind, range.attempt, failure)
+  local again, policy = is_wanted_again(scheduler, batch, i, err, range.attempt)
+  if again then
+    return "again", policy
+  end
+  batch:note(i, err)
+  return "ended"
+end
+
+-- Items `first` to `last` ran; failures[k] is what became of the k-th when it did not return. Those
+-- that are tried again are not at their end.
+local function conclude(scheduler, range, first, last, failures, outcome)
+  scheduler.counts.attempts = scheduler.counts.attempts + last - first + 1
+  if not failures then
+    return range.batch:finish(first, last)
+  end
+  local i = first
+  local fate, policy = judge(scheduler, range, i, failures[1], outcome)
+  while i <= last do
+    local from, its_fate, its_policy = i, fate, policy
+    repeat
+      i = i + 1
+      if i <= last then
+        fate, policy = judge(scheduler, range, i, failures[i - first + 1], outcome)
+      end
+    until i > last or fate ~= its_fate or policy ~= its_policy
+    if its_fate == "again" then
+      try_again(scheduler, range, from, i - 1, its_policy)
+    else
+      range.batch:finish(from, i - 1)
+    end
+  end
+end
+
+-- Items `first` to `last` have failed for one reason.
+local function conclude_all(scheduler, range, first, last, kind, message, outcome)
+  local failures = {}
+  for k = 1, last - first + 1 do
+    failures[k] = { kind = kind, message = message, log = outcome.log }
+  end
+  conclude(scheduler, range, first, last, failures, outcome)
+end
+
+-- The worker has answered.
+local function settle_response(scheduler, range, outcome)
+  local batch, first, last = range.batch, range.first, range.last
+  local ok, report, failures = pcall(codec.response, outcome.bytes, batch.call.code, range.origins,
+    batch.columns, first - 1)
+  if not ok then
+    return conclude_all(scheduler, range, first, last, "lost", "the answer of the worker is damaged: " ..
+      tostring(report), outcome)
+  elseif report.done == 0 and range.handovers >= HANDOVERS then
+    return conclude_all(scheduler, range, first, last, "lost",
+      "the worker answered without running the task", outcome)
+  end
+  local ran = math.min(last, first + report.done - 1)
+  if ran < last then
+    local rest = queue.part(range, ran + 1, last)
+    rest.handovers = report.done == 0 and range.handovers or nil
+    scheduler.queue:push_front(rest)
+  end
+  sizer.measure(batch.call, report)
+  scheduler.counts.run_us = scheduler.counts.run_us + report.run_us
+  scheduler.counts.cold_starts = scheduler.counts.cold_starts + (report.cold and 1 or 0)
+  scheduler.counts.peak_memory = math.max(scheduler.counts.peak_memory, report.peak_memory)
+  batch.width = math.max(batch.width, report.max_values)
+  for _, failure in pairs(failures or {}) do
+    failure.milliseconds = report.done == 1 and report.run_us / 1000 or nil
+    if failure.kind == "out_of_memory" then -- what a library holds, the worker holds for good
+      scheduler.backend:retire(range.ticket)
+    end
+  end
+  if report.done > 0 then
+    conclude(scheduler, range, first, ran, failures, outcome)
+  end
+end
+
+-- The results of tasks that ended before their worker died. Returns how many there are.
+local function settle_kept(scheduler, range, outcome)
+  local batch, progress = range.batch, outcome.progress
+  if progress.kept_tasks == 0 then
+    return 0
+  end
+  local ok, report, failures = pcall(codec.kept, progress.kept, progress.kept_tasks, range.origins,
+    batch.columns, range.first - 1)
+  if not ok or report.done == 0 then
+    return 0
+  end
+  local kept = math.min(report.done, range.last - range.first + 1)
+  batch.width = math.max(batch.width, report.max_values)
+  conclude(scheduler, range, range.first, range.first + kept - 1, failures, outcome)
+  return kept
+end
+
+-- The worker is gone without an answer, but what it had done is known: results that were kept
+-- count, the task that ran ends with it, and those behind that never began run elsewhere.
+local function settle_progress(scheduler, range, outcome)
+  local progress, count = outcome.progress, range.last - range.first + 1
+  local kept = settle_kept(scheduler, range, outcome)
+  local finished = math.min(progress.finished, count)
+  local begun = math.min(progress.begun, count)
+  if finished > kept then
+    conclude_all(scheduler, range, range.first + kept, range.first + finished - 1, "lost",
+      "it had ended, but its result was lost with the worker: " .. outcome.message, outcome)
+  end
+  local from = math.max(finished, kept)
+  if begun > from then
+    conclude_all(scheduler, range, range.first + from, range.first + begun - 1, outcome.kind,
+      outcome.message, outcome)
+  end
+  from = math.max(from, begun)
+  if from < count then
+    scheduler.queue:push_front(queue.part(range, range.first + from, range.last))
+  end
+end
+
+-- The invocation has failed.
+local function settle_failure(scheduler, range, outcome)
+  local progress = outcome.progress
+  if progress and progress.begun > 0 then
+    settle_progress(scheduler, range, outcome)
+  elseif progress and range.handovers < HANDOVERS and not range.batch.cancelled then
+    local again = queue.part(range, range.first, range.last)
+    again.handovers = range.handovers
+    scheduler.queue:push_front(again)
+  else
+    conclude_all(scheduler, range, range.first, range.last, outcome.kind, outcome.message, outcome)
+  end
+end
+
+--- Settles the items of an invocation that has ended.
+---@param scheduler lambdapool.Scheduler
+---@param range lambdapool.Range
+---@param outcome table see lambdapool.backend.local
+function outcomes.settle(scheduler, range, outcome)
+  if outcome.bytes then
+    settle_response(scheduler, range, outcome)
+  else
+    settle_failure(scheduler, range, outcome)
+  end
+end
+
+return outcomes
