@@ -101,6 +101,7 @@ function methods:shutdown(given)
   if how.cancel_futures then
     self.scheduler:cancel_queued "the executor was shut down"
   end
+  self.scheduler:close()
   if how.wait then
     self.scheduler:drain()
   end
@@ -131,6 +132,7 @@ end
 ---@return lambdapool.Executor
 local function new(given)
   local scheduler, checked = engine.open("lambdapool.executor", given)
+  scheduler.awaited = true
   return setmetatable({
     scheduler = scheduler,
     packs = packs.new(scheduler),

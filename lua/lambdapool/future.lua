@@ -34,7 +34,7 @@ end
 
 -- Waits until it is done; raises when it is not after `timeout` seconds.
 local function await(self, timeout)
-  if not self.is_done and not completion.await(self, timeout) then
+  if not completion.await(self, timeout) then
     error(errors.waited(timeout), 0)
   end
 end
@@ -54,12 +54,12 @@ end
 
 -- Whether it is done, as far as the workers have said by now. In a flow nobody else's turn comes.
 local function look(self)
-  if not self.is_done then
-    if flow.running() then
-      loop.glance()
-    else
-      loop.pump(0)
-    end
+  if flow.running() then
+    loop.glance()
+  elseif self.is_done then
+    loop.flush()
+  else
+    loop.pump(0)
   end
   return self.is_done
 end
@@ -139,7 +139,7 @@ end
 ---@param callback fun(future: lambdapool.Future)
 function Future:add_done_callback(callback)
   check_callback("future:add_done_callback", callback)
-  if look(self) then
+  if self.is_done then
     callback(self)
   else
     completion.add_callback(self, callback)

@@ -210,10 +210,13 @@ function loop.wait(ready, argument, seconds)
     end
   end
   progress.hide()
-  if head <= tail then
-    run_queue()
-  end
+  run_queue()
   return true
+end
+
+--- Runs callbacks that are due and raises errors of earlier ones; nothing else.
+function loop.flush()
+  run_queue()
 end
 
 --- Takes in what workers have done, without waiting and without running callbacks.

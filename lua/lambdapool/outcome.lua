@@ -98,8 +98,8 @@ local function settle_response(scheduler, range, outcome)
   local ok, report, failures = pcall(codec.response, outcome.bytes, batch.call.code, range.origins,
     batch.columns, first - 1)
   if not ok then
-    return conclude_all(scheduler, range, first, last, "lost", "the answer of the worker is damaged: " ..
-      tostring(report), outcome)
+    return conclude_all(scheduler, range, first, last, "lost",
+      "the answer of the worker is damaged: " .. tostring(report), outcome)
   elseif report.done == 0 and range.handovers >= HANDOVERS then
     return conclude_all(scheduler, range, first, last, "lost",
       "the worker answered without running the task", outcome)

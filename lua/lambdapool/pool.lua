@@ -297,6 +297,7 @@ end
 function methods:close()
   if self.state == "open" then
     self.state = "closed"
+    self.scheduler:close()
   end
 end
 
@@ -330,8 +331,8 @@ end
 --- Numbers of this pool so far: `tasks` = `done` + `failed` + `cancelled` + `running` + `queued`;
 --- `attempts` (starts of tasks), `retried` (starts after the first), `duplicates` (late answers
 --- that were dropped), `invocations`, `cold_starts`, `workers` (alive), `workers_started`,
---- `bytes_sent`, `bytes_received`, `run_seconds` (of all workers together), `peak_memory` (bytes, of
---- one worker), `seconds` (since the pool was opened), `seed`.
+--- `bytes_sent`, `bytes_received`, `run_seconds` (of all workers together), `peak_memory` (bytes,
+--- of one worker), `seconds` (since the pool was opened), `seed`.
 ---@return table
 function methods:stats()
   return self.scheduler:stats()

@@ -88,8 +88,12 @@ local function send(self, range)
   end
 end
 
--- Nothing is queued, delayed or running: whoever waits for that may go on.
+-- Nothing is queued, delayed or running: whoever waits for that may go on, and workers that get no
+-- more tasks end.
 local function check_idle(self)
+  if self.closed and self.backend:alive() > 0 and self:is_idle() then
+    self.backend:abandon()
+  end
   if self.idle and self:is_idle() then
     local idle = self.idle
     self.idle = nil
@@ -272,6 +276,12 @@ function methods:drain()
     completion.await(self.idle)
   end
   self:stop()
+end
+
+--- The user adds no more tasks: workers end when all have ended.
+function methods:close()
+  self.closed = true
+  check_idle(self)
 end
 
 --- Ends the workers; no task is left, or none is wanted any more.
@@ -469,6 +479,15 @@ local function counts()
   return sum
 end
 
+--- At the end of a program: waits for what was submitted to executors.
+local function finish()
+  for scheduler in pairs(schedulers) do
+    if scheduler.awaited then
+      scheduler:drain()
+    end
+  end
+end
+
 -- Ctrl-C: nothing goes on any more.
 interrupt.on(function()
   for scheduler in pairs(schedulers) do
@@ -476,4 +495,4 @@ interrupt.on(function()
   end
 end)
 
-return { new = new, counts = counts }
+return { new = new, counts = counts, finish = finish }

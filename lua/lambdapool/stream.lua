@@ -147,6 +147,14 @@ local function take(self)
   return batch, i
 end
 
+-- Passes the values of item `i` on; the batch keeps them no longer.
+local function forget(batch, i, ...)
+  for _, column in ipairs(batch.columns) do
+    column[i] = nil
+  end
+  return ...
+end
+
 --- One step of the loop: the position of an item in the source and the values of its task. Raises
 --- the error of a task that failed; the next step goes on behind it.
 ---@return integer? index
@@ -160,7 +168,7 @@ function methods:step()
   if failure ~= nil then
     error(failure, 0)
   end
-  return batch.position + i, batch:values(i)
+  return batch.position + i, forget(batch, i, batch:values(i))
 end
 
 --- One step of the loop, errors as values: position, first value, error.
@@ -176,7 +184,7 @@ function methods:step_with_error()
   if failure ~= nil then
     return batch.position + i, nil, failure
   end
-  return batch.position + i, (batch:values(i))
+  return batch.position + i, (forget(batch, i, batch:values(i)))
 end
 
 --- Cancels everything that has not ended, reads the source no more and closes it.

@@ -118,7 +118,7 @@ describe("an executor", function()
     collectgarbage()
     collectgarbage()
     assert.equal(5, future:result())
-    future.scheduler:drain()
+    future.origin.scheduler:drain()
   end)
 end)
 

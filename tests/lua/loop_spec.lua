@@ -115,7 +115,7 @@ describe("the loop", function()
   end)
 
   it("says so when nothing can end a wait", function()
-    assert.matches("nothing is going on that could end this wait",
+    assert.matches("nothing is going on that could end the wait",
       error_of(loop.wait, function() return false end))
   end)
 

@@ -366,7 +366,7 @@ describe("a pool", function()
       error_of(function() pool:map(print, {}, { chunk_size = 3 }) end))
     assert.matches(here .. "pool:map: the task must be a function, got nil",
       error_of(function() pool:map(nil, {}) end))
-    assert.matches(here .. "pool:map: the items must be a list, got a nil",
+    assert.matches(here .. "pool:map: the source must be a list or an iterator, got nil",
       error_of(function() pool:map(print) end))
     assert.matches(here .. "pool:imap: the source must be a list or an iterator",
       error_of(function() pool:imap(print, 7) end))

@@ -24,7 +24,7 @@ describe("the size of an invocation", function()
   end)
 
   it("is large enough to be worth it, when tasks are tiny", function()
-    assert.equal(500, size(1, 10))
+    assert.equal(200, size(1, 10))
     assert.equal(1250, size(1, 10000))
   end)
 

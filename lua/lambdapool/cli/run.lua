@@ -172,13 +172,15 @@ local function run_script(argv, index)
 end
 
 -- Coroutines of lambdapool.async that have not ended when the script has are driven to their end,
--- and errors that nobody asked them for are printed. True when there are none.
+-- and so are tasks of executors; errors that nobody asked them for are printed. True when there are none.
 local function finish_flows(ok)
   local flow = package.loaded["lambdapool.flow"]
   if not flow then
     return ok
   end
   ok = ok and run(flow.drain)
+  local scheduler = package.loaded["lambdapool.scheduler"]
+  ok = (not scheduler or run(scheduler.finish)) and ok
   for _, failure in ipairs(flow.unreported()) do
     ok = false
     if not is_interrupt(failure) then
