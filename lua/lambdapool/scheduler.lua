@@ -484,6 +484,7 @@ local function finish()
   for scheduler in pairs(schedulers) do
     if scheduler.awaited then
       scheduler:drain()
+      scheduler:terminate "the program has ended"
     end
   end
 end

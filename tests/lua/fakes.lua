@@ -141,6 +141,7 @@ end
 function backend:cancel(ticket)
   ticket.cancelled = true
   self.loop.later(ticket.done, { kind = "cancelled", message = "the task was cancelled" })
+  return true
 end
 
 function backend:alive()

@@ -172,7 +172,8 @@ local function run_script(argv, index)
 end
 
 -- Coroutines of lambdapool.async that have not ended when the script has are driven to their end,
--- and so are tasks of executors; errors that nobody asked them for are printed. True when there are none.
+-- and so are tasks of executors; errors that nobody asked them for are printed. True when there are
+-- none.
 local function finish_flows(ok)
   local flow = package.loaded["lambdapool.flow"]
   if not flow then
