@@ -57,10 +57,26 @@ describe("chaos", function()
     local outcomes, ticket = invoke(chaos)
     assert.is_nil(chaos:progress(ticket))
     assert.is_nil(chaos:cut(ticket, 0))
-    chaos:cancel(ticket)
+    assert.is_true(chaos:cancel(ticket))
+    assert.equal(0, #outcomes)
     wait()
     assert.equal(1, #outcomes)
-    assert.equal("cancelled", outcomes[1].kind)
+    assert.equal("throttled", outcomes[1].kind)
+    assert.equal(0, #inner.tickets)
+  end)
+
+  it("keeps no timer for what comes when all is over", function()
+    for _, method in ipairs { "close", "abandon" } do
+      for _, kind in ipairs { "throttle", "delay", "lose" } do
+        local chaos = new { [kind] = 1, seconds = 5 }
+        local outcomes = invoke(chaos)
+        world.loop.pump(1)
+        local known = #outcomes
+        chaos[method](chaos)
+        wait()
+        assert.equal(known, #outcomes)
+      end
+    end
   end)
 
   it("holds answers back, no longer than asked", function()

@@ -54,16 +54,27 @@ local function draw(self)
   end
 end
 
+-- Calls f() after so many seconds, if there is still a pool then.
+local function after(self, seconds, f)
+  local timer
+  timer = loop.after(seconds, function()
+    self.timers[timer] = nil
+    f()
+  end)
+  self.timers[timer] = true
+  return timer
+end
+
 local faults = {}
 
 -- Refused: nothing starts.
 function faults.throttle(self, _, _, done)
   local ticket = {}
-  ticket.timer = loop.after(0, function()
+  after(self, 0, function()
     self.pending[ticket] = nil
     done { kind = "throttled", message = "throttled on purpose" }
   end)
-  self.pending[ticket] = done
+  self.pending[ticket] = true
   return ticket
 end
 
@@ -71,7 +82,7 @@ end
 function faults.delay(self, request, call, done)
   local seconds = random(self) * self.shares.seconds
   return self.backend:invoke(request, call, function(outcome)
-    loop.after(seconds, function() done(outcome) end)
+    after(self, seconds, function() done(outcome) end)
   end)
 end
 
@@ -79,7 +90,7 @@ end
 function faults.lose(self, request, call, done)
   local seconds = random(self) * self.shares.seconds
   return self.backend:invoke(request, call, function(outcome)
-    loop.after(seconds, function() done(outcome) end)
+    after(self, seconds, function() done(outcome) end)
     done { kind = "lost", message = "lost on purpose", worker = outcome.worker,
       request_id = outcome.request_id }
   end)
@@ -100,10 +111,11 @@ function faults.crash(self, request, call, done)
   local ticket, message, timer
   ticket, message = self.backend:invoke(request, call, function(outcome)
     timer:cancel()
+    self.timers[timer] = nil
     done(outcome.bytes and crash_after(outcome, ticket) or outcome)
   end)
   if ticket then
-    timer = loop.after(random(self) * CRASH_WITHIN, function()
+    timer = after(self, random(self) * CRASH_WITHIN, function()
       self.backend:kill(ticket)
     end)
   end
@@ -118,15 +130,9 @@ function methods:invoke(request, call, done)
   return self.backend:invoke(request, call, done)
 end
 
+-- What is refused does not start: there is nothing to be stopped.
 function methods:cancel(ticket)
-  local done = self.pending[ticket]
-  if done then
-    ticket.timer:cancel()
-    self.pending[ticket] = nil
-    done { kind = "cancelled", message = "the task was cancelled" }
-    return true
-  end
-  return self.backend:cancel(ticket)
+  return self.pending[ticket] or self.backend:cancel(ticket)
 end
 
 function methods:progress(ticket)
@@ -152,8 +158,25 @@ local function forward(name)
   end
 end
 
-for _, name in ipairs { "alive", "started", "close", "abandon" } do
-  forward(name)
+forward "alive"
+forward "started"
+
+-- Nobody waits for answers any more.
+local function forget_late(self)
+  for timer in pairs(self.timers) do
+    timer:cancel()
+  end
+  self.timers = {}
+end
+
+function methods:close()
+  self.backend:close()
+  forget_late(self)
+end
+
+function methods:abandon()
+  self.backend:abandon()
+  forget_late(self)
 end
 
 local mt = { __name = "lambdapool.Chaos", __index = methods }
@@ -173,7 +196,8 @@ local function new(backend, where, given, level)
     workers = backend.workers,
     shares = shares,
     state = shares.seed or system.now(),
-    pending = {},
+    pending = {}, -- tickets of what is about to be refused
+    timers = {},
   }, mt)
 end
 
