@@ -91,6 +91,27 @@ describe("an executor", function()
       error_of(executor.map, executor, print, {}, 7))
   end)
 
+  it("maps in order, all values, and takes options last", function()
+    local got = {}
+    for i, a, b in executor:map(function(x) return x, -x end, { 5, 6, 7 }, { chunksize = 2 }) do
+      got[i] = { a, b }
+    end
+    assert.same({ { 5, -5 }, { 6, -6 }, { 7, -7 } }, got)
+    assert.matches("executor:map: there is no list", error_of(executor.map, executor, print))
+  end)
+
+  it("raises the error of a mapped task when its turn comes", function()
+    local step = executor:map(function(x) return x ~= 2 and x or error("two", 0) end, { 1, 2, 3 })
+    assert.equal(1, (step()))
+    assert.equal("two", error_of(step).message)
+  end)
+
+  it("gives up a loop when its time is over", function()
+    local step = executor:map(function() while true do end end, { 1 }, { wait = 0.01 })
+    assert.equal("LambdaTimeoutError", getmetatable(error_of(step)).__name)
+    assert.equal(1, executor:submit(math.abs, -1):result())
+  end)
+
   it("waits for its tasks at the end of its scope", function()
     local future
     do

@@ -77,6 +77,15 @@ describe("a pool", function()
       assert.equal(7, error_of(pool.apply, pool, function() error(7) end).value)
     end)
 
+    it("puts keyword arguments where the parameters are", function()
+      local function f(a, b, c)
+        return a, b, c
+      end
+      assert.same({ 1, nil, 3 }, { pool:apply(f, { 1 }, { c = 3 }) })
+      assert.matches("has no parameter 'd'", error_of(pool.apply, pool, f, {}, { d = 4 }))
+      assert.equal(2, pool:apply_async(f, nil, { a = 2 }):get())
+    end)
+
     it("goes on after an error", function()
       error_of(pool.apply, pool, error, { "x" })
       assert.equal(1, pool:apply(math.abs, { -1 }))
@@ -190,6 +199,44 @@ describe("a pool", function()
     end)
   end)
 
+  describe("map_async and starmap_async", function()
+    it("give what map gives, and call back", function()
+      local log = {}
+      local function double(x) return 2 * x, -x end
+      local function note(...) log[#log + 1] = table.pack(...) end
+      local result = pool:map_async(double, { 1, 2 }, { callback = note })
+      assert.same({ { 2, 4, n = 2 }, { -1, -2, n = 2 }, n = 2 }, table.pack(result:get()))
+      assert.is_true(result:successful())
+      assert.same({ { { 2, 4, n = 2 }, { -1, -2, n = 2 }, n = 2 } }, log)
+      assert.same({ 3, n = 1 }, pool:starmap_async(math.max, { { 3, 1 } }):get())
+      assert.same({ n = 0 }, pool:map_async(double, {}):get())
+    end)
+
+    it("give the error that map raises", function()
+      local got
+      local result = pool:map_async(function(x) return x ~= 2 or error("two", 0) end, { 1, 2, 3 },
+        { error_callback = function(e) got = e end })
+      local e = error_of(result.get, result)
+      assert.same({ "two", 2, 3 }, { e.message, e.index, e.count })
+      assert.equal(e, got)
+      assert.is_false(result:successful())
+    end)
+
+    it("do not see what becomes of the list", function()
+      local list = { 1, 2, 3 }
+      local result = pool:map_async(function(x) return x end, list, { chunksize = 1 })
+      list[1], list[3] = "changed", "changed"
+      assert.same({ 1, 2, 3, n = 3 }, result:get())
+    end)
+
+    it("can be cancelled", function()
+      local result = pool:map_async(function() while true do end end, range(10))
+      assert.is_true(result:cancel())
+      assert.equal("cancelled", error_of(result.get, result).kind)
+      assert.equal(1, pool:apply(math.abs, { -1 }))
+    end)
+  end)
+
   describe("imap", function()
     it("yields in order, all values", function()
       local got = {}
@@ -292,6 +339,65 @@ describe("a pool", function()
         assert.equal(2 * i, v)
       end
       assert.equal(200, #seen)
+    end)
+  end)
+
+  describe("each", function()
+    it("yields errors as values, and goes on", function()
+      local values, failures = {}, {}
+      local function odd(x) return x % 2 == 1 and x or error("even: " .. x, 0) end
+      for i, value, err in pool:each(odd, range(20)) do
+        values[i], failures[i] = value, err and err.message
+      end
+      for i = 1, 20 do
+        assert.equal(i % 2 == 1 and i or nil, values[i])
+        assert.equal(i % 2 == 0 and "even: " .. i or nil, failures[i])
+      end
+    end)
+  end)
+
+  describe("poll", function()
+    it("keeps things going until nothing is left", function()
+      local got
+      pool:apply_async(math.abs, { -3 }, nil, function(x) got = x end)
+      while pool:poll(1) do end
+      pool:poll()
+      assert.equal(3, got)
+      assert.matches("pool:poll: seconds must be a number, 0 or more",
+        error_of(pool.poll, pool, -1))
+    end)
+  end)
+
+  describe("retries", function()
+    -- Fails until it has been started `times` times, and counts in a file.
+    local function flaky(path, times)
+      local file <close> = assert(io.open(path, "a+"))
+      file:write "x"
+      file:seek "set"
+      local starts = #file:read "a"
+      return starts >= times and starts or error("again", 0)
+    end
+
+    it("start a task again, as the options say", function()
+      for _, own in ipairs { true, false } do
+        local name = os.tmpname()
+        local retry = { times = 2, base = 0.001, on = function(e) return e.kind == "error" end }
+        local eager <close> = lambdapool.pool { workers = 1, retry = own and retry or nil }
+        local given = not own and { retry = retry } or nil
+        assert.equal(3, eager:starmap(flaky, { { name, 3 } }, given)[1])
+        assert.equal(2, eager:stats().retried)
+        os.remove(name)
+      end
+    end)
+
+    it("show in the error", function()
+      local name = os.tmpname()
+      local result = pool:starmap_async(flaky, { { name, 9 } }, { retry = { times = 1,
+        base = 0.001, on = function() return true end } })
+      local e = error_of(result.get, result)
+      assert.same({ 2, 2 }, { e.attempts, e.tries })
+      assert.matches("%(attempt 2 of 2, %d+ ms%)", tostring(e))
+      os.remove(name)
     end)
   end)
 
