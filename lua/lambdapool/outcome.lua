@@ -7,6 +7,7 @@ local loop = require "lambdapool.loop"
 local queue = require "lambdapool.queue"
 local retries = require "lambdapool.retry"
 local sizer = require "lambdapool.sizer"
+local tallies = require "lambdapool.tally"
 
 -- An invocation that its worker never took goes to another one, so often and no more.
 local HANDOVERS = 3
@@ -62,6 +63,9 @@ end
 -- that are tried again are not at their end.
 local function conclude(scheduler, range, first, last, failures, outcome)
   scheduler.counts.attempts = scheduler.counts.attempts + last - first + 1
+  if range.attempt > 1 then
+    tallies.add(range.batch.call, "retried", last - first + 1)
+  end
   if not failures then
     return range.batch:finish(first, last)
   end

@@ -83,9 +83,6 @@ local function send(self, range)
   counts.invocations = counts.invocations + 1
   counts.bytes_sent = counts.bytes_sent + #range.request
   tallies.add(batch.call, "running", size)
-  if range.attempt > 1 and range.handovers == 1 then
-    tallies.add(batch.call, "retried", size)
-  end
 end
 
 -- Nothing is queued, delayed or running: whoever waits for that may go on, and workers that get no

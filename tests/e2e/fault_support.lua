@@ -1,6 +1,7 @@
 --- What the specs of faults share: a C module that goes wrong, and a look at what is left behind.
 local lfs = require "lfs"
 
+local loop = require "lambdapool.loop"
 local system = require "lambdapool.system"
 local timers = require "lambdapool.timers"
 
@@ -65,6 +66,14 @@ function support.in_use()
     children = #support.children(),
     timer = timers.next() ~= nil,
   }
+end
+
+--- Waits until faults on purpose that come late have come, a second at most.
+function support.settle()
+  local limit = system.monotonic() + 1
+  repeat
+    loop.pump(0.02)
+  until not timers.next() or system.monotonic() > limit
 end
 
 --- True when a process of this number is alive.
