@@ -2,6 +2,7 @@
 --- loop goes on with it when what it waits for is there; so many flows share one thread. Outside of
 --- flows, and in coroutines that a flow runs by itself, waiting blocks.
 
+local interrupt = require "lambdapool.interrupt"
 local loop = require "lambdapool.loop"
 
 ---@class lambdapool.Flow
@@ -36,10 +37,14 @@ end
 local resume
 
 -- Takes what a resume gave: the flow has ended, is parked, or only lets the others have a turn.
+-- Ctrl-C ends more than the flow that it came to: it is raised here, too.
 local function sort_out(self, ok, ...)
   if coroutine.status(self.thread) == "dead" then
     forget(self)
     self.on_end(ok, ...)
+    if not ok and interrupt.is(...) then
+      error((...), 0)
+    end
   elseif ... ~= PARKED then
     loop.later(resume, self)
   end
