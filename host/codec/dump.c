@@ -8,15 +8,13 @@
 #include "dump.h"
 
 #include <lauxlib.h>
+
 #include "cache.h"
 #include "frame.h"
-#include "function.h"
-#include "names.h"
-#include "prototype.h"
 #include "rebuilder.h"
 #include "seal.h"
 #include "sequence.h"
-#include "source.h"
+#include "walk.h"
 #include "wire.h"
 
 enum {
@@ -24,52 +22,6 @@ enum {
   SHARE_FROM = 4,     /* bytes; shorter strings are cheaper written again */
   MAX_HOLES = 1 << 20 /* nils within the sequence of a table */
 };
-
-/* Different things at one address need different keys in the map. */
-static const void *name_key(const char *name) {
-  return name + 2;
-}
-
-/* --- output ------------------------------------------------------------- */
-
-static void put_byte(lua_State *L, struct lp__dumper *d, int byte) {
-  *lp__buffer_reserve(L, &d->out.buffer, 1) = (unsigned char)byte;
-  d->out.buffer.size++;
-}
-
-static void put_varint(lua_State *L, struct lp__dumper *d, uint64_t v) {
-  unsigned char *at = lp__buffer_reserve(L, &d->out.buffer, LP__VARINT_MAX);
-  d->out.buffer.size += (size_t)(lp__put_varint(at, v) - at);
-}
-
-/* Writes the distance from `position` (of the tag being written) back to
- * `target`. */
-static void put_distance(lua_State *L, struct lp__dumper *d, size_t position,
-                         size_t target) {
-  put_varint(L, d,
-             lp__rope_offset(&d->out, position) -
-                 lp__rope_offset(&d->out, target));
-}
-
-/* Sets the bit that tells the loader to remember what it reads here. */
-static void keep(struct lp__dumper *d, size_t position) {
-  unsigned char *tag = &d->out.buffer.bytes[position];
-  *tag |= *tag >= LP__SHORT_STRING ? LP__SHORT_STRING_KEPT : LP__KEPT;
-}
-
-static void put_ref(lua_State *L, struct lp__dumper *d, enum lp__tag tag,
-                    size_t target) {
-  size_t position = d->out.buffer.size;
-  keep(d, target);
-  put_byte(L, d, tag);
-  put_distance(L, d, position, target);
-}
-
-/* A string without a tag, at `index`. */
-static void put_string(lua_State *L, struct lp__dumper *d, int index) {
-  put_varint(L, d, (uint64_t)lua_rawlen(L, index));
-  lp__rope_add_string(L, &d->out, index);
-}
 
 /* Hooks may collect garbage: what is known by its address must not go. */
 static void keep_alive(lua_State *L, struct lp__dumper *d, int index) {
@@ -79,7 +31,7 @@ static void keep_alive(lua_State *L, struct lp__dumper *d, int index) {
 
 /* --- simple values ------------------------------------------------------ */
 
-static void write_string(lua_State *L, struct lp__dumper *d, int index) {
+void lp__write_string(lua_State *L, struct lp__dumper *d, int index) {
   size_t size;
   const char *bytes = lua_tolstring(L, index, &size);
   if (size >= SHARE_FROM) {
@@ -88,7 +40,7 @@ static void write_string(lua_State *L, struct lp__dumper *d, int index) {
     lp__map_reserve(L, &d->seen, d->seen_box);
     entry = lp__map_at(&d->seen, bytes, &found);
     if (found) {
-      put_ref(L, d, LP__REF, entry->value);
+      lp__emit_ref(L, d, LP__REF, entry->value);
       return;
     }
     entry->value = (uint32_t)d->out.buffer.size;
@@ -101,8 +53,8 @@ static void write_string(lua_State *L, struct lp__dumper *d, int index) {
     memcpy(at + 1, bytes, size);
     d->out.buffer.size += size + 1;
   } else {
-    put_byte(L, d, LP__STRING);
-    put_string(L, d, index);
+    lp__emit_byte(L, d, LP__STRING);
+    lp__emit_string(L, d, index);
   }
 }
 
@@ -127,41 +79,26 @@ static void write_number(lua_State *L, struct lp__dumper *d, int index) {
   }
 }
 
-/* Adds the module name at `index` to those whose source is sent along. */
-static void need_module(lua_State *L, struct lp__dumper *d, int index) {
-  index = lua_absindex(L, index);
-  lua_pushvalue(L, index);
-  if (lua_rawget(L, d->modules) == LUA_TNIL) {
-    lua_pushvalue(L, index);
-    lua_pushboolean(L, 1);
-    lua_rawset(L, d->modules);
-    lua_pushvalue(L, index);
-    lua_rawseti(L, d->modules, (lua_Integer)lua_rawlen(L, d->modules) + 1);
-  }
-  lua_pop(L, 1);
-}
-
-/* Writes a value that travels by name; 0 when it does not. */
-static int write_reference(lua_State *L, struct lp__dumper *d, int index) {
+int lp__write_reference(lua_State *L, struct lp__dumper *d, int index) {
   int top = lua_gettop(L);
   switch (lp__reference_of(L, &d->references, index)) {
   case LP__REFERENCE_GLOBALS:
-    put_byte(L, d, LP__GLOBALS);
+    lp__emit_byte(L, d, LP__GLOBALS);
     break;
   case LP__REFERENCE_STANDARD:
-    put_byte(L, d, LP__STANDARD);
-    put_string(L, d, -1);
+    lp__emit_byte(L, d, LP__STANDARD);
+    lp__emit_string(L, d, -1);
     break;
   case LP__REFERENCE_MODULE:
-    put_byte(L, d, LP__MODULE);
-    put_string(L, d, -1);
-    need_module(L, d, -1);
+    lp__emit_byte(L, d, LP__MODULE);
+    lp__emit_string(L, d, -1);
+    lp__need_module(L, d, -1);
     break;
   case LP__REFERENCE_FIELD:
-    put_byte(L, d, LP__MODULE_FIELD);
-    put_string(L, d, -2);
-    put_string(L, d, -1);
-    need_module(L, d, -2);
+    lp__emit_byte(L, d, LP__MODULE_FIELD);
+    lp__emit_string(L, d, -2);
+    lp__emit_string(L, d, -1);
+    lp__need_module(L, d, -2);
     break;
   default:
     return 0;
@@ -182,9 +119,9 @@ static int write_origin(lua_State *L, struct lp__dumper *d, int index,
   lua_pop(L, 1);
   if (origin == 0 || ((origin & 1) && !as_metatable))
     return 0;
-  put_byte(L, d, LP__ORIGIN);
-  put_varint(L, d, (uint64_t)origin >> 32);
-  put_varint(L, d, (uint64_t)origin & 0xffffffffu);
+  lp__emit_byte(L, d, LP__ORIGIN);
+  lp__emit_varint(L, d, (uint64_t)origin >> 32);
+  lp__emit_varint(L, d, (uint64_t)origin & 0xffffffffu);
   return 1;
 }
 
@@ -197,10 +134,10 @@ static int write_known(lua_State *L, struct lp__dumper *d, int index) {
   struct lp__map_entry *entry = lp__map_find(&d->seen, lua_topointer(L, index));
   if (entry) {
     check_rebuilt(L, d, entry->value);
-    put_ref(L, d, LP__REF, entry->value);
+    lp__emit_ref(L, d, LP__REF, entry->value);
     return 1;
   }
-  return write_reference(L, d, index) || write_origin(L, d, index, 0);
+  return lp__write_reference(L, d, index) || write_origin(L, d, index, 0);
 }
 
 static int has_hook(lua_State *L, int index) {
@@ -218,16 +155,16 @@ static int has_hook(lua_State *L, int index) {
 static int write_simple(lua_State *L, struct lp__dumper *d, int index) {
   switch (lua_type(L, index)) {
   case LUA_TNIL:
-    put_byte(L, d, LP__NIL);
+    lp__emit_byte(L, d, LP__NIL);
     return 1;
   case LUA_TBOOLEAN:
-    put_byte(L, d, lua_toboolean(L, index) ? LP__TRUE : LP__FALSE);
+    lp__emit_byte(L, d, lua_toboolean(L, index) ? LP__TRUE : LP__FALSE);
     return 1;
   case LUA_TNUMBER:
     write_number(L, d, index);
     return 1;
   case LUA_TSTRING:
-    write_string(L, d, index);
+    lp__write_string(L, d, index);
     return 1;
   case LUA_TTABLE:
     return write_known(L, d, index);
@@ -251,7 +188,7 @@ static int write_simple(lua_State *L, struct lp__dumper *d, int index) {
     if (lua_touserdata(L, index) != NULL) {
       return lp__refuse(L, d, index, NULL, NULL);
     }
-    put_byte(L, d, LP__NULL_POINTER);
+    lp__emit_byte(L, d, LP__NULL_POINTER);
     return 1;
   default:
     return lp__refuse(L, d, index, NULL, "create it inside the task");
@@ -259,10 +196,6 @@ static int write_simple(lua_State *L, struct lp__dumper *d, int index) {
 }
 
 /* --- frames ------------------------------------------------------------- */
-
-static struct lp__frame *top_frame(struct lp__dumper *d) {
-  return (struct lp__frame *)(void *)(d->frames.bytes + d->frames.size) - 1;
-}
 
 /* Makes room on the Lua stack for what a frame needs above its base, and for
  * some deeper ones. */
@@ -273,8 +206,8 @@ static void make_room(lua_State *L, struct lp__dumper *d) {
   d->stack_room = lua_gettop(L) + AHEAD;
 }
 
-static struct lp__frame *push_frame(lua_State *L, struct lp__dumper *d,
-                                    enum lp__frame_kind kind) {
+struct lp__frame *lp__push_frame(lua_State *L, struct lp__dumper *d,
+                                 enum lp__frame_kind kind) {
   struct lp__frame *f;
   if (d->frames.size / sizeof *f >= LP__MAX_DEPTH) {
     luaL_error(L,
@@ -293,14 +226,12 @@ static struct lp__frame *push_frame(lua_State *L, struct lp__dumper *d,
   return f;
 }
 
-/* Ends the frame and removes its container from the stack. */
-static void pop_frame(lua_State *L, struct lp__dumper *d) {
-  lua_settop(L, top_frame(d)->base - 1);
+void lp__pop_frame(lua_State *L, struct lp__dumper *d) {
+  lua_settop(L, lp__top_frame(d)->base - 1);
   d->frames.size -= sizeof(struct lp__frame);
 }
 
-/* Notes that the object at `index` begins at the current position. */
-static void see(lua_State *L, struct lp__dumper *d, int index) {
+void lp__see(lua_State *L, struct lp__dumper *d, int index) {
   const void *key = lua_topointer(L, index);
   int found;
   lp__map_reserve(L, &d->seen, d->seen_box);
@@ -311,9 +242,7 @@ static void see(lua_State *L, struct lp__dumper *d, int index) {
 
 static void open_container(lua_State *L, struct lp__dumper *d);
 
-/* Writes the value on top and removes it; a container is opened and written
- * in the steps that follow. */
-static void write_value(lua_State *L, struct lp__dumper *d) {
+void lp__write_value(lua_State *L, struct lp__dumper *d) {
   if (write_simple(L, d, -1)) {
     lua_pop(L, 1);
   } else {
@@ -342,24 +271,22 @@ static void open_table(lua_State *L, struct lp__dumper *d) {
   size_t n = sequence_length(L, lua_gettop(L));
   struct lp__frame *f;
   int has_meta;
-  see(L, d, -1);
-  f = push_frame(L, d, LP__IN_ARRAY);
+  lp__see(L, d, -1);
+  f = lp__push_frame(L, d, LP__IN_ARRAY);
   has_meta = lua_getmetatable(L, f->base);
   if (has_meta)
     lua_pop(L, 1);
-  put_byte(L, d, has_meta ? LP__TABLE_META : LP__TABLE);
+  lp__emit_byte(L, d, has_meta ? LP__TABLE_META : LP__TABLE);
   if (n > UINT32_MAX)
     luaL_error(L, "cannot send a table of %I elements", (LUAI_UACINT)n);
-  put_varint(L, d, n);
+  lp__emit_varint(L, d, n);
   f->has_meta = (uint8_t)has_meta;
   f->batch = BATCH;
   f->count = (uint32_t)n;
   f->next = 1;
 }
 
-/* Looks at the modules again, once in a session: only a hook could change them
- * meanwhile. */
-static void refresh(lua_State *L, struct lp__dumper *d) {
+void lp__refresh(lua_State *L, struct lp__dumper *d) {
   if (!d->refreshed)
     lp__reference_refresh(L, &d->references);
   d->refreshed = !d->hooks;
@@ -373,7 +300,7 @@ static void meet_class(lua_State *L, struct lp__dumper *d) {
   lp__push_weak_table(L, &classes_key);
   lua_pushvalue(L, -2);
   if (lua_rawget(L, -2) == LUA_TNIL) {
-    refresh(L, d);
+    lp__refresh(L, d);
     lua_pushvalue(L, -3);
     lua_pushboolean(L, 1);
     lua_rawset(L, -4);
@@ -405,12 +332,12 @@ static void record_class(lua_State *L, struct lp__dumper *d,
 }
 
 static void end_table(lua_State *L, struct lp__dumper *d) {
-  struct lp__frame *f = top_frame(d);
+  struct lp__frame *f = lp__top_frame(d);
   struct lp__map_entry *seen;
   if (d->record)
     record_class(L, d, f);
   if (!f->has_meta) {
-    pop_frame(L, d);
+    lp__pop_frame(L, d);
     return;
   }
   f->has_meta = 0;
@@ -425,14 +352,14 @@ static void end_table(lua_State *L, struct lp__dumper *d) {
     lua_pop(L, 1);
     return;
   }
-  write_value(L, d);
+  lp__write_value(L, d);
 }
 
 /* The sequence is written; other keys follow, if there are any. */
 static void begin_pairs(lua_State *L, struct lp__dumper *d) {
-  struct lp__frame *f = top_frame(d);
+  struct lp__frame *f = lp__top_frame(d);
   f->mark = d->out.buffer.size;
-  put_byte(L, d, 0); /* the hint */
+  lp__emit_byte(L, d, 0); /* the hint */
   if (lp__is_sequence(L, d->quick, f->base, f->count, f->count - f->holes)) {
     end_table(L, d);
     return;
@@ -462,7 +389,7 @@ static int write_batch(lua_State *L, struct lp__dumper *d, struct lp__frame *f,
   while ((i = write_integers(L, d, i, base + n)) <= base + n) {
     f->next = (uint32_t)(first + i + 1);
     if (lua_isnil(L, i)) {
-      put_byte(L, d, LP__NIL);
+      lp__emit_byte(L, d, LP__NIL);
       if (++f->holes > MAX_HOLES)
         luaL_error(L, "cannot send a table with more than %d holes", MAX_HOLES);
     } else if (!write_simple(L, d, i)) {
@@ -475,7 +402,7 @@ static int write_batch(lua_State *L, struct lp__dumper *d, struct lp__frame *f,
 }
 
 static void step_array(lua_State *L, struct lp__dumper *d) {
-  struct lp__frame *f = top_frame(d);
+  struct lp__frame *f = lp__top_frame(d);
   int base = f->base;
   while (f->next <= f->count) {
     uint32_t left = f->count - f->next + 1;
@@ -502,7 +429,7 @@ static int is_element(lua_State *L, const struct lp__frame *f, int index) {
 }
 
 static void step_pairs(lua_State *L, struct lp__dumper *d) {
-  struct lp__frame *f = top_frame(d);
+  struct lp__frame *f = lp__top_frame(d);
   while (lua_next(L, f->base)) { /* key value */
     if (f->count > 0 && is_element(L, f, -2)) {
       lua_pop(L, 1);
@@ -512,7 +439,7 @@ static void step_pairs(lua_State *L, struct lp__dumper *d) {
     if (lua_type(L, -2) == LUA_TSTRING) {
       if (d->record && lp__is_class_key(lua_tostring(L, -2)))
         f->is_class = 1;
-      write_string(L, d, -2);
+      lp__write_string(L, d, -2);
     } else if (!write_simple(L, d, -2)) {
       f->kind = LP__IN_KEY;
       lua_pushvalue(L, -2);
@@ -527,235 +454,15 @@ static void step_pairs(lua_State *L, struct lp__dumper *d) {
   }
   if (f->pairs) {
     d->out.buffer.bytes[f->mark] = lp__hint_of(f->pairs);
-    put_byte(L, d, LP__END);
+    lp__emit_byte(L, d, LP__END);
   }
   end_table(L, d);
 }
 
 /* The key was a container and is written; now its value. */
 static void step_key(lua_State *L, struct lp__dumper *d) {
-  top_frame(d)->kind = LP__IN_PAIRS;
-  write_value(L, d);
-}
-
-/* --- functions ---------------------------------------------------------- */
-
-/* Writes the chunk of the description on top, or where it was written. */
-static void write_chunk(lua_State *L, struct lp__dumper *d) {
-  int chunk = lua_gettop(L) + 1, found;
-  struct lp__map_entry *entry;
-  lua_rawgeti(L, -1, LP__CODE_CHUNK);
-  lp__map_reserve(L, &d->seen, d->seen_box);
-  entry = lp__map_at(&d->seen, lua_topointer(L, chunk), &found);
-  if (found) {
-    put_distance(L, d, d->out.buffer.size, entry->value);
-  } else {
-    entry->value = (uint32_t)d->out.buffer.size;
-    put_byte(L, d, 0);
-    lua_rawgeti(L, chunk, LP__CHUNK_NAME);
-    put_string(L, d, -1);
-    lua_rawgeti(L, chunk, LP__CHUNK_NEWLINES);
-    put_varint(L, d, (uint64_t)lua_tointeger(L, -1));
-    lua_rawgeti(L, chunk, LP__CHUNK_TEXT);
-    put_string(L, d, -1);
-  }
-  lua_settop(L, chunk - 1);
-}
-
-/* Writes which code the function has: its chunk's text, and the path to it;
- * or where that was written before.  The description is on top. */
-static void write_code(lua_State *L, struct lp__dumper *d) {
-  int code = lua_gettop(L), found;
-  struct lp__map_entry *entry;
-  const char *text;
-  lua_rawgeti(L, code, LP__CODE_BINARY);
-  lp__map_reserve(L, &d->seen, d->seen_box);
-  entry = lp__map_at(&d->seen, lua_tostring(L, -1), &found);
-  if (found) {
-    put_distance(L, d, d->out.buffer.size, entry->value);
-    lua_settop(L, code);
-    return;
-  }
-  entry->value = (uint32_t)d->out.buffer.size;
-  put_byte(L, d, 0);
-  lua_settop(L, code);
-  write_chunk(L, d);
-  lua_rawgeti(L, code, LP__CODE_PATH);
-  text = lua_tostring(L, -1);
-  lp__buffer_add(L, &d->out.buffer, text, (size_t)lua_rawlen(L, -1));
-  lua_settop(L, code);
-}
-
-/* Pushes the description of the function on top; refuses a function whose
- * source is not known.  Returns 0 when it turns out to have a name. */
-static int push_code(lua_State *L, struct lp__dumper *d) {
-  int is_new;
-  d->binary.size = 0;
-  lua_dump(L, lp__buffer_writer, &d->binary, 0);
-  if (!lp__function_push(L, &d->binary, &is_new)) {
-    lp__refuse(L, d, -2, lua_tostring(L, -1), NULL);
-  }
-  if (is_new) {
-    refresh(L, d);
-    if (!d->by_code && write_reference(L, d, -2))
-      return 0;
-  }
-  return 1;
-}
-
-static void open_function(lua_State *L, struct lp__dumper *d) {
-  struct lp__frame *f;
-  if (!push_code(L, d)) {
-    lua_pop(L, 2);
-    return;
-  }
-  see(L, d, -2);
-  f = push_frame(L, d, LP__IN_CELLS); /* function code */
-  f->base--;
-  put_byte(L, d, LP__FUNCTION);
-  write_code(L, d);
-  lua_rawgeti(L, -1, LP__CODE_UPVALUES);
-  f->count = (uint32_t)lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  put_varint(L, d, f->count);
-  f->next = 1;
-}
-
-/* Whether the code that uses field `name` (on top) of upvalue `n` means the
- * global of that name: the upvalue is the table of globals, or a table that
- * has no such field and falls back on it. */
-static int means_global(lua_State *L, int function, int n) {
-  int top = lua_gettop(L), tries, yes = 0;
-  lua_pushglobaltable(L); /* name globals */
-  if (!lua_getupvalue(L, function, n))
-    lua_pushnil(L);
-  for (tries = 0; tries < 100 && lua_istable(L, -1); tries++) {
-    yes = lua_rawequal(L, -1, top + 1);
-    if (yes)
-      break;
-    lua_pushvalue(L, top);
-    if (lua_rawget(L, -2) != LUA_TNIL || !lua_getmetatable(L, -2))
-      break;
-    lua_pushliteral(L, "__index");
-    lua_rawget(L, -2);
-    lua_replace(L, top + 2);
-    lua_settop(L, top + 2);
-  }
-  lua_settop(L, top);
-  return yes;
-}
-
-/* Adds the global called `name` (on top) to the list at `list`, unless it is
- * a standard one or was sent. */
-static void add_global(lua_State *L, struct lp__dumper *d, int list) {
-  int found, standard;
-  lp__map_reserve(L, &d->seen, d->seen_box);
-  lp__map_at(&d->seen, name_key(lua_tostring(L, -1)), &found);
-  if (found)
-    return;
-  lua_pushglobaltable(L);
-  lua_pushvalue(L, -2);
-  lua_rawget(L, -2); /* name globals value */
-  standard = lp__reference_is_standard_global(L, -3, -1);
-  lua_pop(L, 2);
-  if (standard)
-    return;
-  lua_pushvalue(L, -1);
-  lua_rawseti(L, list, (lua_Integer)lua_rawlen(L, list) + 1);
-}
-
-/* Notes that the module called `name` (on top) is required, if upvalue `n` is
- * what the code takes it for. */
-static void add_required(lua_State *L, struct lp__dumper *d, int function,
-                         int n, enum lp__name_kind kind) {
-  int top = lua_gettop(L);
-  if (kind == LP__NAME_REQUIRE_FIELD) {
-    lua_pushliteral(L, "require");
-    if (means_global(L, function, n))
-      need_module(L, d, top);
-  } else if (lua_getupvalue(L, function, n)) {
-    if (lua_isfunction(L, -1) &&
-        lp__reference_of(L, &d->references, -1) == LP__REFERENCE_STANDARD &&
-        strcmp(lua_tostring(L, -1), "require") == 0) {
-      need_module(L, d, top);
-    }
-  }
-  lua_settop(L, top);
-}
-
-/* Pushes a list of the globals that the function names. */
-static void push_globals(lua_State *L, struct lp__dumper *d, int function) {
-  lua_Integer i, n;
-  int list;
-  lua_newtable(L);
-  list = lua_gettop(L);
-  if (lua_rawgeti(L, function + 1, LP__CODE_NAMES) == LUA_TTABLE) {
-    n = (lua_Integer)lua_rawlen(L, -1);
-    for (i = 1; i < n; i += 3) { /* list names */
-      int upvalue;
-      enum lp__name_kind kind;
-      lua_rawgeti(L, list + 1, i);
-      upvalue = (int)lua_tointeger(L, -1);
-      lua_rawgeti(L, list + 1, i + 1);
-      kind = (enum lp__name_kind)lua_tointeger(L, -1);
-      lua_rawgeti(L, list + 1, i + 2);
-      if (kind != LP__NAME_FIELD) {
-        add_required(L, d, function, upvalue, kind);
-      } else if (means_global(L, function, upvalue)) {
-        add_global(L, d, list);
-      }
-      lua_settop(L, list + 1);
-    }
-  }
-  lua_pop(L, 1);
-}
-
-static void end_cells(lua_State *L, struct lp__dumper *d) {
-  struct lp__frame *f = top_frame(d);
-  f->kind = LP__IN_GLOBALS;
-  push_globals(L, d, f->base);
-  f->count = (uint32_t)lua_rawlen(L, -1);
-  f->next = 1;
-  put_varint(L, d, f->count);
-}
-
-static void step_cells(lua_State *L, struct lp__dumper *d) {
-  struct lp__frame *f = top_frame(d);
-  struct lp__map_entry *entry;
-  const void *cell;
-  int found;
-  if (f->next > f->count) {
-    end_cells(L, d);
-    return;
-  }
-  cell = lua_upvalueid(L, f->base, (int)f->next);
-  lp__map_reserve(L, &d->seen, d->seen_box);
-  entry = lp__map_at(&d->seen, cell, &found);
-  if (found) {
-    f->next++;
-    put_ref(L, d, LP__CELL_REF, entry->value);
-    return;
-  }
-  entry->value = (uint32_t)d->out.buffer.size;
-  put_byte(L, d, LP__CELL);
-  lua_getupvalue(L, f->base, (int)f->next);
-  f->next++;
-  write_value(L, d);
-}
-
-static void step_globals(lua_State *L, struct lp__dumper *d) {
-  struct lp__frame *f = top_frame(d);
-  if (f->next > f->count) {
-    pop_frame(L, d);
-    return;
-  }
-  lua_rawgeti(L, f->base + 2, f->next++);
-  write_string(L, d, -1);
-  lua_pushglobaltable(L);
-  lua_insert(L, -2);
-  lua_rawget(L, -2);
-  lua_remove(L, -2);
-  write_value(L, d);
+  lp__top_frame(d)->kind = LP__IN_PAIRS;
+  lp__write_value(L, d);
 }
 
 /* --- hooks -------------------------------------------------------------- */
@@ -795,19 +502,19 @@ static void open_hooked(lua_State *L, struct lp__dumper *d) {
     d->restart = 1;
     return;
   }
-  see(L, d, -1);
+  lp__see(L, d, -1);
   n = call_hook(L, d);
-  f = push_frame(L, d, LP__IN_HOOK);
+  f = lp__push_frame(L, d, LP__IN_HOOK);
   f->base--;
   f->next = 1;
   f->count = (uint32_t)n;
-  put_byte(L, d, LP__REBUILD);
+  lp__emit_byte(L, d, LP__REBUILD);
 }
 
 /* Records where the receiver finds the rebuild function, when it is code. */
 static void record_function(lua_State *L, struct lp__dumper *d) {
   struct lp__map_entry *seen;
-  lua_rawgeti(L, top_frame(d)->base + 1, 1);
+  lua_rawgeti(L, lp__top_frame(d)->base + 1, 1);
   seen = lp__map_find(&d->seen, lua_topointer(L, -1));
   if (seen && d->record)
     record(L, d, seen->value, 0);
@@ -815,17 +522,17 @@ static void record_function(lua_State *L, struct lp__dumper *d) {
 }
 
 static void step_hook(lua_State *L, struct lp__dumper *d) {
-  struct lp__frame *f = top_frame(d);
+  struct lp__frame *f = lp__top_frame(d);
   if (f->next == 2) {
     record_function(L, d);
-    put_varint(L, d, f->count - 1);
+    lp__emit_varint(L, d, f->count - 1);
   }
   if (f->next > f->count) {
-    pop_frame(L, d);
+    lp__pop_frame(L, d);
     return;
   }
   lua_rawgeti(L, f->base + 1, f->next++);
-  write_value(L, d);
+  lp__write_value(L, d);
 }
 
 /* A value cannot be an argument of its own rebuilding. */
@@ -847,7 +554,7 @@ static void check_rebuilt(lua_State *L, const struct lp__dumper *d,
 
 static void open_container(lua_State *L, struct lp__dumper *d) {
   if (lua_isfunction(L, -1)) {
-    open_function(L, d);
+    lp__open_function(L, d);
   } else if (has_hook(L, -1)) {
     open_hooked(L, d);
   } else {
@@ -856,7 +563,7 @@ static void open_container(lua_State *L, struct lp__dumper *d) {
 }
 
 static void step(lua_State *L, struct lp__dumper *d) {
-  switch (top_frame(d)->kind) {
+  switch (lp__top_frame(d)->kind) {
   case LP__IN_ARRAY:
     step_array(L, d);
     break;
@@ -867,13 +574,13 @@ static void step(lua_State *L, struct lp__dumper *d) {
     step_key(L, d);
     break;
   case LP__IN_METATABLE:
-    pop_frame(L, d);
+    lp__pop_frame(L, d);
     break;
   case LP__IN_CELLS:
-    step_cells(L, d);
+    lp__step_cells(L, d);
     break;
   case LP__IN_GLOBALS:
-    step_globals(L, d);
+    lp__step_globals(L, d);
     break;
   default:
     step_hook(L, d);
@@ -881,95 +588,27 @@ static void step(lua_State *L, struct lp__dumper *d) {
   }
 }
 
-/* Writes the value on top, all of it, and removes it. */
-static void write_all(lua_State *L, struct lp__dumper *d) {
-  write_value(L, d);
+void lp__write_open(lua_State *L, struct lp__dumper *d) {
   while (d->frames.size && !d->restart)
     step(L, d);
 }
 
-/* Adds what the module's text (on top) requires to the queue. */
-static void need_dependencies(lua_State *L, struct lp__dumper *d) {
-  int top = lua_gettop(L);
-  struct lp__proto main;
-  lua_Integer i, n;
-  size_t size;
-  const char *binary;
-  if (lp__source_compile_cached(L, top)) {
-    binary = lua_tolstring(L, -1, &size);
-    if (lp__proto_main(binary, size, &main) == 0) {
-      lp__names_push(L, &main);
-      n = lua_istable(L, -1) ? (lua_Integer)lua_rawlen(L, -1) : 0;
-      for (i = 2; i < n; i += 3) {
-        lua_rawgeti(L, top + 2, i);
-        if (lua_tointeger(L, -1) == LP__NAME_REQUIRE_FIELD) {
-          lua_rawgeti(L, top + 2, i + 1);
-          need_module(L, d, -1);
-        }
-        lua_settop(L, top + 2);
-      }
-    }
-  }
-  lua_settop(L, top);
-}
-
-/* Writes the loader on top, by its code: by name it would be a field of a
- * module that is not loaded yet when this one is. */
-static void write_loader(lua_State *L, struct lp__dumper *d) {
-  if (lp__map_find(&d->seen, lua_topointer(L, -1)) == NULL) {
-    d->by_code = 1;
-    open_function(L, d);
-    d->by_code = 0;
-    while (d->frames.size && !d->restart)
-      step(L, d);
-  } else {
-    write_all(L, d);
-  }
-}
-
-/* Writes one module of the queue, its name on top. */
-static void write_module(lua_State *L, struct lp__dumper *d) {
-  int name = lua_gettop(L);
-  switch (lp__reference_module(L, name)) {
-  case LP__SHIP_TEXT: /* name chunk text */
-    put_byte(L, d, LP__MODULE_TEXT);
-    put_string(L, d, name);
-    put_string(L, d, name + 1);
-    put_string(L, d, name + 2);
-    need_dependencies(L, d);
-    break;
-  case LP__SHIP_LOADER: /* name loader */
-    put_byte(L, d, LP__MODULE_LOADER);
-    put_string(L, d, name);
-    write_loader(L, d);
-    break;
-  default:
-    break;
-  }
-  lua_settop(L, name);
-}
-
-static void write_modules(lua_State *L, struct lp__dumper *d) {
-  lua_Integer i;
-  for (i = 1; i <= (lua_Integer)lua_rawlen(L, d->modules) && !d->restart; i++) {
-    lua_rawgeti(L, d->modules, i);
-    write_module(L, d);
-    lua_pop(L, 1);
-  }
-  put_byte(L, d, LP__END);
+void lp__write_all(lua_State *L, struct lp__dumper *d) {
+  lp__write_value(L, d);
+  lp__write_open(L, d);
 }
 
 static void write_body(lua_State *L, struct lp__dumper *d, int first, int n) {
   int i;
   lua_newtable(L);
   d->modules = lua_gettop(L);
-  put_varint(L, d, (uint64_t)n);
+  lp__emit_varint(L, d, (uint64_t)n);
   for (i = 0; i < n && !d->restart; i++) {
     d->argument = i + 1;
     lua_pushvalue(L, first + i);
-    write_all(L, d);
+    lp__write_all(L, d);
   }
-  write_modules(L, d);
+  lp__write_modules(L, d);
 }
 
 static void clear_record(lua_State *L, const struct lp__dumper *d) {
