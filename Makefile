@@ -158,6 +158,7 @@ endif
 PROVE      = LAMBDAPOOL_BUILD=$(abspath $(BUILD)) FUZZ_TIME=$(FUZZ_TIME) prove --exec tests/run
 TESTS      = $(C_TESTS) $(OOM) $(SPECS) $(SCRIPTS)
 CHECKED    = $(C_TESTS) $(wildcard tests/lua/codec*_spec.lua tests/host/codec*_spec.lua)
+FAULTS     = tests/e2e/faults_spec.lua
 
 ASAN_FLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 ASAN       = BUILD=$(BUILD)/asan CFLAGS='$(ASAN_FLAGS)' STRIP_AGENT=
@@ -167,7 +168,7 @@ test: setup-test ## install what is missing, build, run every test
 	@$(MAKE) programs test-programs
 	@$(MAKE) $(ASAN) programs test-programs
 	@$(MAKE) $(FUZZ) fuzz-programs
-	$(PROVE) -j2 make:lint $(TESTS) $(CHECKED:%=asan:%) $(FUZZERS:%=fuzz:%)
+	$(PROVE) -j2 make:lint $(TESTS) $(CHECKED:%=asan:%) $(FAULTS:%=asan:%) $(FUZZERS:%=fuzz:%)
 
 check: build ## run the tests named by T=, for example T='tests/lua/pool_spec.lua tests/host/loop_test.c'
 	@$(MAKE) setup-test test-programs
@@ -175,7 +176,7 @@ check: build ## run the tests named by T=, for example T='tests/lua/pool_spec.lu
 
 asan: setup-test ## C tests and codec specs with AddressSanitizer and UBSan
 	@$(MAKE) $(ASAN) programs test-programs
-	$(PROVE) $(CHECKED:%=asan:%)
+	$(PROVE) $(CHECKED:%=asan:%) $(FAULTS:%=asan:%)
 
 valgrind: setup-valgrind ## C tests and codec specs under valgrind
 	@$(MAKE) programs test-programs

@@ -88,7 +88,7 @@ function completion.await(self, seconds)
   elseif not self.is_done then
     park(self, seconds)
   end
-  return self.is_done
+  return self.is_done or false
 end
 
 return completion
