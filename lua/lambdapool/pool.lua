@@ -46,6 +46,16 @@ local function begin(self, f, args)
   return result
 end
 
+-- Gives up a task when the wait for it is left by an error: nobody else can have its result.
+local given_up = {
+  __close = function(self)
+    local result = self.result
+    if not result.is_done then
+      result.origin:cancel(result)
+    end
+  end,
+}
+
 --- Runs f(args[1], args[2], ...) on a worker and returns all its values. `args.n` counts nils in.
 --- Keyword arguments are put where the parameters of these names are.
 ---@param f function
@@ -57,7 +67,9 @@ function methods:apply(f, args, kwds, ...)
   if select("#", ...) > 0 then
     error("pool:apply: the arguments must be in one table, and there are more", 2)
   end
-  return begin(self, f, arguments.merge("pool:apply", f, args, kwds, 2)):get()
+  local result = begin(self, f, arguments.merge("pool:apply", f, args, kwds, 2))
+  local guarded <close> = setmetatable({ result = result }, given_up) -- luacheck: ignore
+  return result:get()
 end
 
 --- Like `apply`, but does not wait. When the task has ended, callback(values...) or
