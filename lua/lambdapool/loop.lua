@@ -107,17 +107,21 @@ function loop.later(f, argument)
 end
 
 -- Runs what was put off until now. An error of one keeps the others from nothing; it is raised
--- when all have run.
+-- when all have run. Only Ctrl-C is raised at once.
 local function run_queue()
   if head <= tail then
     progress.hide() -- it may print
   end
-  while head <= tail do
+  local last = tail -- flows that only yield come again in the next round
+  while head <= last do
     local f, argument = queue[head], queue[head + 1]
     queue[head], queue[head + 1] = nil, nil
     head = head + 2
     local ok, failure = pcall(f, argument)
     if not ok then
+      if interrupt.is(failure) then
+        error(failure, 0)
+      end
       loop.raise_later(failure)
     end
   end
@@ -181,6 +185,7 @@ end
 local function turn(limit)
   interrupt.check()
   if timers.next() and timers.run(system.monotonic()) or head <= tail then
+    loop.glance()
     return run_queue()
   end
   local seconds = patience(limit)

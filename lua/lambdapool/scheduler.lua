@@ -64,6 +64,7 @@ end
 
 local settle
 
+-- Hands a range to a worker. False when none can be started now: it is in the queue again.
 local function send(self, range)
   local batch = range.batch
   local size = range.last - range.first + 1
@@ -72,8 +73,13 @@ local function send(self, range)
   local ticket, message = self.backend:invoke(range.request, batch.call, function(outcome)
     settle(self, range, outcome)
   end)
-  if not ticket then
-    return batch:fail(range.first, range.last, "lost", message)
+  if not ticket and self.busy > 0 then -- those that run will be free
+    range.handovers = range.handovers - 1
+    self.queue:push_front(range)
+    return false
+  elseif not ticket then
+    batch:fail(range.first, range.last, "lost", message)
+    return true
   end
   range.ticket = ticket
   self.running[range] = true
@@ -83,6 +89,7 @@ local function send(self, range)
   counts.invocations = counts.invocations + 1
   counts.bytes_sent = counts.bytes_sent + #range.request
   tallies.add(batch.call, "running", size)
+  return true
 end
 
 -- Nothing is queued, delayed or running: whoever waits for that may go on, and workers that get no
@@ -145,8 +152,8 @@ local function feed_idle(self)
     local range = steal(self)
     if not range then
       return look_again(self)
-    elseif encode(self, range) then
-      send(self, range)
+    elseif encode(self, range) and not send(self, range) then
+      return
     end
   end
 end
@@ -169,8 +176,9 @@ function methods:dispatch()
       if self.busy >= self.backend.workers then
         self.queue:push_front(range)
         break
+      elseif not send(self, range) then
+        break
       end
-      send(self, range)
     end
   end
   feed_idle(self)
