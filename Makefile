@@ -158,7 +158,7 @@ endif
 PROVE      = LAMBDAPOOL_BUILD=$(abspath $(BUILD)) FUZZ_TIME=$(FUZZ_TIME) prove --exec tests/run
 TESTS      = $(C_TESTS) $(OOM) $(SPECS) $(SCRIPTS)
 CHECKED    = $(C_TESTS) $(wildcard tests/lua/codec*_spec.lua tests/host/codec*_spec.lua)
-FAULTS     = tests/e2e/faults_spec.lua
+FAULTS     = $(addprefix tests/e2e/,faults_spec.lua kinds_spec.lua outside_spec.lua)
 
 ASAN_FLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 ASAN       = BUILD=$(BUILD)/asan CFLAGS='$(ASAN_FLAGS)' STRIP_AGENT=

@@ -6,7 +6,8 @@ local lambdapool = require "lambdapool"
 local support = require "tests.lua.pool_support"
 local tasks = require "tests.e2e.fault_tasks"
 
-local TIMEOUT = 0.3
+-- Of tasks that are to exceed it, and of those that may take their time.
+local TIMEOUT, LONG = 0.5, 20
 local pid, faulty = tasks.pid, tasks.faulty
 
 describe("a task", function()
@@ -80,7 +81,7 @@ describe("a task", function()
 
   describe("that raises", function()
     local function raises(f)
-      return ends(f, "error", false)
+      return ends(f, "error", false, LONG)
     end
 
     it("a string", function()
@@ -222,7 +223,7 @@ describe("a task", function()
 
   describe("that crashes", function()
     local function crashes(f, message)
-      local err = ends(f, "crashed", true)
+      local err = ends(f, "crashed", true, LONG)
       if not os.getenv "ASAN_OPTIONS" then
         assert.equal(message, err.message)
       end
@@ -265,14 +266,14 @@ describe("a task", function()
       ends(function()
         faulty(folder).disconnect()
         while true do end
-      end, "lost", true, 8)
+      end, "lost", true, LONG)
     end)
 
     it("as something else comes over its connection", function()
       ends(function()
         faulty(folder).babble()
         while true do end
-      end, "lost", true)
+      end, "lost", true, LONG)
     end)
   end)
 
@@ -294,8 +295,8 @@ describe("a task", function()
     end
 
     it("to be answered", function()
-      ends(noise, "too_large", false)
-      ends(function() error { noise() } end, "too_large", false)
+      ends(noise, "too_large", false, LONG)
+      ends(function() error { noise() } end, "too_large", false, LONG)
     end)
 
     it("to be sent", function()
