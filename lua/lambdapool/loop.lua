@@ -21,6 +21,11 @@ local handlers = {}
 -- What was put off: functions and their arguments, in order.
 local queue, head, tail = {}, 1, 0
 
+-- Where a flow cannot yield, its wait runs the queue, and so do the flows that go on there. So deep
+-- and no deeper: beyond, waits see only events. Lua has 200 C calls, and a level takes three.
+local DEEPEST = 30
+local depth = 0
+
 -- Invocations that are under way on any backend.
 local expected = 0
 
@@ -106,13 +111,8 @@ function loop.later(f, argument)
   tail = tail + 2
 end
 
--- Runs what was put off until now. An error of one keeps the others from nothing; it is raised
--- when all have run. Only Ctrl-C is raised at once.
-local function run_queue()
-  if head <= tail then
-    progress.hide() -- it may print
-  end
-  local last = tail -- flows that only yield come again in the next round
+-- Runs the queue up to `last`. Returns the error of Ctrl-C, which ends it; others are kept.
+local function run_until(last)
   while head <= last do
     local f, argument = queue[head], queue[head + 1]
     queue[head], queue[head + 1] = nil, nil
@@ -120,9 +120,24 @@ local function run_queue()
     local ok, failure = pcall(f, argument)
     if not ok then
       if interrupt.is(failure) then
-        error(failure, 0)
+        return failure
       end
       loop.raise_later(failure)
+    end
+  end
+end
+
+-- Runs what was put off until now. An error of one keeps the others from nothing; it is raised
+-- when all have run. Only Ctrl-C is raised at once.
+local function run_queue()
+  local last = tail -- flows that only yield come again in the next round
+  if head <= last and depth < DEEPEST then
+    progress.hide() -- it may print
+    depth = depth + 1
+    local interruption = run_until(last)
+    depth = depth - 1
+    if interruption then
+      error(interruption, 0)
     end
   end
   if failures[1] then
@@ -184,13 +199,14 @@ end
 -- One round: timers that are due and what was put off, or else the next event.
 local function turn(limit)
   interrupt.check()
-  if timers.next() and timers.run(system.monotonic()) or head <= tail then
+  if timers.next() and timers.run(system.monotonic()) or head <= tail and depth < DEEPEST then
     loop.glance()
     return run_queue()
   end
   local seconds = patience(limit)
   if not seconds and expected == 0 then
-    error("cannot wait: nothing is going on that could end the wait", 0)
+    error(depth < DEEPEST and "cannot wait: nothing is going on that could end the wait"
+      or "cannot wait: too many flows wait for others where they cannot yield", 0)
   elseif handle then
     loop.take_event(seconds)
   elseif seconds then
