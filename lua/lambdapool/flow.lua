@@ -46,7 +46,7 @@ local function sort_out(self, ok, ...)
       error((...), 0)
     end
   elseif ... ~= PARKED then
-    loop.later(resume, self)
+    loop.next_round(resume, self)
   end
 end
 

@@ -21,6 +21,9 @@ local handlers = {}
 -- What was put off: functions and their arguments, in order.
 local queue, head, tail = {}, 1, 0
 
+-- What the next round puts off: flows that only yielded, which would keep this one from its end.
+local yielded = {}
+
 -- Where a flow cannot yield, its wait runs the queue, and so do the flows that go on there. So deep
 -- and no deeper: beyond, waits see only events. Lua has 200 C calls, and a level takes three.
 local DEEPEST = 30
@@ -111,9 +114,21 @@ function loop.later(f, argument)
   tail = tail + 2
 end
 
--- Runs the queue up to `last`. Returns the error of Ctrl-C, which ends it; others are kept.
-local function run_until(last)
-  while head <= last do
+--- Like `later`, but lets whatever else is going on have its turn first.
+---@param f fun(argument: any)
+---@param argument any
+function loop.next_round(f, argument)
+  yielded[#yielded + 1] = { f, argument }
+end
+
+-- Whether there is something to run that may run here.
+local function has_work()
+  return (head <= tail or yielded[1]) and depth < DEEPEST
+end
+
+-- Runs the queue to its end. Returns the error of Ctrl-C, which stops it; others are kept.
+local function drain()
+  while head <= tail do
     local f, argument = queue[head], queue[head + 1]
     queue[head], queue[head + 1] = nil, nil
     head = head + 2
@@ -127,14 +142,18 @@ local function run_until(last)
   end
 end
 
--- Runs what was put off until now. An error of one keeps the others from nothing; it is raised
--- when all have run. Only Ctrl-C is raised at once.
+-- Runs what was put off, and what that puts off. An error of one keeps the others from nothing; it
+-- is raised when all have run. Only Ctrl-C is raised at once.
 local function run_queue()
-  local last = tail -- flows that only yield come again in the next round
-  if head <= last and depth < DEEPEST then
+  if has_work() then
     progress.hide() -- it may print
+    local round <const> = yielded
+    yielded = {}
+    for _, entry in ipairs(round) do
+      loop.later(entry[1], entry[2])
+    end
     depth = depth + 1
-    local interruption = run_until(last)
+    local interruption = drain()
     depth = depth - 1
     if interruption then
       error(interruption, 0)
@@ -199,7 +218,7 @@ end
 -- One round: timers that are due and what was put off, or else the next event.
 local function turn(limit)
   interrupt.check()
-  if timers.next() and timers.run(system.monotonic()) or head <= tail and depth < DEEPEST then
+  if timers.next() and timers.run(system.monotonic()) or has_work() then
     loop.glance()
     return run_queue()
   end
@@ -259,7 +278,7 @@ function loop.pump(seconds)
   while loop.take_event(0) and events < EVENTS_AT_ONCE do
     events = events + 1
   end
-  local idle = events == 0 and head > tail
+  local idle = events == 0 and not has_work()
   if idle and seconds > 0 then
     turn(limit)
     timers.run(system.monotonic())

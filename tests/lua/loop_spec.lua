@@ -50,6 +50,23 @@ describe("the loop", function()
     assert.same({ "first", "second" }, log)
   end)
 
+  it("leaves what is for the next round to the next round", function()
+    local function again()
+      note "again"
+      loop.next_round(again)
+    end
+    loop.next_round(again)
+    loop.later(note, "first")
+    loop.pump(0)
+    assert.same({ "first", "again" }, log)
+    local fired = false
+    loop.after(1, function() fired = true end)
+    local function has_fired() return fired end
+    assert.is_false(loop.wait(has_fired, nil, 0))
+    world.now = world.now + 1
+    assert.is_true(loop.wait(has_fired, nil, 1))
+  end)
+
   it("runs all, whatever they raise, and raises one error at a time", function()
     loop.later(fail, "one")
     loop.later(note, "two")
