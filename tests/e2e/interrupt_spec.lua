@@ -27,8 +27,9 @@ local prelude = [[
   local lambdapool = require "lambdapool"
 ]]
 
--- Runs a script in the foreground and sends it a signal once it is ready, or `again` and again until
--- it is gone. Returns what it printed, its complaints and its exit code. No worker may be left.
+-- Runs a script in the foreground and sends it a signal once it is ready, or `again` and again
+-- until it is gone. Returns what it printed, its complaints and its exit code. No worker may be
+-- left.
 local function interrupt(script, options)
   options = options or {}
   write("script.lua", prelude:gsub("\n", " ") .. script)
