@@ -26,10 +26,15 @@ AGENT_LIBS  = $(LUA_LIBS) -l:libzstd.a -lm
 HOST_LIBS   = $(LUA_LIBS) -luv -lhttp_parser -lzstd -lm
 STRIP_AGENT = -s
 
+# What needs OpenSSL, SQLite and libzip is a module of its own, loaded when it is first asked for: loading these
+# libraries would cost every start of the program a millisecond.
+CLOUD_LIBS = -lcrypto -lsqlite3 -lzip -lz
+
 # Sources are found, not listed. The two main files and the embedded Lua are the programs; all the rest is one archive,
 # from which each program and each test takes what it names. The agent's malloc is for the agent alone.
-C_FILES     := $(wildcard host/*.c host/codec/*.c agent/*.c)
+C_FILES     := $(wildcard host/*.c host/codec/*.c host/cloud/*.c agent/*.c)
 PARTS       := $(filter-out host/main.c agent/main.c agent/malloc.c,$(C_FILES))
+CLOUD       := $(filter host/cloud/%,$(C_FILES))
 LUA_MODULES := $(sort $(shell find lua/lambdapool -name '*.lua' 2>/dev/null))
 C_TESTS     := $(wildcard tests/host/*_test.c tests/host/codec/*_test.c tests/agent/*_test.c)
 SPECS       := $(wildcard tests/*_spec.lua tests/*/*_spec.lua)
@@ -39,12 +44,12 @@ HELPERS     := $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(wildcard tests/agent/r
 OOM         := $(wildcard tests/oom*.c)
 
 ARCHIVE       = $(BUILD)/liblambdapool.a
-PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap
+PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap $(BUILD)/cloud.so
 TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS)
 
 # Debian 12 packages, by what needs them.
 BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev \
-  libxxhash-dev
+  libxxhash-dev libssl-dev libsqlite3-dev libzip-dev zlib1g-dev
 TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-rt-14-dev perl zip unzip
 BENCH_PACKAGES = python3 python3-cloudpickle
 CHECK_PACKAGES = valgrind
@@ -124,6 +129,16 @@ $(BUILD)/exports.list: Makefile
 	@mkdir -p $(@D)
 	echo '{ lua_*; luaL_*; luaopen_*; };' > $@
 
+$(BUILD)/host/cloud/%.o: C_FLAGS += -fPIC
+
+$(BUILD)/cloud.list: Makefile
+	@mkdir -p $(@D)
+	echo '{ global: luaopen_*; local: *; };' > $@
+
+$(BUILD)/cloud.so: $(CLOUD:%.c=$(BUILD)/%.o) $(BUILD)/cloud.list
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--version-script=$(BUILD)/cloud.list \
+	  -o $@ $(CLOUD:%.c=$(BUILD)/%.o) $(CLOUD_LIBS)
+
 $(ARCHIVE): $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 	rm -f $@
 	ar qcs $@ $^ # q: two files may share a base name
@@ -142,6 +157,7 @@ demo: build ## install what is missing, build, and count words with the pool
 install: build ## install below $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/lambdapool $(DESTDIR)$(PREFIX)/bin/lambdapool
 	install -D -m 755 $(BUILD)/bootstrap $(DESTDIR)$(PREFIX)/libexec/lambdapool/bootstrap
+	install -D -m 755 $(BUILD)/cloud.so $(DESTDIR)$(PREFIX)/libexec/lambdapool/cloud.so
 	install -d $(DESTDIR)$(PREFIX)/share/doc/lambdapool/examples
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/lambdapool
 	install -m 644 examples/*.lua $(DESTDIR)$(PREFIX)/share/doc/lambdapool/examples
@@ -194,10 +210,12 @@ test-programs: $(TEST_PROGRAMS)
 fuzz-programs: $(FUZZERS:%.c=$(BUILD)/%)
 
 $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(ARCHIVE)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(ARCHIVE) -lcmocka $(HOST_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(ARCHIVE) -lcmocka $(HOST_LIBS) \
+	  $(CLOUD_LIBS)
 
 $(BUILD)/tests/oom%: $(BUILD)/tests/oom%.o $(ARCHIVE)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(ARCHIVE) -lcmocka $(HOST_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(ARCHIVE) -lcmocka $(HOST_LIBS) \
+	  $(CLOUD_LIBS)
 
 $(BUILD)/tests/rapi: $(BUILD)/tests/agent/rapi.o $(ARCHIVE)
 $(BUILD)/tests/fake_agent: $(BUILD)/tests/host/fake_agent.o $(ARCHIVE)
@@ -205,7 +223,8 @@ $(HELPERS):
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $^ $(HOST_LIBS)
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(ARCHIVE)
-	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -fsanitize=fuzzer -o $@ $< $(ARCHIVE) $(HOST_LIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -fsanitize=fuzzer -o $@ $< $(ARCHIVE) $(HOST_LIBS) \
+	  $(CLOUD_LIBS)
 
 # --- speed ------------------------------------------------------------------------------------------------------------
 
@@ -226,7 +245,7 @@ $(BUILD)/tests/bench/limits: $(BUILD)/tests/bench/limits.o
 # --- source -----------------------------------------------------------------------------------------------------------
 
 ALL_C := $(C_FILES) $(wildcard tests/*.c tests/*/*.c tests/*/*/*.c)
-ALL_H := $(wildcard host/*.h host/codec/*.h agent/*.h tests/*.h tests/*/*.h tests/*/*/*.h)
+ALL_H := $(wildcard host/*.h host/codec/*.h host/cloud/*.h agent/*.h tests/*.h tests/*/*.h tests/*/*/*.h)
 
 lint: setup-test ## format, luacheck, and the warnings of gcc and clang
 	clang-format --dry-run -Werror $(ALL_C) $(ALL_H)
