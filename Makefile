@@ -228,7 +228,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(ARCHIVE)
 
 # --- speed ------------------------------------------------------------------------------------------------------------
 
-BENCH = $(addprefix $(BUILD)/tests/bench/,runtime_server runtime_baseline stopwatch limits)
+BENCH = $(addprefix $(BUILD)/tests/bench/,runtime_server runtime_baseline stopwatch limits invoke_load)
 
 bench: setup-bench ## measure side by side with Python and plain C: ratios, targets
 	@$(MAKE) programs $(BENCH)
@@ -236,6 +236,8 @@ bench: setup-bench ## measure side by side with Python and plain C: ratios, targ
 
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $<
+$(BUILD)/tests/bench/invoke_load: $(BUILD)/tests/bench/invoke_load.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $< -lcrypto
 $(BUILD)/tests/bench/runtime_baseline: tests/bench/runtime_baseline.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -s -static -o $@ $<
