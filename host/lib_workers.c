@@ -13,7 +13,10 @@
  *                         | "output", id, line
  *                         | "exit", id, code | nil, signal | nil,
  *                           reason | nil, progress | nil
+ *                         | "request" | "drained", id, request
  *                         | nil
+ *   loop:listen(options) -> id, port | nil, message
+ *   loop:unlisten(id)     both, and requests, are described in lib_server.c
  *   loop:fd() -> descriptor
  *   loop:close()
  *
@@ -35,7 +38,7 @@
  *   "the host has too many open files"
  *   "the host is short of memory"
  */
-#include "worker.h"
+#include "lib_loop.h"
 
 #include <lua.h>
 #include <lauxlib.h>
@@ -49,16 +52,8 @@
 
 int luaopen_lambdapool_workers(lua_State *L);
 
-#define LOOP "lambdapool.workers.Loop"
-
-/* Its user value is a table: worker id -> the request that is borrowed. */
-struct handle {
-  struct lp__loop *loop;
-  struct lp__workers *workers;
-};
-
-static struct handle *check_loop(lua_State *L) {
-  struct handle *handle = luaL_checkudata(L, 1, LOOP);
+struct lp__handle *lp__check_handle(lua_State *L) {
+  struct lp__handle *handle = luaL_checkudata(L, 1, LP__LOOP);
   if (!handle->workers)
     luaL_error(L, "the loop is closed");
   return handle;
@@ -72,7 +67,8 @@ static int fail(lua_State *L, const char *message) {
 
 /* Serves __gc, __close and close(); may run twice. */
 static int loop_close(lua_State *L) {
-  struct handle *handle = luaL_checkudata(L, 1, LOOP);
+  struct lp__handle *handle = luaL_checkudata(L, 1, LP__LOOP);
+  lp__lib_close_servers(handle);
   lp__workers_close(handle->workers);
   handle->workers = NULL;
   lp__loop_close(handle->loop);
@@ -83,10 +79,9 @@ static int loop_close(lua_State *L) {
 }
 
 static int workers_open(lua_State *L) {
-  struct handle *handle = lua_newuserdatauv(L, sizeof *handle, 1);
-  handle->loop = NULL;
-  handle->workers = NULL;
-  luaL_setmetatable(L, LOOP);
+  struct lp__handle *handle = lua_newuserdatauv(L, sizeof *handle, 1);
+  memset(handle, 0, sizeof *handle);
+  luaL_setmetatable(L, LP__LOOP);
   lua_newtable(L);
   lua_setiuservalue(L, -2, 1);
   int status = lp__loop_open(&handle->loop);
@@ -203,7 +198,7 @@ static char *const *env_option(lua_State *L, int arg) {
 static int loop_start(lua_State *L) {
   static const char *const names[] = {"agent", "memory", "env", "handler",
                                       NULL};
-  struct handle *handle = check_loop(L);
+  struct lp__handle *handle = lp__check_handle(L);
   struct lp__worker_config config;
   lp__worker_config_init(&config);
   check_names(L, 2, names);
@@ -248,7 +243,7 @@ static void check_invocation(lua_State *L, struct lp__invocation *invocation,
 }
 
 static int loop_invoke(lua_State *L) {
-  struct handle *handle = check_loop(L);
+  struct lp__handle *handle = lp__check_handle(L);
   lua_Integer id = luaL_checkinteger(L, 2);
   struct lp__invocation invocation;
   uint64_t kill_ms;
@@ -271,7 +266,7 @@ static int loop_invoke(lua_State *L) {
 }
 
 static int loop_progress(lua_State *L) {
-  struct handle *handle = check_loop(L);
+  struct lp__handle *handle = lp__check_handle(L);
   uint32_t begun, finished;
   if (!lp__worker_progress(handle->workers, luaL_checkinteger(L, 2), &begun,
                            &finished)) {
@@ -284,7 +279,7 @@ static int loop_progress(lua_State *L) {
 }
 
 static int loop_cut(lua_State *L) {
-  struct handle *handle = check_loop(L);
+  struct lp__handle *handle = lp__check_handle(L);
   lua_Integer id = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
   uint32_t begun;
   luaL_argcheck(L, n >= 0 && n <= UINT32_MAX, 3, "out of range");
@@ -296,7 +291,7 @@ static int loop_cut(lua_State *L) {
 }
 
 static int loop_kill(lua_State *L) {
-  struct handle *handle = check_loop(L);
+  struct lp__handle *handle = lp__check_handle(L);
   lua_pushboolean(L, lp__worker_kill(handle->workers, luaL_checkinteger(L, 2)));
   return 1;
 }
@@ -340,6 +335,10 @@ static void push_progress(lua_State *L, const struct lp__event *event) {
 static int push_payload(lua_State *L, const struct lp__event *event) {
   if (event->kind == LP__EVENT_TIMEOUT)
     return 0;
+  if (event->object) {
+    lp__lib_push_request(L, event->object);
+    return 1;
+  }
   if (event->kind == LP__EVENT_EXIT) {
     push_positive(L, event->code, 0);
     push_positive(L, event->signal, 1);
@@ -358,7 +357,7 @@ static int push_payload(lua_State *L, const struct lp__event *event) {
 
 /* The request of the invocation that ended here need not be kept any more. */
 static void release_request(lua_State *L, const struct lp__event *event) {
-  if (event->kind == LP__EVENT_OUTPUT)
+  if (event->kind == LP__EVENT_OUTPUT || event->object)
     return;
   lua_getiuservalue(L, 1, 1);
   lua_pushnil(L);
@@ -367,11 +366,19 @@ static void release_request(lua_State *L, const struct lp__event *event) {
 }
 
 static int loop_poll(lua_State *L) {
-  static const char *const names[] = {
-      [LP__EVENT_RESPONSE] = "response",     [LP__EVENT_ERROR] = "error",
-      [LP__EVENT_INIT_ERROR] = "init_error", [LP__EVENT_TIMEOUT] = "timeout",
-      [LP__EVENT_OUTPUT] = "output",         [LP__EVENT_EXIT] = "exit"};
-  struct handle *handle = luaL_checkudata(L, 1, LOOP);
+  static const char *const names[] = {[LP__EVENT_RESPONSE] = "response",
+                                      [LP__EVENT_ERROR] = "error",
+                                      [LP__EVENT_INIT_ERROR] = "init_error",
+                                      [LP__EVENT_TIMEOUT] = "timeout",
+                                      [LP__EVENT_OUTPUT] = "output",
+                                      [LP__EVENT_EXIT] = "exit",
+                                      [LP__EVENT_READY] = "ready",
+                                      [LP__EVENT_STREAM] = "stream",
+                                      [LP__EVENT_CHUNK] = "chunk",
+                                      [LP__EVENT_STREAM_END] = "stream_end",
+                                      [LP__EVENT_REQUEST] = "request",
+                                      [LP__EVENT_DRAINED] = "drained"};
+  struct lp__handle *handle = luaL_checkudata(L, 1, LP__LOOP);
   int64_t timeout_ms = check_timeout(L);
   if (!handle->workers)
     return 0;
@@ -388,7 +395,7 @@ static int loop_poll(lua_State *L) {
 }
 
 static int loop_fd(lua_State *L) {
-  lua_pushinteger(L, lp__loop_fd(check_loop(L)->loop));
+  lua_pushinteger(L, lp__loop_fd(lp__check_handle(L)->loop));
   return 1;
 }
 
@@ -400,12 +407,15 @@ int luaopen_lambdapool_workers(lua_State *L) {
                                      {"cut", loop_cut},
                                      {"kill", loop_kill},
                                      {"poll", loop_poll},
+                                     {"listen", lp__lib_listen},
+                                     {"unlisten", lp__lib_unlisten},
                                      {"fd", loop_fd},
                                      {"close", loop_close},
                                      {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
       {"__gc", loop_close}, {"__close", loop_close}, {NULL, NULL}};
-  luaL_newmetatable(L, LOOP);
+  lp__lib_open_requests(L);
+  luaL_newmetatable(L, LP__LOOP);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");

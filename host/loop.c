@@ -30,6 +30,8 @@ struct lp__event *lp__event_new(enum lp__event_kind kind, int64_t id) {
 }
 
 void lp__event_free(struct lp__event *event) {
+  if (event && event->object)
+    event->release(event->object);
   if (event)
     free(event->bytes);
   free(event);

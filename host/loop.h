@@ -21,8 +21,14 @@ enum lp__event_kind {
   LP__EVENT_INIT_ERROR, /* bytes: the error as JSON; type */
   LP__EVENT_TIMEOUT,    /* the host's own limit passed; exit follows */
   LP__EVENT_OUTPUT,     /* bytes: one line, without its newline */
-  LP__EVENT_EXIT        /* code, signal, reason, unfinished; the last event of
+  LP__EVENT_EXIT,       /* code, signal, reason, unfinished; the last event of
                          * its id */
+  LP__EVENT_READY,      /* a runtime asks for an invocation */
+  LP__EVENT_STREAM,     /* bytes: the content type of a streamed response */
+  LP__EVENT_CHUNK,      /* bytes: more of it */
+  LP__EVENT_STREAM_END, /* type and bytes, when it ended in an error */
+  LP__EVENT_REQUEST,    /* object: a request of a server, see http_server.h */
+  LP__EVENT_DRAINED     /* object: the same; what was unsent has been sent */
 };
 
 enum { LP__ERROR_TYPE_SIZE = 64 };
@@ -30,7 +36,7 @@ enum { LP__ERROR_TYPE_SIZE = 64 };
 struct lp__event {
   struct lp__event *next;
   enum lp__event_kind kind;
-  int64_t id;  /* of the worker */
+  int64_t id;  /* of the worker, or, below 0, of the server */
   char *bytes; /* owned (malloc), or NULL */
   size_t size;
   char type[LP__ERROR_TYPE_SIZE]; /* error type, "" when there is none */
@@ -39,14 +45,17 @@ struct lp__event {
   const char *reason; /* static text: why the host ended it, or NULL */
   bool unfinished;    /* an invocation had no outcome: how far it came is in
                        * `progress`, the records that are kept in `bytes` */
+  bool ready;         /* the worker has asked for the next event with this */
   struct lp__progress_report progress;
+  void *object; /* held; given back with `release`, unless it is NULL */
+  void (*release)(void *object);
 };
 
 /* An event with every field zero but these two; NULL when memory is short.
  * Returned owned. */
 struct lp__event *lp__event_new(enum lp__event_kind kind, int64_t id);
 
-/* Frees an event that is not in a queue, and its bytes. */
+/* Frees an event that is not in a queue, its bytes and its hold of `object`. */
 void lp__event_free(struct lp__event *event);
 
 struct lp__loop;

@@ -1,6 +1,6 @@
 --- The event loop of this Lua state: one for all pools and executors, so that waiting for one of
 --- them keeps the others going. Three things happen on it, always inside a call of the user's that
---- waits or polls, never behind its back: events of workers go to whoever started the worker,
+--- waits or polls, never behind its back: events of workers and servers go to whoever started them,
 --- timers fire, and what was put off with `later` (callbacks, coroutines that may go on) runs.
 
 local interrupt = require "lambdapool.interrupt"
@@ -14,7 +14,7 @@ local EVENTS_AT_ONCE = 1000
 
 local loop = {}
 
--- The descriptors behind it: opened with the first worker, closed with the last.
+-- The descriptors behind it: opened with the first worker or server, closed with the last.
 local handle
 local handlers = {}
 
@@ -29,13 +29,28 @@ local yielded = {}
 local DEEPEST = 30
 local depth = 0
 
--- Invocations that are under way on any backend.
-local expected = 0
+-- Invocations that are under way on any backend, and servers that listen.
+local expected, listening = 0, 0
 
 -- Errors of what was put off, which the next waiting call raises.
 local failures = {}
 
 -- Workers ------------------------------------------------------------------------------------
+
+local function open()
+  local message
+  if not handle then
+    handle, message = workers.open()
+  end
+  return handle, message
+end
+
+local function close_when_idle()
+  if handle and not next(handlers) then
+    handle:close()
+    handle = nil
+  end
+end
 
 --- Starts a worker; see lambdapool.workers for `spec`. Events arrive, in calls that wait, as
 --- handler(event, ...), the last of them "exit".
@@ -44,13 +59,11 @@ local failures = {}
 ---@return integer? id
 ---@return string? message
 function loop.start(spec, handler)
-  local id, message
-  if not handle then
-    handle, message = workers.open()
-    if not handle then
-      return nil, message
-    end
+  local ok, message = open()
+  if not ok then
+    return nil, message
   end
+  local id
   id, message = handle:start(spec)
   if id then
     handlers[id] = handler
@@ -80,6 +93,72 @@ function loop.cut(id, n)
   return handle:cut(id, n)
 end
 
+--- Stops and goes on reading a response that a worker streams.
+---@param id integer
+---@param stop boolean
+function loop.pause(id, stop)
+  return handle:pause(id, stop)
+end
+
+--- Resident bytes of a worker's processes, now and at most; nil when that is not known.
+---@return integer? current
+---@return integer? peak
+function loop.memory(id)
+  return handle:memory(id)
+end
+
+-- Servers ------------------------------------------------------------------------------------
+
+---@class lambdapool.Server
+---@field private id integer? nil once it is closed
+---@field private number integer
+local methods = {}
+local mt = { __name = "lambdapool.Server", __index = methods }
+
+--- The port it listens on.
+---@return integer
+function methods:port()
+  return self.number
+end
+
+--- Stops listening and closes every connection; its handler gets nothing more. May run twice.
+function methods:close()
+  if self.id then
+    handle:unlisten(self.id)
+    handlers[self.id] = nil
+    self.id = nil
+    listening = listening - 1
+    close_when_idle()
+  end
+end
+
+mt.__close = methods.close
+
+--- Listens for HTTP requests; host/lib_server.c says what `options` and requests are. In calls that
+--- wait arrive handler("request", request), once all of a request is there, and
+--- handler("drained", request), once the client has read what request:write() left unsent.
+--- Until the server is closed, there is something to wait for.
+---@param options table
+---@param handler fun(event: string, request: lambdapool.Request)
+---@return lambdapool.Server?
+---@return string? message
+function loop.listen(options, handler)
+  local ok, message = open()
+  if not ok then
+    return nil, message
+  end
+  local id, port = handle:listen(options)
+  if not id then
+    close_when_idle()
+    return nil, port
+  end
+  handlers[id] = handler
+  listening = listening + 1
+  return setmetatable({ id = id, number = port }, mt)
+end
+
+-- Events ---------------------------------------------------------------------------------------
+
 --- Hands out the next event, for which it waits at most `seconds`; nil: as long as it takes.
 --- Nothing else happens meanwhile: for closing down.
 ---@param seconds number?
@@ -96,11 +175,10 @@ function loop.take_event(seconds)
   if event == "exit" then
     handlers[id] = nil
   end
-  handler(event, a, b, c, d)
-  if handle and not next(handlers) then
-    handle:close()
-    handle = nil
+  if handler then -- of a server that was closed there may be some left
+    handler(event, a, b, c, d)
   end
+  close_when_idle()
   return true
 end
 
@@ -223,7 +301,7 @@ local function turn(limit)
     return run_queue()
   end
   local seconds = patience(limit)
-  if not seconds and expected == 0 then
+  if not seconds and expected == 0 and listening == 0 then
     error(depth < DEEPEST and "cannot wait: nothing is going on that could end the wait"
       or "cannot wait: too many flows wait for others where they cannot yield", 0)
   elseif handle then

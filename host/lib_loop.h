@@ -1,0 +1,40 @@
+/* What the halves of the module "lambdapool.workers" share: lib_workers.c has
+ * the handle of a loop and its workers, lib_server.c the servers on it. */
+#ifndef LP_LIB_LOOP_H
+#define LP_LIB_LOOP_H
+
+#include "http_server.h"
+#include "loop.h"
+#include "worker.h"
+
+#include <lua.h>
+
+#define LP__LOOP "lambdapool.workers.Loop"
+
+/* Its user value is a table: worker id -> the request that is borrowed. */
+struct lp__handle {
+  struct lp__loop *loop;
+  struct lp__workers *workers;
+  struct lp__listening *servers;
+  int64_t last_server; /* ids of servers are -1, -2 ... */
+};
+
+/* The handle at index 1; raises when it is closed. */
+struct lp__handle *lp__check_handle(lua_State *L);
+
+/* --- lib_server.c -------------------------------------------------------- */
+
+/* handle:listen(options) -> id, port | nil, message; handle:unlisten(id) */
+int lp__lib_listen(lua_State *L);
+int lp__lib_unlisten(lua_State *L);
+
+/* Closes every server of the handle. */
+void lp__lib_close_servers(struct lp__handle *handle);
+
+/* Pushes the request of an event of a server.  [-0, +1, m] */
+void lp__lib_push_request(lua_State *L, struct lp__request *request);
+
+/* Makes the metatable of requests.  [-0, +0, m] */
+void lp__lib_open_requests(lua_State *L);
+
+#endif
