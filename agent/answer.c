@@ -4,7 +4,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
-#include "json.h"
+#include "host/json.h"
 
 const struct lp__failure lp__user_error = {"Function.LambdaPoolError",
                                            "LambdaPoolError"};

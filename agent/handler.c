@@ -8,8 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "host/json.h"
 #include "host/state.h"
-#include "json.h"
 
 static const char handler_key = 0; /* the function */
 static const char trace_key = 0;   /* of the last error */

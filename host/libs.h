@@ -1,5 +1,5 @@
 /* The Lua C modules that only the host has: `require "lambdapool.workers"` and
- * `require "lambdapool.system"`. What they offer stands above each of them. */
+ * so on. What they offer stands above each of them. */
 #ifndef LP_LIBS_H
 #define LP_LIBS_H
 
@@ -7,5 +7,6 @@
 
 int luaopen_lambdapool_workers(lua_State *L); /* lib_workers.c */
 int luaopen_lambdapool_system(lua_State *L);  /* lib_system.c */
+int luaopen_lambdapool_json(lua_State *L);    /* lib_json.c, json.native */
 
 #endif

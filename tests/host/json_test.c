@@ -1,6 +1,6 @@
 /* JSON for plain handlers: what comes back, what is written, what is refused,
  * and that running out of memory anywhere is a Lua error. */
-#include "agent/json.h"
+#include "host/json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* JSON for plain handlers.  See json.h. */
+/* JSON text and Lua values.  See json.h. */
 #include "json.h"
 
 #include <lauxlib.h>
@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DEPTH_MAX 1000
 
@@ -18,6 +19,9 @@
 /* Bytes looked at together: enough that vectors of several bytes pay, little
  * enough to look again one by one. */
 #define BLOCK 128
+
+/* The name of the metatable of marked arrays. */
+#define ARRAY "lambdapool.json.Array"
 
 static const char decoder_key = 0;
 
@@ -149,6 +153,7 @@ struct writer {
   lua_State *L;
   struct lp__buffer *out;
   int depth;
+  int sorted;
 };
 
 static void write_value(struct writer *w, int index);
@@ -203,6 +208,17 @@ static void write_number(struct writer *w, int index) {
   add(w, text, strlen(text));
 }
 
+/* Whether the table at `index` was marked.  [-0, +0, m] */
+static int is_marked(lua_State *L, int index) {
+  int marked;
+  if (!lua_getmetatable(L, index))
+    return 0;
+  luaL_getmetatable(L, ARRAY);
+  marked = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return marked;
+}
+
 /* The length of the table at `index` as an array: its largest key when all
  * keys are positive integers, -1 when it is an object. */
 static lua_Integer array_length(lua_State *L, int index) {
@@ -218,7 +234,7 @@ static lua_Integer array_length(lua_State *L, int index) {
   }
   if (most > SPARSE_SAFE && most / 2 > count)
     luaL_error(L, "an array of %I values has %I holes", count, most - count);
-  return count > 0 ? most : -1;
+  return count > 0 || is_marked(L, index) ? most : -1;
 }
 
 static void write_array(struct writer *w, int index, lua_Integer length) {
@@ -264,6 +280,55 @@ static void write_object(struct writer *w, int index) {
   add(w, "}", 1);
 }
 
+struct key {
+  const char *text; /* the table has it */
+  size_t size;
+};
+
+static int compare_keys(const void *a, const void *b) {
+  const struct key *x = a, *y = b;
+  size_t size = x->size < y->size ? x->size : y->size;
+  int order = memcmp(x->text, y->text, size);
+  return order != 0 ? order : (x->size > y->size) - (x->size < y->size);
+}
+
+/* Pushes the keys of the table at `index`, in order.  [-0, +1, e] */
+static struct key *push_keys(lua_State *L, int index, size_t *count) {
+  struct key *keys;
+  size_t n = 0;
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1))
+    n++;
+  keys = lua_newuserdatauv(L, n * sizeof *keys, 0);
+  *count = n;
+  n = 0;
+  for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      luaL_error(L, "a %s cannot be a key in JSON", luaL_typename(L, -2));
+    keys[n].text = lua_tolstring(L, -2, &keys[n].size);
+    n++;
+  }
+  qsort(keys, n, sizeof *keys, compare_keys);
+  return keys;
+}
+
+static void write_sorted_object(struct writer *w, int index) {
+  size_t i, count;
+  const struct key *keys = push_keys(w->L, index, &count);
+  add(w, "{", 1);
+  for (i = 0; i < count; i++) {
+    if (i > 0)
+      add(w, ",", 1);
+    lp__json_add_string(w->L, w->out, keys[i].text, keys[i].size);
+    add(w, ":", 1);
+    lua_pushlstring(w->L, keys[i].text, keys[i].size);
+    lua_rawget(w->L, index); /* keys v */
+    write_value(w, lua_gettop(w->L));
+    lua_pop(w->L, 1); /* keys */
+  }
+  add(w, "}", 1);
+  lua_pop(w->L, 1);
+}
+
 static void write_table(struct writer *w, int index) {
   lua_Integer length;
   if (++w->depth > DEPTH_MAX)
@@ -272,6 +337,8 @@ static void write_table(struct writer *w, int index) {
   length = array_length(w->L, index);
   if (length >= 0)
     write_array(w, index, length);
+  else if (w->sorted)
+    write_sorted_object(w, index);
   else
     write_object(w, index);
   w->depth--;
@@ -308,6 +375,16 @@ static void write_value(struct writer *w, int index) {
 }
 
 void lp__json_encode(lua_State *L, int index, struct lp__buffer *out) {
-  struct writer w = {L, out, 0};
+  struct writer w = {L, out, 0, 0};
   write_value(&w, lua_absindex(L, index));
+}
+
+void lp__json_encode_sorted(lua_State *L, int index, struct lp__buffer *out) {
+  struct writer w = {L, out, 0, 1};
+  write_value(&w, lua_absindex(L, index));
+}
+
+void lp__json_mark_array(lua_State *L) {
+  luaL_newmetatable(L, ARRAY); /* t meta */
+  lua_setmetatable(L, -2);
 }

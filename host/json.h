@@ -1,12 +1,13 @@
 /*
- * JSON text to Lua values and back, for handlers of plain events.
+ * JSON text to Lua values and back: for the agent's handlers of plain events,
+ * and for the host's "lambdapool.json".
  *
  * Reading is lua-cjson's work, but Debian's version makes every number a
  * float: whole numbers up to 2^53 are made integers again. Writing is not: it
  * prints 14 digits, and a request id or a price needs more. The rules of
  * lua-cjson about tables are kept: cjson.null is null; a table is an array
  * when all its keys are positive integers (holes are null), otherwise an
- * object, and so is the empty table.
+ * object, and so is the empty table that is not marked.
  */
 #ifndef LP__JSON_H
 #define LP__JSON_H
@@ -14,7 +15,7 @@
 #include <lua.h>
 #include <stddef.h>
 
-#include "host/codec/buffer.h"
+#include "codec/buffer.h"
 
 /* Prepares `L`: keeps a decoder of our own, whose settings Lua code cannot
  * change. Once per state.  [-0, +0, e] */
@@ -29,6 +30,14 @@ void lp__json_decode(lua_State *L, const char *text, size_t size);
  * that are neither strings nor numbers, more than 1000 levels (so cycles), and
  * arrays that are mostly holes.  [-0, +0, e] */
 void lp__json_encode(lua_State *L, int index, struct lp__buffer *out);
+
+/* The same with the members of objects in the order of their bytes: equal
+ * values make equal texts. Only strings can be keys.  [-0, +0, e] */
+void lp__json_encode_sorted(lua_State *L, int index, struct lp__buffer *out);
+
+/* Marks the table at the top, which gets a metatable: it is an array also when
+ * it is empty.  [-0, +0, m] */
+void lp__json_mark_array(lua_State *L);
 
 /* Adds a string to `out`, in its quotes. Bytes that are not UTF-8 stay as they
  * are.  [-0, +0, e] */
