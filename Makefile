@@ -45,12 +45,15 @@ OOM         := $(wildcard tests/oom*.c)
 
 ARCHIVE       = $(BUILD)/liblambdapool.a
 PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap $(BUILD)/cloud.so
-TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS)
+TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS) $(BUILD)/tests/bench/invoke_load
 
 # Debian 12 packages, by what needs them.
 BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev \
   libxxhash-dev libssl-dev libsqlite3-dev libzip-dev zlib1g-dev
-TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-rt-14-dev perl zip unzip
+TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-rt-14-dev perl zip unzip \
+  curl awscli python3-boto3 $(NODE_PACKAGES)
+# Node.js may be there from somewhere else, with an npm of its own.
+NODE_PACKAGES := $(shell command -v npm >/dev/null || echo nodejs npm ca-certificates)
 BENCH_PACKAGES = python3 python3-cloudpickle
 CHECK_PACKAGES = valgrind
 
@@ -181,13 +184,14 @@ ASAN       = BUILD=$(BUILD)/asan CFLAGS='$(ASAN_FLAGS)' STRIP_AGENT=
 FUZZ       = BUILD=$(BUILD)/fuzz CC=clang CFLAGS='$(ASAN_FLAGS) -fsanitize=fuzzer-no-link'
 
 test: setup-test ## install what is missing, build, run every test
+	@$(MAKE) npm
 	@$(MAKE) programs test-programs
 	@$(MAKE) $(ASAN) programs test-programs
 	@$(MAKE) $(FUZZ) fuzz-programs
 	$(PROVE) -j2 make:lint $(TESTS) $(CHECKED:%=asan:%) $(FAULTS:%=asan:%) $(FUZZERS:%=fuzz:%)
 
 check: build ## run the tests named by T=, for example T='tests/lua/pool_spec.lua tests/host/loop_test.c'
-	@$(MAKE) setup-test test-programs
+	@$(MAKE) setup-test test-programs npm
 	$(PROVE) -v $(T)
 
 asan: setup-test ## C tests and codec specs with AddressSanitizer and UBSan
@@ -205,6 +209,14 @@ fuzz: setup-test ## feed every parser for FUZZ_TIME seconds, starting from its c
 oom: setup-test ## fail the allocator at every allocation in turn
 	@$(MAKE) $(OOM:%.c=$(BUILD)/%)
 	$(PROVE) $(OOM)
+
+# The AWS SDK for JavaScript, one of the clients that `lambdapool serve` is tested with.
+SDK = $(addsuffix @3.750.0,$(addprefix @aws-sdk/client-,lambda iam sts cloudwatch-logs))
+npm: $(BUILD)/npm/.done
+$(BUILD)/npm/.done: Makefile
+	@mkdir -p $(@D)
+	npm install --prefix $(@D) --no-audit --no-fund --loglevel=error $(SDK)
+	touch $@
 
 test-programs: $(TEST_PROGRAMS)
 fuzz-programs: $(FUZZERS:%.c=$(BUILD)/%)
@@ -259,6 +271,6 @@ format: setup-test ## lay out the C sources
 	clang-format -i $(ALL_C) $(ALL_H)
 
 .PHONY: help setup setup-build setup-test setup-bench setup-valgrind build programs demo install clean \
-  test check asan valgrind fuzz oom test-programs fuzz-programs bench lint format
+  test check asan valgrind fuzz oom npm test-programs fuzz-programs bench lint format
 
 -include $(shell find $(BUILD)/host $(BUILD)/agent $(BUILD)/tests -name '*.d' 2>/dev/null)
