@@ -54,7 +54,7 @@ TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-
   curl awscli python3-boto3 $(NODE_PACKAGES)
 # Node.js may be there from somewhere else, with an npm of its own.
 NODE_PACKAGES := $(shell command -v npm >/dev/null || echo nodejs npm ca-certificates)
-BENCH_PACKAGES = python3 python3-cloudpickle
+BENCH_PACKAGES = python3 python3-cloudpickle python3-boto3
 CHECK_PACKAGES = valgrind
 
 ifeq ($(MAKELEVEL),0)

@@ -56,6 +56,7 @@ local COMMANDS = {
   python_pool = python .. " tests/bench/pool.py",
   faults = host .. "tests/bench/faults.lua",
   million = host .. "tests/bench/million.lua",
+  serve = "/usr/bin/python3 tests/bench/serve.py " .. build,
   first = made .. "stopwatch first 20 " .. host .. "tests/bench/first.lua",
   python_first = made .. "stopwatch first 5 " .. python .. " tests/bench/first.py",
   cpu = made .. "stopwatch last 1 " .. host .. "tests/bench/cpu.lua",
@@ -107,6 +108,10 @@ local LIMITS = {
   { "start to first result", "first", 5, "ms", 1000 },
   { "a million tasks: memory", "million", 64, "MB", 1e6 },
   { "3-line function of a large file", "codec.wire", 2, "KB", 1000 },
+  { "serve: Invoke, 64 connections", "serve.invoke", 200, "us", 1 },
+  { "serve: 1,000, 50 ms away", "serve.distant", 1e6 / 18000, "us", 1 },
+  { "serve: start to first answer", "serve.first", 50, "ms", 1000 },
+  { "serve: 100,000 invocations: memory", "serve.growth", 8, "MB", 1e6 },
 }
 
 local samples = {}
@@ -175,6 +180,13 @@ for round = 1, rounds do
   for _, group in ipairs(GROUPS) do
     io.stderr:write(("round %d of %d: %s\n"):format(round, rounds, group.title))
     run_group(group, seen)
+  end
+  for _, row in ipairs(LIMITS) do
+    local name = row[2]:match "^[^.]+"
+    if not seen[name] then
+      seen[name] = true
+      run(name)
+    end
   end
 end
 for _, group in ipairs(GROUPS) do
