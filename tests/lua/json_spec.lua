@@ -62,7 +62,8 @@ describe("json.check", function()
   it("takes every JSON text", function()
     for _, text in ipairs {
       "{}", "[]", " [ ] ", '{"a":[1,{"b":null}],"c":"d"}', "0", "-0.5e+10", "1E5",
-      '"\\u00e4\\n\\/"', "\r\n\ttrue ", "false", "null", '"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\x7f"', '{"a":1,"a":2}',
+      '"\\u00e4\\n\\/"', "\r\n\ttrue ", "false", "null",
+      '"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\x7f"', '{"a":1,"a":2}',
       '"\\ud800"', ("["):rep(1000) .. ("]"):rep(1000), "[[],[],{}]", '"' .. ("x"):rep(100) .. '"',
     } do
       assert.is_true(json.check(text), text)

@@ -1,0 +1,99 @@
+/*
+ * The Lua module "lambdapool.files": what a store does with files and Lua's
+ * standard library cannot (tree.h says how).
+ *
+ *   files.make(folder)      with the folders that it is in
+ *   files.store(path, temporary, bytes)
+ *   files.remove(path)      with everything in it
+ *   files.overlay(from, to)
+ *   files.is_folder(path) -> boolean
+ *   files.list(folder) -> names, in no order
+ *
+ * The first four return true. All return nil, message, errno when the system
+ * refuses.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tree.h"
+
+int luaopen_lambdapool_files(lua_State *L);
+
+static int files_make(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  return luaL_fileresult(L, lp__tree_make(path) == 0, path);
+}
+
+static int files_store(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  const char *temporary = luaL_checkstring(L, 2);
+  size_t size;
+  const char *bytes = luaL_checklstring(L, 3, &size);
+  int stored = lp__tree_store(path, temporary, bytes, size) == 0;
+  return luaL_fileresult(L, stored, path);
+}
+
+static int files_remove(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  return luaL_fileresult(L, lp__tree_remove(path) == 0, path);
+}
+
+static int files_overlay(lua_State *L) {
+  const char *from = luaL_checkstring(L, 1), *to = luaL_checkstring(L, 2);
+  return luaL_fileresult(L, lp__tree_overlay(from, to) == 0, to);
+}
+
+static int files_is_folder(lua_State *L) {
+  struct stat status;
+  int found = lstat(luaL_checkstring(L, 1), &status) == 0;
+  lua_pushboolean(L, found && S_ISDIR(status.st_mode));
+  return 1;
+}
+
+/* (entries): gives the names; may raise. */
+static int push_names(lua_State *L) {
+  DIR *entries = lua_touserdata(L, 1);
+  struct dirent *entry;
+  lua_newtable(L);
+  while ((entry = readdir(entries)) != NULL) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+      continue;
+    lua_pushstring(L, entry->d_name);
+    lua_rawseti(L, 2, (lua_Integer)lua_rawlen(L, 2) + 1);
+  }
+  return 1;
+}
+
+static int files_list(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  DIR *entries;
+  int status;
+  lua_settop(L, 1);
+  lua_pushcfunction(L, push_names);
+  entries = opendir(path);
+  if (entries == NULL)
+    return luaL_fileresult(L, 0, path);
+  lua_pushlightuserdata(L, entries);
+  status = lua_pcall(L, 1, 1, 0);
+  closedir(entries);
+  return status == LUA_OK ? 1 : lua_error(L);
+}
+
+static const luaL_Reg functions[] = {
+    {"make", files_make},
+    {"store", files_store},
+    {"remove", files_remove},
+    {"overlay", files_overlay},
+    {"is_folder", files_is_folder},
+    {"list", files_list},
+    {NULL, NULL},
+};
+
+int luaopen_lambdapool_files(lua_State *L) {
+  luaL_newlib(L, functions);
+  return 1;
+}
