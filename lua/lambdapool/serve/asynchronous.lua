@@ -1,0 +1,230 @@
+--- Asynchronous invocations: events are stored, and the client has its answer; they run when there
+--- is room, also after a restart of the service. What fails is tried again, as often and as long as
+--- the function's configuration says, and what became of it goes to the destination for that.
+local destinations = require "lambdapool.serve.destinations"
+local functions = require "lambdapool.serve.functions"
+local intake = require "lambdapool.serve.intake"
+local loop = require "lambdapool.loop"
+local system = require "lambdapool.system"
+
+-- An event's `due` is NULL while it runs.
+local SCHEMA = {
+  [[CREATE TABLE async_events (
+      id INTEGER PRIMARY KEY,
+      region TEXT NOT NULL,
+      name TEXT NOT NULL,
+      qualifier TEXT,
+      request_id TEXT NOT NULL,
+      event TEXT NOT NULL,
+      queued_ms INTEGER NOT NULL,
+      due_ms INTEGER,
+      attempts INTEGER NOT NULL DEFAULT 0,
+      throttles INTEGER NOT NULL DEFAULT 0,
+      depth INTEGER NOT NULL);
+    CREATE INDEX async_events_due ON async_events (due_ms)]],
+}
+
+local RETRIES = 2
+local AGE_SECONDS = 21600
+
+-- So many are taken from the table at a time.
+local BATCH = 100
+
+-- Throttled events wait a second, then twice as long each time, up to this.
+local LONGEST_WAIT = 300
+
+-- Functions whose destinations are each other would go on for ever.
+local DEEPEST = 16
+
+---@class lambdapool.serve.Asynchronous
+local methods = {}
+local mt = { __name = "lambdapool.serve.Asynchronous", __index = methods }
+
+local schedule
+
+-- How an attempt ended -------------------------------------------------------------------------
+
+local function drop(self, row)
+  self.ended[#self.ended + 1] = row.id
+end
+
+local function put_off(self, row, seconds)
+  row.due_ms = system.now() + math.floor(seconds * 1000)
+  self.delayed[#self.delayed + 1] = row
+end
+
+-- It could not run now: that is no attempt.
+local function wait(self, row)
+  row.throttles = row.throttles + 1
+  put_off(self, row, math.min(2 ^ (row.throttles - 1), LONGEST_WAIT))
+end
+
+-- Nothing more will be done for it, other than to tell its destination.
+local function settle(self, row, condition, config, invocation)
+  drop(self, row)
+  local target = condition == "Success" and config.on_success
+  if condition ~= "Success" then
+    target = config.on_failure
+  end
+  if target and row.depth < DEEPEST then
+    destinations.send(self, target, row, condition, invocation)
+  end
+end
+
+local function finish(invocation)
+  local self, row, config = invocation.queue, invocation.row, invocation.config
+  self.running = self.running - 1
+  if invocation.fault then
+    wait(self, row)
+  elseif not invocation.failed then
+    row.attempts = row.attempts + 1
+    settle(self, row, "Success", config, invocation)
+  else
+    row.attempts = row.attempts + 1
+    if row.attempts <= (config.retries or RETRIES) then
+      put_off(self, row, self.retry_seconds * row.attempts)
+    else
+      settle(self, row, "RetriesExhausted", config, invocation)
+    end
+  end
+  schedule(self)
+end
+
+local sink = { finish = finish }
+
+-- Attempts -------------------------------------------------------------------------------------
+
+local function start(self, row)
+  local service = self.service
+  local found, record = pcall(functions.resolve, service, row.region, row.name, row.qualifier)
+  if not found then
+    return drop(self, row) -- its function is gone
+  end
+  local config = functions.event_config(service, row.region, row.name, row.qualifier) or {}
+  if system.now() - row.queued_ms > (config.age_seconds or AGE_SECONDS) * 1000 then
+    return settle(self, row, "EventAgeExceeded", config, { record = record })
+  end
+  local ok = record.state == "Active" and service.environments:run {
+    record = record, event = row.event, request_id = row.request_id, sink = sink,
+    trace_id = intake.trace(row.request_id), queue = self, row = row, config = config,
+  }
+  if ok then
+    self.running = self.running + 1
+  else
+    wait(self, row)
+  end
+end
+
+-- The table ------------------------------------------------------------------------------------
+
+-- Writes down how attempts ended, and takes as many events as may run. `due_ms` may lie behind us.
+local function exchange(self, room)
+  local db = self.db
+  for _, id in ipairs(self.ended) do
+    db:run("DELETE FROM async_events WHERE id = ?", id)
+  end
+  for _, row in ipairs(self.delayed) do
+    db:run("UPDATE async_events SET due_ms = ?, attempts = ?, throttles = ? WHERE id = ?",
+      row.due_ms, row.attempts, row.throttles, row.id)
+  end
+  if room <= 0 then
+    return {}
+  end
+  return db:rows([[UPDATE async_events SET due_ms = NULL WHERE id IN
+    (SELECT id FROM async_events WHERE due_ms <= ? ORDER BY due_ms, id LIMIT ?)
+    RETURNING *]], system.now(), room)
+end
+
+-- When there is nothing to do now, wakes up for the next event.
+local function sleep(self)
+  local row = self.db:row "SELECT min(due_ms) AS due FROM async_events"
+  if self.alarm then
+    self.alarm:cancel()
+    self.alarm = nil
+  end
+  if row and row.due and self.running < self.most then
+    self.alarm = loop.after(math.max(0, (row.due - system.now()) / 1000), function()
+      self.alarm = nil
+      schedule(self)
+    end)
+  end
+end
+
+local function pump(self)
+  local rows = self.db:transaction(exchange, self, math.min(BATCH, self.most - self.running))
+  self.ended, self.delayed = {}, {}
+  for _, row in ipairs(rows) do
+    start(self, row)
+  end
+  if self.ended[1] or self.delayed[1] or #rows == BATCH then
+    schedule(self)
+  else
+    sleep(self)
+  end
+end
+
+-- The disk may be full: then it is tried again, and nothing is lost.
+local function run(self)
+  self.scheduled = false
+  if self.closed then
+    return
+  end
+  local ok, failure = pcall(pump, self)
+  if not ok then
+    self.failure = failure
+    self.alarm = loop.after(1, function()
+      schedule(self)
+    end)
+  end
+end
+
+function schedule(self)
+  if not self.scheduled and not self.closed then
+    self.scheduled = true
+    loop.next_round(run, self)
+  end
+end
+
+-- The interface --------------------------------------------------------------------------------
+
+--- Stores an event; it is safe when this returns.
+---@param record table the function, as functions.resolve gives it
+---@param event string
+---@param request_id string
+---@param depth integer? how many destinations it has come through
+function methods:push(record, event, request_id, depth)
+  local now = system.now()
+  self.db:run([[INSERT INTO async_events (region, name, qualifier, request_id, event, queued_ms,
+    due_ms, depth) VALUES (?, ?, ?, ?, ?, ?, ?, ?)]], record.region, record.name,
+    record.qualifier, request_id, event, now, now, depth or 0)
+  schedule(self)
+end
+
+--- What runs is not heard of any more and will run again.
+function methods:close()
+  self.closed = true
+  if self.alarm then
+    self.alarm:cancel()
+  end
+end
+
+---@param service table
+---@return lambdapool.serve.Asynchronous
+local function open(service)
+  local store = service.store
+  store:migrate("asynchronous", SCHEMA)
+  store.db:run "UPDATE async_events SET due_ms = 0 WHERE due_ms IS NULL"
+  local self = setmetatable({
+    service = service,
+    db = store.db,
+    retry_seconds = service.retry_seconds or 60,
+    most = service.concurrency or 1000,
+    running = 0,
+    ended = {}, -- ids that are to be deleted
+    delayed = {}, -- rows that are to be tried again
+  }, mt)
+  schedule(self)
+  return self
+end
+
+return { open = open }
