@@ -12,6 +12,8 @@
  *   system.columns(fd)      width of the terminal; nil when it is none, or
  *                           does not say
  *   system.executable_file(path)  true when path can be run as a program
+ *   system.can_isolate()    true when processes can be started in sandboxes
+ *                           (sandbox.h); found out by trying, the first time
  *   system.catch_interrupts(f)    for programs, not for libraries: the next
  *                           Ctrl-C ends waits early and calls f() in the Lua
  *                           code that runs, unless system.interrupted() takes
@@ -35,6 +37,7 @@
 #include "interrupt.h"
 #include "lambdapool.h"
 #include "libs.h"
+#include "sandbox.h"
 
 /* What the hook calls is at the address of this in the registry. */
 static const char on_interrupt = 0;
@@ -96,6 +99,16 @@ static int system_executable_file(lua_State *L) {
   struct stat status;
   lua_pushboolean(L, stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
                          access(path, X_OK) == 0);
+  return 1;
+}
+
+/* The answer is the first upvalue. */
+static int system_can_isolate(lua_State *L) {
+  if (lua_isnil(L, lua_upvalueindex(1))) {
+    lua_pushboolean(L, lp__sandbox_probe());
+    lua_replace(L, lua_upvalueindex(1));
+  }
+  lua_pushvalue(L, lua_upvalueindex(1));
   return 1;
 }
 
@@ -191,6 +204,9 @@ static const luaL_Reg functions[] = {
 
 int luaopen_lambdapool_system(lua_State *L) {
   luaL_newlib(L, functions);
+  lua_pushnil(L);
+  lua_pushcclosure(L, system_can_isolate, 1);
+  lua_setfield(L, -2, "can_isolate");
   lua_pushliteral(L, LP_VERSION);
   lua_setfield(L, -2, "version");
   return 1;

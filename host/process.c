@@ -28,8 +28,7 @@ static int move_up(int fd) {
   return moved;
 }
 
-/* A pipe whose ends are both set or both -1. */
-static int open_pipe(int *read_end, int *write_end) {
+int lp__process_pipe(int *read_end, int *write_end) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) < 0)
     return -errno;
@@ -115,9 +114,9 @@ static int spawn(pid_t *pid, const char *path, char *const *environment,
   return -status;
 }
 
-/* Opens a pidfd (close-on-exec by itself), or ends the child again. Where the
- * kernel, a sandbox or valgrind has none, the child lives without. */
-static int watch(struct lp__process *process) {
+/* A pidfd is close-on-exec by itself. Where the kernel, a container or valgrind
+ * has none, the child lives without. */
+int lp__process_watch(struct lp__process *process) {
   process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
   if (process->pidfd >= 0 || errno == ENOSYS || errno == EPERM)
     return 0;
@@ -134,9 +133,9 @@ int lp__process_start(struct lp__process *process, const char *path,
   struct ends ends = {-1, -1, -1};
   *process = (struct lp__process){-1, -1, -1, -1};
   *progress = NULL;
-  int status = open_pipe(&process->output, &ends.output);
+  int status = lp__process_pipe(&process->output, &ends.output);
   if (status == 0)
-    status = open_pipe(&ends.lifeline, &process->lifeline);
+    status = lp__process_pipe(&ends.lifeline, &process->lifeline);
   if (status == 0)
     status = open_progress(progress, &ends.progress);
   if (status == 0 && fcntl(process->output, F_SETFL, O_NONBLOCK) < 0)
@@ -144,7 +143,7 @@ int lp__process_start(struct lp__process *process, const char *path,
   if (status == 0)
     status = spawn(&process->pid, path, environment, &ends);
   if (status == 0)
-    status = watch(process);
+    status = lp__process_watch(process);
   lp__close_fd(&ends.output);
   lp__close_fd(&ends.lifeline);
   lp__close_fd(&ends.progress);
@@ -168,13 +167,26 @@ bool lp__process_has_ended(const struct lp__process *process) {
   return status < 0 || info.si_pid != 0;
 }
 
+/* What process 1 of a sandbox has said of the child, in the form of wait(2).
+ * It may have been killed before, and nobody speaks on a lifeline, of which the
+ * descriptor is the write end. */
+static bool read_verdict(const struct lp__process *process, int *status) {
+  return process->lifeline >= 0 &&
+         read(process->lifeline, status, sizeof *status) == sizeof *status;
+}
+
 void lp__process_wait(const struct lp__process *process, int *code,
                       int *signal) {
   siginfo_t info = {.si_pid = 0};
-  int status;
+  int status, verdict;
   do
     status = waitid(P_PID, (id_t)process->pid, &info, WEXITED);
   while (status < 0 && errno == EINTR);
+  if (read_verdict(process, &verdict)) {
+    *code = WIFEXITED(verdict) ? WEXITSTATUS(verdict) : -1;
+    *signal = WIFSIGNALED(verdict) ? WTERMSIG(verdict) : 0;
+    return;
+  }
   bool exited = status == 0 && info.si_code == CLD_EXITED;
   bool killed = status == 0 && info.si_code != CLD_EXITED;
   *code = exited ? info.si_status : -1;

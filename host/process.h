@@ -26,7 +26,8 @@ struct lp__process {
   int pidfd;    /* readable when the child has ended; -1 where there is none:
                  * then ask lp__process_has_ended now and then */
   int output;   /* read end of its output, does not block */
-  int lifeline; /* write end, never written */
+  int lifeline; /* write end, never written; of a sandbox, the read end of the
+                 * pipe on which its process 1 says how the child ended */
 };
 
 /* Starts `path` with `environment` ("NAME=value", NULL at the end) and nothing
@@ -49,6 +50,14 @@ void lp__process_wait(const struct lp__process *process, int *code,
 
 /* Closes the descriptors. */
 void lp__process_close(struct lp__process *process);
+
+/* For who starts a child in another way: a pipe with descriptors above those
+ * that a child gets, both ends set or both -1. 0 or a negative errno. */
+int lp__process_pipe(int *read_end, int *write_end);
+
+/* For the same: opens the pidfd of process->pid. 0, also where there is none,
+ * or a negative errno, and then the child is gone. */
+int lp__process_watch(struct lp__process *process);
 
 /* close() for a variable: nothing when it is -1, which it is afterwards. */
 void lp__close_fd(int *fd);
