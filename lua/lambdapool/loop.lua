@@ -58,17 +58,18 @@ end
 ---@param handler fun(event: string, ...)
 ---@return integer? id
 ---@return string? message
+---@return string? code of the system, such as "ENOENT"
 function loop.start(spec, handler)
   local ok, message = open()
   if not ok then
     return nil, message
   end
-  local id
-  id, message = handle:start(spec)
+  local id, code
+  id, message, code = handle:start(spec)
   if id then
     handlers[id] = handler
   end
-  return id, message
+  return id, message, code
 end
 
 --- Gives a worker that has not exited its next invocation; see lambdapool.workers.
