@@ -111,15 +111,17 @@ end)
 
 -- From the bottom up; a module may require its own layer and those below it.
 local LAYERS = {
-  "lambdapool%.codec lambdapool%.workers lambdapool%.system",
-  "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest",
+  "lambdapool%.codec lambdapool%.workers lambdapool%.system lambdapool%.json%.native",
+  "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest lambdapool%.cloud",
   "lambdapool%.arguments lambdapool%.interrupt lambdapool%.meter lambdapool%.retry " ..
-    "lambdapool%.sizer lambdapool%.source lambdapool%.tally lambdapool%.timers",
+    "lambdapool%.sizer lambdapool%.source lambdapool%.tally lambdapool%.timers " ..
+    "lambdapool%.archive lambdapool%.crypto lambdapool%.files lambdapool%.sqlite",
   "lambdapool%.aws%..+ lambdapool%.loop lambdapool%.progress",
-  "lambdapool%.backend%..+ lambdapool%.flow lambdapool%.completion",
+  "lambdapool%.backend%..+ lambdapool%.flow lambdapool%.completion lambdapool%.serve%..+",
   "lambdapool%.future lambdapool%.batch lambdapool%.queue lambdapool%.outcome " ..
     "lambdapool%.scheduler lambdapool%.packs",
-  "lambdapool%.engine lambdapool%.stream lambdapool%.waiting lambdapool%.async",
+  "lambdapool%.engine lambdapool%.stream lambdapool%.waiting lambdapool%.async " ..
+    "lambdapool%.serve",
   "lambdapool%.pool lambdapool%.executor",
   "lambdapool",
   "lambdapool%.cli lambdapool%.cli%..+",

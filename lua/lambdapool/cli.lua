@@ -4,7 +4,7 @@
 local suggest = require "lambdapool.suggest"
 local system = require "lambdapool.system"
 
-local commands = { "run" }
+local commands = { "run", "serve" }
 
 local help = [[
   lambdapool run crawl.lua urls.txt
@@ -13,6 +13,7 @@ usage: lambdapool COMMAND [ARGS]
 
 Work
   run        run a Lua script whose functions can run on many workers
+  serve      a Lambda service on this machine, for the AWS CLI and SDKs
 
   --help     this text; `lambdapool COMMAND --help` for a command
   --version  the versions of lambdapool and Lua
