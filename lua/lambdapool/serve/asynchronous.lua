@@ -2,6 +2,7 @@
 --- is room, also after a restart of the service. What fails is tried again, as often and as long as
 --- the function's configuration says, and what became of it goes to the destination for that.
 local destinations = require "lambdapool.serve.destinations"
+local fault = require "lambdapool.serve.fault"
 local functions = require "lambdapool.serve.functions"
 local intake = require "lambdapool.serve.intake"
 local loop = require "lambdapool.loop"
@@ -94,12 +95,9 @@ local sink = { finish = finish }
 
 -- Attempts -------------------------------------------------------------------------------------
 
-local function start(self, row)
+local function attempt(self, row)
   local service = self.service
-  local found, record = pcall(functions.resolve, service, row.region, row.name, row.qualifier)
-  if not found then
-    return drop(self, row) -- its function is gone
-  end
+  local record = functions.resolve(service, row.region, row.name, row.qualifier)
   local config = functions.event_config(service, row.region, row.name, row.qualifier) or {}
   if system.now() - row.queued_ms > (config.age_seconds or AGE_SECONDS) * 1000 then
     return settle(self, row, "EventAgeExceeded", config, { record = record })
@@ -111,6 +109,17 @@ local function start(self, row)
   if ok then
     self.running = self.running + 1
   else
+    wait(self, row)
+  end
+end
+
+-- Starts an attempt, unless the function is gone. Should the store fail, it is made later.
+local function start(self, row)
+  local ok, failure = pcall(attempt, self, row)
+  if not ok and fault.is(failure) then
+    drop(self, row)
+  elseif not ok then
+    self.service.complain(failure)
     wait(self, row)
   end
 end
@@ -171,7 +180,7 @@ local function run(self)
   end
   local ok, failure = pcall(pump, self)
   if not ok then
-    self.failure = failure
+    self.service.complain(failure)
     self.alarm = loop.after(1, function()
       schedule(self)
     end)

@@ -219,9 +219,6 @@ local function tick(self)
     if running and env.phase ~= "gone" and running.started
       and now - running.started >= TICK_SECONDS then
       long[#long + 1] = env
-      if running.sink.watch then
-        running.sink.watch(running)
-      end
     end
   end
   self.turn = self.turn + 1

@@ -75,7 +75,7 @@ local buffered = { finish = finish }
 
 -- Streamed -------------------------------------------------------------------------------------
 
-local streamed = { watch = streaming.watch }
+local streamed = {}
 
 local function start(invocation, answer)
   local call = invocation.call
@@ -115,8 +115,10 @@ end
 
 function streamed.finish(invocation)
   local call = invocation.call
-  if not call.status then
-    return invocation.prelude and broken(call) or finish(invocation)
+  if invocation.prelude then
+    return broken(call)
+  elseif not call.status then
+    return finish(invocation)
   elseif invocation.failed then
     call.request:abort()
   else
@@ -127,7 +129,8 @@ end
 
 -- Requests -------------------------------------------------------------------------------------
 
--- Who signed the request; raises when the URL wants to know and nobody did, or not correctly.
+-- Who signed the request; raises when the URL wants to know and nobody did, or not correctly. Who
+-- may sign belongs to the account and may invoke what is in it; others need a permission.
 local function caller_of(service, request, url)
   local caller
   if url.auth == "AWS_IAM" then
@@ -136,7 +139,8 @@ local function caller_of(service, request, url)
       fault(403, "AccessDeniedException", "Forbidden")
     end
   end
-  if not policies.allows_url(service, url.region, url.name, url.qualifier, url.auth) then
+  if url.auth == "NONE"
+    and not policies.allows_url(service, url.region, url.name, url.qualifier, url.auth) then
     fault(403, "AccessDeniedException", "Forbidden")
   end
   return caller
@@ -152,7 +156,8 @@ local function run(call, service, path)
   call.invocation = {
     record = record, request = request, request_id = call.request_id, trace_id = call.trace_id,
     sink = url.mode == "RESPONSE_STREAM" and streamed or buffered, call = call,
-    event = url_event.make(url, request, path, {
+    event = url_event.make(request, path, {
+      id = call.id, region = url.region,
       request_id = call.request_id, trace_id = call.trace_id, caller = caller,
       account = record.arn:match "^[^:]+:[^:]+:lambda:[^:]+:(%d+):",
     }),
@@ -173,7 +178,7 @@ function function_urls.handle(service, request, id, path, done_with)
   local url = urls_config.find(service, id)
   local request_id = crypto.uuid()
   local call = {
-    request = request, url = url or {}, request_id = request_id, done = done_with,
+    request = request, id = id, url = url or {}, request_id = request_id, done = done_with,
     trace_id = intake.trace(request_id, request:header "x-amzn-trace-id"),
   }
   if not url then

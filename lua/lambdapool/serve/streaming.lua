@@ -27,30 +27,20 @@ function streaming.write(invocation, bytes)
   end
 end
 
-local function go_on(invocation)
-  behind[invocation.request] = nil
-  if invocation.streaming then
-    loop.pause(invocation.worker, false)
-  end
-end
-
---- The client has taken what was sent.
+--- The client has taken what was sent, or is gone.
 function streaming.drained(request)
-  if behind[request] then
-    go_on(behind[request])
-  end
-end
-
---- Called now and then while an invocation runs: a client that is gone takes nothing any more.
-function streaming.watch(invocation)
-  if behind[invocation.request] and invocation.request:gone() then
-    go_on(invocation)
+  local invocation = behind[request]
+  if invocation then
+    behind[request] = nil
+    if invocation.streaming then
+      loop.pause(invocation.worker, false)
+    end
   end
 end
 
 -- The sink -------------------------------------------------------------------------------------
 
-local sink = { watch = streaming.watch }
+local sink = {}
 
 local function begin(invocation)
   invocation.begun = true

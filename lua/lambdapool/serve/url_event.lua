@@ -50,11 +50,11 @@ local function parameters_of(query)
   return next(parameters) and parameters
 end
 
-local function domain_of(url, host)
-  if host and host:find(url.id .. ".lambda-url.", 1, true) == 1 then
+local function domain_of(id, region, host)
+  if host and host:find(id .. ".lambda-url.", 1, true) == 1 then
     return (host:gsub(":%d+$", ""))
   end
-  return ("%s.lambda-url.%s.on.aws"):format(url.id, url.region)
+  return ("%s.lambda-url.%s.on.aws"):format(id, region)
 end
 
 -- Who signed the request, when the URL wants to know.
@@ -72,15 +72,14 @@ local function authorizer_of(caller, account)
   }
 end
 
-local function context_of(url, request, path, headers, options)
+local function context_of(request, path, headers, options)
   local now = system.now()
-  local domain = domain_of(url, headers.host)
   return {
     accountId = options.caller and options.account or "anonymous",
-    apiId = url.id,
+    apiId = options.id,
     authorizer = authorizer_of(options.caller, options.account),
-    domainName = domain,
-    domainPrefix = url.id,
+    domainName = domain_of(options.id, options.region, headers.host),
+    domainPrefix = options.id,
     http = {
       method = request:method(),
       path = path,
@@ -98,12 +97,12 @@ end
 
 local url_event = {}
 
----@param url { id: string, region: string }
 ---@param request userdata
 ---@param path string what follows the URL's own part
----@param options { request_id: string, trace_id: string, account: string, caller: string? }
+---@param options { id: string, region: string, account: string, request_id: string,
+---  trace_id: string, caller: string? } of the URL, and of this request
 ---@return string
-function url_event.make(url, request, path, options)
+function url_event.make(request, path, options)
   local headers = headers_of(request, options.trace_id)
   local body = request:body()
   local text = is_text(headers["content-type"], body)
@@ -115,7 +114,7 @@ function url_event.make(url, request, path, options)
     cookies = cookies_of(headers),
     headers = headers,
     queryStringParameters = parameters_of(request:query()),
-    requestContext = context_of(url, request, path, headers, options),
+    requestContext = context_of(request, path, headers, options),
     isBase64Encoded = body ~= "" and not text,
   }
   if body ~= "" then
