@@ -35,7 +35,10 @@ function methods:call(name, input)
   if not ok and not fault.is(status) then
     error(status, 0)
   end
-  return ok and status, ok and output or status
+  if ok then
+    return status, output
+  end
+  return false, status
 end
 
 --- Runs an operation that must succeed; returns its output.
@@ -85,8 +88,10 @@ function methods:close()
   os.execute(("rm -rf '%s'"):format(self.dir))
 end
 
-function support.open()
-  local world = setmetatable({ time = 1767225600.25, dir = support.folder() }, mt)
+--- Opens a store in a folder, by default a new one.
+---@param dir string?
+function support.open(dir)
+  local world = setmetatable({ time = 1767225600.25, dir = dir or support.folder() }, mt)
   world.service = {
     store = assert(stores.open(world.dir)), url = "http://127.0.0.1:9077", settle_seconds = 0.05,
     now = function() return world.time end,
