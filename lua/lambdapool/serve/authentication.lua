@@ -32,15 +32,13 @@ local FAULTS = {
 -- What the other protocols say in their own words.
 local XML_TEXTS = { missing = "Request is missing Authentication Token" }
 
--- What AWS prints for a wrong signature: the text, and behind it how it should have been made.
+-- The detail of a wrong signature begins with the text, and says behind it how it should have been
+-- made. XML does without that.
 local function text_of(problem, detail, in_xml)
-  local text = in_xml and XML_TEXTS[problem] or FAULTS[problem][3]
   if problem == "mismatch" and detail and not in_xml then
-    return text .. "\n\n" .. detail
-  elseif text then
-    return text
+    return detail
   end
-  return detail or MISMATCH
+  return in_xml and XML_TEXTS[problem] or FAULTS[problem][3] or detail or MISMATCH
 end
 
 --- Raises the fault for a problem of crypto.authenticate's.
