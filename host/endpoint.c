@@ -1,5 +1,7 @@
-/* The Lambda Runtime API as one worker sees it. See endpoint.h. */
+/* One connection to the Lambda Runtime API. See endpoint.h. */
 #include "endpoint.h"
+
+#include "base64.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,19 +19,6 @@
 
 /* Posted bodies without a length grow from this size. */
 enum { BODY_START = 16 * 1024 };
-
-static const char *const state_names[] = {[LP__STARTED] = "Started",
-                                          [LP__READY] = "Ready",
-                                          [LP__RUNNING] = "Running",
-                                          [LP__RESPONSE_SENT] =
-                                              "RuntimeResponseSentState",
-                                          [LP__INIT_FAILED] = "InitError"};
-
-bool lp__request_id_ok(const char *id) {
-  size_t size = strspn(id, "0123456789abcdefghijklmnopqrstuvwxyz"
-                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_.");
-  return size > 0 && size < LP__REQUEST_ID_SIZE && id[size] == '\0';
-}
 
 /* --- answers ------------------------------------------------------------- */
 
@@ -49,11 +38,13 @@ append(struct lp__endpoint *endpoint, const char *format, ...) {
     endpoint->answer_size += (size_t)size;
 }
 
+/* Also says so when the connection ends with this. */
 static void answer(struct lp__endpoint *endpoint, const char *status,
                    const char *type, const char *body) {
   append(endpoint,
-         "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
-         status, type, strlen(body), body);
+         "HTTP/1.1 %s\r\nContent-Type: %s\r\n%sContent-Length: %zu\r\n\r\n%s",
+         status, type, endpoint->closes ? "Connection: close\r\n" : "",
+         strlen(body), body);
 }
 
 static void refuse(struct lp__endpoint *endpoint, const char *status,
@@ -67,142 +58,177 @@ static void refuse(struct lp__endpoint *endpoint, const char *status,
 static void refuse_transition(struct lp__endpoint *endpoint,
                               const char *wanted) {
   char message[192];
-  snprintf(message, sizeof message,
-           "State transition from %s to %s failed for runtime. "
-           "Error: State transition is not allowed",
-           state_names[endpoint->state], wanted);
+  lp__api_refusal(endpoint->api, wanted, message, sizeof message);
   refuse(endpoint, "403 Forbidden", "InvalidStateTransition", message);
 }
 
-/* The trace id has the form of X-Ray's: a time and 24 hexadecimal digits, here
- * those of the request id. */
-static void append_trace_id(struct lp__endpoint *endpoint) {
+/* What pools tell about an invocation. The trace id has the form of X-Ray's: a
+ * time and 24 hexadecimal digits, here those of the request id. */
+static void append_pool_headers(struct lp__endpoint *endpoint) {
   char digits[] = "000000000000000000000000";
   size_t count = 0;
-  for (const char *c = endpoint->invocation.request_id; *c && count < 24; c++)
+  for (const char *c = endpoint->api->invocation.request_id; *c && count < 24;
+       c++)
     if (strchr("0123456789abcdef", *c))
       digits[count++] = *c;
-  append(endpoint, "Lambda-Runtime-Trace-Id: Root=1-%08x-%s;Sampled=0\r\n\r\n",
+  append(endpoint,
+         "Lambda-Runtime-Invoked-Function-Arn: " FUNCTION_ARN "\r\n"
+         "Lambda-Runtime-Trace-Id: Root=1-%08x-%s;Sampled=0\r\n\r\n",
          (unsigned)time(NULL), digits);
 }
 
-static void hand_over(struct lp__endpoint *endpoint) {
-  const struct lp__invocation *invocation = &endpoint->invocation;
+void lp__endpoint_hand_over(struct lp__endpoint *endpoint) {
+  const struct lp__invocation *invocation = &endpoint->api->invocation;
   append(endpoint,
          "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-         "Content-Length: %zu\r\n"
+         "%sContent-Length: %zu\r\n"
          "Lambda-Runtime-Aws-Request-Id: %s\r\n"
-         "Lambda-Runtime-Deadline-Ms: %" PRIu64 "\r\n"
-         "Lambda-Runtime-Invoked-Function-Arn: " FUNCTION_ARN "\r\n",
+         "Lambda-Runtime-Deadline-Ms: %" PRIu64 "\r\n",
+         endpoint->closes ? "Connection: close\r\n" : "",
          invocation->event_size, invocation->request_id,
          invocation->deadline_ms);
-  append_trace_id(endpoint);
-  endpoint->event = invocation->event;
-  endpoint->event_size = invocation->event_size;
-  endpoint->state = LP__RUNNING;
+  if (invocation->headers)
+    endpoint->rest[0] = (struct iovec){(char *)invocation->headers,
+                                       strlen(invocation->headers)};
+  else
+    append_pool_headers(endpoint);
+  endpoint->rest[1] =
+      (struct iovec){(char *)invocation->event, invocation->event_size};
+  endpoint->waits = false;
+  lp__api_handed_over(endpoint->api);
+}
+
+bool lp__endpoint_hands_over(const struct lp__endpoint *endpoint) {
+  return endpoint->rest[0].iov_len + endpoint->rest[1].iov_len > 0;
 }
 
 /* --- requests ------------------------------------------------------------ */
 
-static void finish(struct lp__endpoint *endpoint, enum lp__outcome outcome,
-                   char *body, size_t size, const char *type) {
-  endpoint->pending = false;
-  endpoint->state =
-      outcome == LP__INIT_ERROR ? LP__INIT_FAILED : LP__RESPONSE_SENT;
-  endpoint->outcome(endpoint->context, outcome, body, size, type);
+static void refuse_post(struct lp__endpoint *endpoint, enum lp__verdict verdict,
+                        enum lp__outcome outcome) {
+  static const char *const wanted[] = {[LP__RESPONSE] = "InvocationResponse",
+                                       [LP__ERROR] = "InvocationErrorResponse",
+                                       [LP__INIT_ERROR] = "InitError"};
+  if (verdict == LP__WRONG_REQUEST)
+    refuse(endpoint, "400 Bad Request", "InvalidRequestID",
+           "Invalid request ID");
+  else
+    refuse_transition(endpoint, wanted[outcome]);
 }
 
-/* Ends the invocation with an error of the platform, not of the worker. */
-static void finish_with(struct lp__endpoint *endpoint, enum lp__outcome outcome,
-                        const char *type, const char *message) {
-  char text[256];
-  int size =
-      snprintf(text, sizeof text,
-               "{\"errorType\":\"%s\",\"errorMessage\":\"%s\"}", type, message);
-  char *body = malloc((size_t)size);
-  if (body)
-    memcpy(body, text, (size_t)size);
-  finish(endpoint, outcome, body, body ? (size_t)size : 0, type);
+static void accept_post(struct lp__endpoint *endpoint) {
+  answer(endpoint, "202 Accepted", "application/json", "{\"status\":\"OK\"}");
 }
 
-static void on_posted(struct lp__endpoint *endpoint, enum lp__outcome outcome) {
+static void take_post(struct lp__endpoint *endpoint, enum lp__outcome outcome) {
   struct lp__endpoint_request *request = &endpoint->request;
   enum lp__outcome failed = outcome == LP__RESPONSE ? LP__ERROR : outcome;
   if (request->too_large) {
     refuse(endpoint, "413 Request Entity Too Large", "RequestEntityTooLarge",
            "Exceeded maximum allowed payload size (6291556 bytes).");
-    finish_with(endpoint, failed, "Function.ResponseSizeTooLarge",
-                "Response payload size exceeded maximum allowed payload size "
-                "(6291556 bytes).");
-  } else if (request->streams) {
+    lp__api_fail(endpoint->api, failed, "Function.ResponseSizeTooLarge",
+                 "Response payload size exceeded maximum allowed payload size "
+                 "(6291556 bytes).");
+  } else if (outcome == LP__RESPONSE && request->has_mode) {
     refuse(endpoint, "400 Bad Request", "InvalidFunctionResponseMode",
            "Invalid function response mode");
-    finish_with(endpoint, failed, "Runtime.InvalidResponseModeHeader",
-                "only buffered responses are offered here");
+    lp__api_fail(endpoint->api, failed, "Runtime.InvalidResponseModeHeader",
+                 endpoint->api->sink->notice
+                     ? "the response mode can only be streaming"
+                     : "only buffered responses are offered here");
   } else {
     char *body = request->body;
     request->body = NULL;
-    answer(endpoint, "202 Accepted", "application/json", "{\"status\":\"OK\"}");
-    finish(endpoint, outcome, body, request->body_size, request->type);
+    accept_post(endpoint);
+    lp__api_finish(endpoint->api, outcome, body, request->body_size,
+                   request->type);
   }
 }
 
+/* POST of an outcome; `id` begins at the request id, if it has one. */
+static void on_post(struct lp__endpoint *endpoint, enum lp__outcome outcome,
+                    const char *id, size_t id_size) {
+  enum lp__verdict verdict =
+      lp__api_may_post(endpoint->api, outcome, id, id_size);
+  if (verdict == LP__ALLOWED)
+    take_post(endpoint, outcome);
+  else
+    refuse_post(endpoint, verdict, outcome);
+}
+
+/* The error in the trailer is in base64; one that is not, or was too long, is
+ * left out. */
+static void end_stream(struct lp__endpoint *endpoint) {
+  struct lp__endpoint_request *request = &endpoint->request;
+  size_t size = 0;
+  char *body = request->body;
+  request->body = NULL;
+  if (body && lp__base64_decode(body, body, request->body_size, &size) < 0)
+    size = 0;
+  accept_post(endpoint);
+  lp__api_finish(endpoint->api, LP__STREAM_END, body, size, request->type);
+}
+
 static void on_next(struct lp__endpoint *endpoint) {
-  if (endpoint->state == LP__INIT_FAILED)
-    refuse_transition(endpoint, state_names[LP__READY]);
-  else if (endpoint->pending)
-    hand_over(endpoint);
+  enum lp__verdict verdict = lp__api_next(endpoint->api);
+  if (verdict == LP__ALLOWED)
+    lp__endpoint_hand_over(endpoint);
+  else if (verdict == LP__NOTHING_YET)
+    endpoint->waits = true;
   else
-    endpoint->state = LP__READY;
+    refuse_transition(endpoint, "Ready");
 }
 
-static void on_init_error(struct lp__endpoint *endpoint) {
-  if (endpoint->state == LP__STARTED)
-    on_posted(endpoint, LP__INIT_ERROR);
-  else
-    refuse_transition(endpoint, state_names[LP__INIT_FAILED]);
-}
+static const char invocation_path[] = API "/runtime/invocation/";
 
-/* POST /runtime/invocation/ID/WHAT; `id` begins at the ID. */
-static void on_result(struct lp__endpoint *endpoint, const char *id,
-                      size_t id_size, enum lp__outcome outcome) {
-  const char *current = endpoint->invocation.request_id;
-  if (id_size != strlen(current) || memcmp(id, current, id_size) != 0)
-    refuse(endpoint, "400 Bad Request", "InvalidRequestID",
-           "Invalid request ID");
-  else if (endpoint->state != LP__RUNNING)
-    refuse_transition(endpoint, outcome == LP__RESPONSE
-                                    ? "InvocationResponse"
-                                    : "InvocationErrorResponse");
-  else
-    on_posted(endpoint, outcome);
-}
-
-static bool begins(const char *text, const char *with) {
-  return strncmp(text, with, strlen(with)) == 0;
+/* Where the request id begins in a path that has one, and in *what what comes
+ * after it; or NULL. */
+static const char *find_id(const char *url, const char **what) {
+  size_t size = sizeof invocation_path - 1;
+  const char *id = strncmp(url, invocation_path, size) == 0 ? url + size : NULL;
+  *what = id ? strchr(id, '/') : NULL;
+  return id;
 }
 
 static void dispatch(struct lp__endpoint *endpoint) {
-  static const char invocation[] = API "/runtime/invocation/";
   bool get = endpoint->parser.method == HTTP_GET;
   bool post = endpoint->parser.method == HTTP_POST;
-  const char *url = endpoint->request.url;
-  const char *id = begins(url, invocation) ? url + sizeof invocation - 1 : NULL;
-  const char *what = id ? strchr(id, '/') : NULL;
+  const char *url = endpoint->request.url, *what;
+  const char *id = find_id(url, &what);
 
-  if (get && id && strcmp(id, "next") == 0)
+  endpoint->closes = endpoint->request.closes;
+  if (endpoint->request.streams)
+    end_stream(endpoint);
+  else if (get && id && strcmp(id, "next") == 0)
     on_next(endpoint);
   else if (post && what && strcmp(what, "/response") == 0)
-    on_result(endpoint, id, (size_t)(what - id), LP__RESPONSE);
+    on_post(endpoint, LP__RESPONSE, id, (size_t)(what - id));
   else if (post && what && strcmp(what, "/error") == 0)
-    on_result(endpoint, id, (size_t)(what - id), LP__ERROR);
+    on_post(endpoint, LP__ERROR, id, (size_t)(what - id));
   else if (post && strcmp(url, API "/runtime/init/error") == 0)
-    on_init_error(endpoint);
+    on_post(endpoint, LP__INIT_ERROR, "", 0);
   else if (get && strcmp(url, API "/ping") == 0)
     answer(endpoint, "200 OK", "text/plain", "pong");
   else
     refuse(endpoint, "404 Not Found", "NotFound",
            "no such call in the Lambda Runtime API");
+}
+
+/* The headers are complete: is this a streamed response that may begin? If it
+ * may not, dispatch says so when all of it is there. */
+static void begin_stream(struct lp__endpoint *endpoint) {
+  struct lp__endpoint_request *request = &endpoint->request;
+  const char *what, *id = find_id(request->url, &what);
+  if (strcmp(request->mode, "streaming") != 0 ||
+      !endpoint->api->sink->notice || endpoint->parser.method != HTTP_POST ||
+      !what || strcmp(what, "/response") != 0 ||
+      lp__api_may_post(endpoint->api, LP__RESPONSE, id, (size_t)(what - id)) !=
+          LP__ALLOWED)
+    return;
+  request->streams = true;
+  lp__api_stream(endpoint->api, request->content_type[0]
+                                    ? request->content_type
+                                    : "application/octet-stream");
 }
 
 static void reset_request(struct lp__endpoint_request *request) {
@@ -231,18 +257,31 @@ static int on_url(http_parser *parser, const char *bytes, size_t size) {
   return 0;
 }
 
-/* A header is complete when the next one begins, or when all are. Those after
- * a chunked body (trailers) are not looked at. */
-static void end_header(struct lp__endpoint_request *request) {
-  if (request->in_value && !request->headers_done) {
-    if (strcasecmp(request->field, "Lambda-Runtime-Function-Error-Type") == 0)
-      memcpy(request->type, request->value, sizeof request->value);
-    else if (strcasecmp(request->field,
-                        "Lambda-Runtime-Function-Response-Mode") == 0)
-      request->streams = true;
-    else if (strcasecmp(request->field, "Expect") == 0)
-      request->expects = strcasecmp(request->value, "100-continue") == 0;
+static void keep_value(struct lp__endpoint_request *request, char *to) {
+  memcpy(to, request->value, sizeof request->value);
+}
+
+static void keep_header(struct lp__endpoint_request *request) {
+  const char *field = request->field;
+  if (strcasecmp(field, "Lambda-Runtime-Function-Response-Mode") == 0) {
+    keep_value(request, request->mode);
+    request->has_mode = true;
+  } else if (strcasecmp(field, "Content-Type") == 0) {
+    keep_value(request, request->content_type);
+  } else if (strcasecmp(field, "Expect") == 0) {
+    request->expects = strcasecmp(request->value, "100-continue") == 0;
   }
+}
+
+/* A header is complete when the next one begins, or when all are; one after a
+ * chunked body, a trailer, likewise. */
+static void end_header(struct lp__endpoint_request *request) {
+  if (!request->in_value)
+    return;
+  if (strcasecmp(request->field, "Lambda-Runtime-Function-Error-Type") == 0)
+    keep_value(request, request->type);
+  else if (!request->headers_done)
+    keep_header(request);
   request->in_value = false;
   request->field_size = request->value_size = 0;
   request->field[0] = request->value[0] = '\0';
@@ -252,19 +291,8 @@ static int on_header_field(http_parser *parser, const char *bytes,
                            size_t size) {
   struct lp__endpoint *endpoint = parser->data;
   struct lp__endpoint_request *request = &endpoint->request;
-  if (request->in_value)
-    end_header(request);
+  end_header(request);
   add_text(request->field, sizeof request->field, &request->field_size, bytes,
-           size);
-  return 0;
-}
-
-static int on_header_value(http_parser *parser, const char *bytes,
-                           size_t size) {
-  struct lp__endpoint *endpoint = parser->data;
-  struct lp__endpoint_request *request = &endpoint->request;
-  request->in_value = true;
-  add_text(request->value, sizeof request->value, &request->value_size, bytes,
            size);
   return 0;
 }
@@ -296,17 +324,22 @@ static int on_headers_complete(http_parser *parser) {
   struct lp__endpoint_request *request = &endpoint->request;
   end_header(request);
   request->headers_done = true;
+  request->closes = !http_should_keep_alive(parser);
+  begin_stream(endpoint);
   if (request->expects)
     append(endpoint, "HTTP/1.1 100 Continue\r\n\r\n");
   if (parser->flags & F_CHUNKED)
     return 0;
   if (parser->content_length != ULLONG_MAX)
     request->missing = parser->content_length;
+  if (request->streams)
+    return 1;
   return reserve_body(endpoint, request->missing) < 0 ? -1 : 1;
 }
 
-static int on_body(http_parser *parser, const char *bytes, size_t size) {
-  struct lp__endpoint *endpoint = parser->data;
+/* Adds to a body whose length is not known. */
+static int add_body(struct lp__endpoint *endpoint, const char *bytes,
+                    size_t size) {
   struct lp__endpoint_request *request = &endpoint->request;
   size_t wanted = request->body_size + size;
   if (!request->too_large && wanted > request->body_room) {
@@ -323,9 +356,32 @@ static int on_body(http_parser *parser, const char *bytes, size_t size) {
   return 0;
 }
 
+static int on_body(http_parser *parser, const char *bytes, size_t size) {
+  struct lp__endpoint *endpoint = parser->data;
+  if (!endpoint->request.streams)
+    return add_body(endpoint, bytes, size);
+  lp__api_chunk(endpoint->api, bytes, size);
+  return 0;
+}
+
+/* The error in the trailer of a streamed response is kept as its body. */
+static int on_header_value(http_parser *parser, const char *bytes,
+                           size_t size) {
+  struct lp__endpoint *endpoint = parser->data;
+  struct lp__endpoint_request *request = &endpoint->request;
+  request->in_value = true;
+  if (request->headers_done && request->streams &&
+      strcasecmp(request->field, "Lambda-Runtime-Function-Error-Body") == 0)
+    return add_body(endpoint, bytes, size);
+  add_text(request->value, sizeof request->value, &request->value_size, bytes,
+           size);
+  return 0;
+}
+
 /* The pause hands control back to lp__endpoint_receive after each request. */
 static int on_message_complete(http_parser *parser) {
   struct lp__endpoint *endpoint = parser->data;
+  end_header(&endpoint->request);
   endpoint->request.complete = true;
   http_parser_pause(parser, 1);
   return 0;
@@ -343,8 +399,10 @@ static ssize_t parse(struct lp__endpoint *endpoint, const char *bytes,
       .on_body = on_body,
       .on_message_complete = on_message_complete};
   http_parser *parser = &endpoint->parser;
-  if (endpoint->state == LP__READY || endpoint->event)
+  if (endpoint->waits || lp__endpoint_hands_over(endpoint))
     return -EPROTO;
+  if (endpoint->closes)
+    return (ssize_t)size; /* nobody is to answer that */
   size_t used = http_parser_execute(parser, &settings, bytes, size);
   if (endpoint->failure < 0)
     return endpoint->failure;
@@ -355,11 +413,14 @@ static ssize_t parse(struct lp__endpoint *endpoint, const char *bytes,
   return parser->upgrade ? -EPROTO : (ssize_t)used;
 }
 
-static ssize_t take_body(struct lp__endpoint_request *request,
-                         const char *bytes, size_t size) {
+static ssize_t take_body(struct lp__endpoint *endpoint, const char *bytes,
+                         size_t size) {
+  struct lp__endpoint_request *request = &endpoint->request;
   if (size > request->missing)
     size = (size_t)request->missing;
-  if (!request->too_large) {
+  if (request->streams) {
+    lp__api_chunk(endpoint->api, bytes, size);
+  } else if (!request->too_large) {
     char *end = request->body + request->body_size;
     if (bytes != end)
       memcpy(end, bytes, size);
@@ -371,13 +432,19 @@ static ssize_t take_body(struct lp__endpoint_request *request,
 
 /* --- the interface ------------------------------------------------------- */
 
-void lp__endpoint_init(struct lp__endpoint *endpoint, lp__outcome_sink *outcome,
-                       void *context) {
+void lp__endpoint_init(struct lp__endpoint *endpoint, struct lp__api *api) {
   memset(endpoint, 0, sizeof *endpoint);
-  endpoint->outcome = outcome;
-  endpoint->context = context;
+  endpoint->api = api;
   http_parser_init(&endpoint->parser, HTTP_REQUEST);
   endpoint->parser.data = endpoint;
+}
+
+void lp__endpoint_ended(struct lp__endpoint *endpoint) {
+  if (endpoint->request.streams)
+    lp__api_finish(endpoint->api, LP__STREAM_END, NULL, 0,
+                   "Runtime.TruncatedResponse");
+  endpoint->request.streams = false;
+  endpoint->waits = false;
 }
 
 void lp__endpoint_free(struct lp__endpoint *endpoint) {
@@ -385,23 +452,10 @@ void lp__endpoint_free(struct lp__endpoint *endpoint) {
   endpoint->request.body = NULL;
 }
 
-int lp__endpoint_invoke(struct lp__endpoint *endpoint,
-                        const struct lp__invocation *invocation) {
-  if (endpoint->pending)
-    return -EBUSY;
-  if (endpoint->state == LP__INIT_FAILED)
-    return -EPIPE;
-  endpoint->invocation = *invocation;
-  endpoint->pending = true;
-  if (endpoint->state == LP__READY)
-    hand_over(endpoint);
-  return 0;
-}
-
 char *lp__endpoint_space(const struct lp__endpoint *endpoint, char *scratch,
                          size_t scratch_size, size_t *size) {
   const struct lp__endpoint_request *request = &endpoint->request;
-  if (request->missing == 0 || request->too_large) {
+  if (request->missing == 0 || request->too_large || request->streams) {
     *size = scratch_size;
     return scratch;
   }
@@ -413,7 +467,7 @@ int lp__endpoint_receive(struct lp__endpoint *endpoint, const char *bytes,
                          size_t size) {
   struct lp__endpoint_request *request = &endpoint->request;
   while (size > 0) {
-    ssize_t used = request->missing > 0 ? take_body(request, bytes, size)
+    ssize_t used = request->missing > 0 ? take_body(endpoint, bytes, size)
                                         : parse(endpoint, bytes, size);
     if (used < 0)
       return (int)used;
@@ -429,17 +483,30 @@ int lp__endpoint_receive(struct lp__endpoint *endpoint, const char *bytes,
   return 0;
 }
 
+bool lp__endpoint_busy(const struct lp__endpoint *endpoint) {
+  return endpoint->waits || endpoint->request.url_size > 0 ||
+         endpoint->answer_size > 0 || lp__endpoint_hands_over(endpoint);
+}
+
 int lp__endpoint_output(const struct lp__endpoint *endpoint,
-                        struct iovec pieces[2]) {
+                        struct iovec pieces[LP__ENDPOINT_PIECES]) {
   int count = 0;
   if (endpoint->answer_sent < endpoint->answer_size)
     pieces[count++] =
         (struct iovec){(char *)endpoint->answer + endpoint->answer_sent,
                        endpoint->answer_size - endpoint->answer_sent};
-  if (endpoint->event_size > 0)
-    pieces[count++] =
-        (struct iovec){(char *)endpoint->event, endpoint->event_size};
+  for (int i = 0; i < 2; i++)
+    if (endpoint->rest[i].iov_len > 0)
+      pieces[count++] = endpoint->rest[i];
   return count;
+}
+
+/* Takes what was sent of one piece from *size. */
+static void advance(struct iovec *piece, size_t *size) {
+  size_t part = *size < piece->iov_len ? *size : piece->iov_len;
+  piece->iov_base = (char *)piece->iov_base + part;
+  piece->iov_len -= part;
+  *size -= part;
 }
 
 void lp__endpoint_sent(struct lp__endpoint *endpoint, size_t size) {
@@ -447,12 +514,9 @@ void lp__endpoint_sent(struct lp__endpoint *endpoint, size_t size) {
   if (head > size)
     head = size;
   endpoint->answer_sent += head;
-  if (endpoint->event) {
-    endpoint->event += size - head;
-    endpoint->event_size -= size - head;
-  }
   if (endpoint->answer_sent == endpoint->answer_size)
     endpoint->answer_sent = endpoint->answer_size = 0;
-  if (endpoint->answer_size == 0 && endpoint->event_size == 0)
-    endpoint->event = NULL;
+  size -= head;
+  advance(&endpoint->rest[0], &size);
+  advance(&endpoint->rest[1], &size);
 }

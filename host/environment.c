@@ -66,9 +66,9 @@ static int put_task_root(struct lp__environment *environment) {
   return status;
 }
 
-int lp__environment_make(struct lp__environment *environment,
-                         const struct lp__worker_config *config,
-                         unsigned port) {
+/* What a worker of a pool is told, beside what the configuration adds. */
+static int put_pool(struct lp__environment *environment,
+                    const struct lp__worker_config *config) {
   static const char *const fixed[] = {
       "AWS_LAMBDA_FUNCTION_NAME=local",
       "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
@@ -85,13 +85,20 @@ int lp__environment_make(struct lp__environment *environment,
   if (status == 0)
     status =
         add(environment, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", config->memory);
+  return status;
+}
+
+int lp__environment_make(struct lp__environment *environment,
+                         const struct lp__worker_config *config,
+                         unsigned port) {
+  int status = config->lambda ? 0 : put_pool(environment, config);
   for (char *const *item = config->env; item && *item && status == 0; item++)
     status = add(environment, "%s", *item);
   if (status == 0)
     status = add(environment, "AWS_LAMBDA_RUNTIME_API=127.0.0.1:%u", port);
-  if (status == 0)
+  if (status == 0 && !config->lambda)
     status = add(environment, "LAMBDAPOOL_LIFELINE=%d", LP__LIFELINE_FD);
-  if (status == 0)
+  if (status == 0 && !config->lambda)
     status = add(environment, "LAMBDAPOOL_PROGRESS=%d", LP__PROGRESS_FD);
   return status;
 }

@@ -1,14 +1,24 @@
 /* The Lua module "lambdapool.workers": local workers for the local backend.
  *
  *   workers.open() -> loop
- *   loop:start { agent =, memory =, env =, handler = } -> id | nil, message
- *   loop:invoke(id, request, { deadline_ms =, kill_ms =, request_id = })
- *                                                   -> true | nil, message
+ *   loop:start { agent =, memory =, env =, handler =, lambda = }
+ *                                                   -> id | nil, message, code
+ *   loop:invoke(id, request, { deadline_ms =, kill_ms =, request_id =, arn =,
+ *                              client_context =, cognito_identity =,
+ *                              trace_id = })        -> true | nil, message
  *   loop:progress(id) -> begun, finished | nil
  *   loop:cut(id, n) -> begun | nil
+ *   loop:pause(id, on) -> whether there is such a worker
+ *   loop:memory(id) -> bytes now, bytes at most | nil
  *   loop:kill(id) -> whether there was such a worker
- *   loop:poll([seconds]) -> "response", id, bytes
- *                         | "error" | "init_error", id, body, error_type
+ *   loop:poll([seconds]) -> "response", id, bytes, ready
+ *                         | "error" | "init_error", id, body, error_type,
+ *                           ready
+ *                         | "ready", id
+ *                         | "stream", id, content_type
+ *                         | "chunk", id, bytes
+ *                         | "stream_end", id, body | nil, error_type | nil,
+ *                           ready
  *                         | "timeout", id
  *                         | "output", id, line
  *                         | "exit", id, code | nil, signal | nil,
@@ -22,6 +32,12 @@
  *
  * What these mean is written in worker.h and loop.h. A closed loop has no
  * events; its other methods raise.
+ *
+ * `lambda` makes it a worker of a function: { task = folder, layers = folder |
+ * nil, tmp_mb =, isolated = }, see sandbox.h. Only these have what `arn` and
+ * the rest tell, "ready" and streams. `ready` is true when the worker has asked
+ * for the next event already, and absent otherwise. `code` is "ENOENT" and the
+ * like.
  *
  * `progress` is what became of an invocation without any other outcome:
  * { begun =, finished =, kept_tasks =, kept =, no_memory = bytes | nil }, see
@@ -39,6 +55,8 @@
  *   "the host is short of memory"
  */
 #include "lib_loop.h"
+#include "lib_options.h"
+#include "sandbox.h"
 
 #include <lua.h>
 #include <lauxlib.h>
@@ -92,91 +110,40 @@ static int workers_open(lua_State *L) {
 
 /* --- options ------------------------------------------------------------- */
 
-/* Raises about option `name` in the table at `arg`. */
-static int option_error(lua_State *L, int arg, const char *name,
-                        const char *what) {
-  const char *message = lua_pushfstring(L, "option '%s' %s", name, what);
-  return luaL_argerror(L, arg, message);
-}
-
-/* Raises when the table at `arg` has a key that is not in `names`. */
-static void check_names(lua_State *L, int arg, const char *const *names) {
-  luaL_checktype(L, arg, LUA_TTABLE);
-  lua_pushnil(L);
-  while (lua_next(L, arg)) {
-    lua_pop(L, 1);
-    const char *key =
-        lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "?";
-    size_t i = 0;
-    while (names[i] && strcmp(names[i], key) != 0)
-      i++;
-    if (!names[i])
-      option_error(L, arg, key, "is not known");
-  }
-}
-
-/* A string without zeros, or NULL when absent. It stays on the stack. [0,+1] */
-static const char *string_option(lua_State *L, int arg, const char *name) {
-  size_t size;
-  if (lua_getfield(L, arg, name) == LUA_TNIL)
-    return NULL;
-  if (lua_type(L, -1) != LUA_TSTRING)
-    option_error(L, arg, name, "must be a string");
-  const char *text = lua_tolstring(L, -1, &size);
-  if (strlen(text) != size)
-    option_error(L, arg, name, "must not contain a zero byte");
-  return text;
-}
-
-static lua_Integer integer_option(lua_State *L, int arg, const char *name,
-                                  lua_Integer least, lua_Integer most,
-                                  lua_Integer standard) {
-  int is_integer;
-  lua_Integer value = standard;
-  if (lua_getfield(L, arg, name) != LUA_TNIL) {
-    value = lua_tointegerx(L, -1, &is_integer);
-    if (!is_integer || lua_type(L, -1) != LUA_TNUMBER)
-      option_error(L, arg, name, "must be an integer");
-    if (value < least || value > most)
-      option_error(L, arg, name, "is out of range");
-  }
-  lua_pop(L, 1);
-  return value;
-}
-
-static bool env_name_ok(const char *name) {
+/* Functions may be told anything; the host's own variables replace it. */
+static bool env_name_ok(const char *name, bool lambda) {
   return name[0] && !strchr("0123456789", name[0]) &&
          strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                       "0123456789_") == strlen(name) &&
-         lp__worker_env_ok(name);
+         (lambda || lp__worker_env_ok(name));
 }
 
 /* Pushes "NAME=value" for the pair at the top of the stack.  [-0, +1, e] */
-static void push_variable(lua_State *L, int arg) {
+static void push_variable(lua_State *L, int arg, bool lambda) {
   size_t key_size, size;
   if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
-    option_error(L, arg, "env", "must map names to strings");
+    lp__option_error(L, arg, "env", "must map names to strings");
   const char *name = lua_tolstring(L, -2, &key_size);
   const char *value = lua_tolstring(L, -1, &size);
-  if (strlen(name) != key_size || !env_name_ok(name))
-    option_error(L, arg, "env", "has a name that cannot be set");
+  if (strlen(name) != key_size || !env_name_ok(name, lambda))
+    lp__option_error(L, arg, "env", "has a name that cannot be set");
   if (strlen(value) != size)
-    option_error(L, arg, "env", "must not contain a zero byte");
+    lp__option_error(L, arg, "env", "must not contain a zero byte");
   lua_pushfstring(L, "%s=%s", name, value);
 }
 
 /* Makes the list of variables in option env; it lives as long as the two
  * values left on the stack.  [-0, +2, e] */
-static char *const *env_option(lua_State *L, int arg) {
+static char *const *env_option(lua_State *L, int arg, bool lambda) {
   lua_newtable(L); /* texts */
   int texts = lua_gettop(L);
   lua_Integer count = 0;
   if (lua_getfield(L, arg, "env") != LUA_TNIL) { /* texts env */
     if (lua_type(L, -1) != LUA_TTABLE)
-      option_error(L, arg, "env", "must be a table");
-    lua_pushnil(L);           /* texts env key */
-    while (lua_next(L, -2)) { /* texts env key value */
-      push_variable(L, arg);  /* texts env key value text */
+      lp__option_error(L, arg, "env", "must be a table");
+    lua_pushnil(L);                  /* texts env key */
+    while (lua_next(L, -2)) {        /* texts env key value */
+      push_variable(L, arg, lambda); /* texts env key value text */
       lua_rawseti(L, texts, ++count);
       lua_pop(L, 1); /* texts env key */
     }
@@ -193,53 +160,132 @@ static char *const *env_option(lua_State *L, int arg) {
   return (char *const *)list; /* texts list */
 }
 
+/* Fills in option lambda, which is a table. Its strings stay on the stack.
+ * [-0, +3, e] */
+static void lambda_option(lua_State *L, int arg, struct lp__sandbox *lambda) {
+  static const char *const names[] = {"task", "layers", "tmp_mb", "isolated",
+                                      NULL};
+  lua_getfield(L, arg, "lambda");
+  int table = lua_gettop(L);
+  lp__check_options(L, table, names);
+  lambda->task = lp__string_option(L, table, "task");
+  if (!lambda->task)
+    lp__option_error(L, table, "task", "is missing");
+  lambda->layers = lp__string_option(L, table, "layers");
+  lambda->tmp_mb = (int)lp__integer_option(L, table, "tmp_mb", 1, INT_MAX, 512);
+  lambda->isolated = lp__boolean_option(L, table, "isolated");
+}
+
 /* --- methods ------------------------------------------------------------- */
 
 static int loop_start(lua_State *L) {
-  static const char *const names[] = {"agent", "memory", "env", "handler",
-                                      NULL};
+  static const char *const names[] = {"agent",   "memory", "env",
+                                      "handler", "lambda", NULL};
   struct lp__handle *handle = lp__check_handle(L);
   struct lp__worker_config config;
+  struct lp__sandbox lambda;
   lp__worker_config_init(&config);
-  check_names(L, 2, names);
-  config.agent = string_option(L, 2, "agent");
+  lp__check_options(L, 2, names);
+  config.agent = lp__string_option(L, 2, "agent");
   if (!config.agent)
-    return option_error(L, 2, "agent", "is missing");
+    return lp__option_error(L, 2, "agent", "is missing");
   config.memory =
-      (int)integer_option(L, 2, "memory", 1, INT_MAX, config.memory);
-  const char *handler = string_option(L, 2, "handler");
+      (int)lp__integer_option(L, 2, "memory", 1, INT_MAX, config.memory);
+  const char *handler = lp__string_option(L, 2, "handler");
   if (handler)
     config.handler = handler;
-  config.env = env_option(L, 2);
+  if (lua_getfield(L, 2, "lambda") != LUA_TNIL) {
+    lambda_option(L, 2, &lambda);
+    config.lambda = &lambda;
+  }
+  config.env = env_option(L, 2, config.lambda != NULL);
   int64_t id = lp__worker_start(handle->workers, &config);
   if (id < 0) {
     luaL_pushfail(L);
     lua_pushfstring(L, "cannot start the agent %s: %s", config.agent,
                     strerror((int)-id));
-    return 2;
+    lua_pushstring(L, id == -ENOEXEC ? "ENOEXEC" : uv_err_name((int)id));
+    return 3;
   }
   lua_pushinteger(L, (lua_Integer)id);
   return 1;
 }
 
+/* Adds a header line to `lines` when there is such an option.  [-0, +0, e] */
+static void add_header(lua_State *L, luaL_Buffer *lines, const char *option,
+                       const char *header) {
+  const char *value = lp__string_option(L, 4, option);
+  if (value && strpbrk(value, "\r\n"))
+    lp__option_error(L, 4, option, "must not contain line breaks");
+  lua_pop(L, 1); /* the table keeps it */
+  if (value) {
+    luaL_addstring(lines, header);
+    luaL_addstring(lines, ": ");
+    luaL_addstring(lines, value);
+    luaL_addstring(lines, "\r\n");
+  }
+}
+
+/* Pushes what is told about an invocation of a function, NULL and nil when it
+ * is nothing.  [-0, +1, e] */
+static const char *push_headers(lua_State *L) {
+  luaL_Buffer lines;
+  luaL_buffinit(L, &lines);
+  if (!lua_isnoneornil(L, 4)) {
+    add_header(L, &lines, "arn", "Lambda-Runtime-Invoked-Function-Arn");
+    add_header(L, &lines, "trace_id", "Lambda-Runtime-Trace-Id");
+    add_header(L, &lines, "client_context", "Lambda-Runtime-Client-Context");
+    add_header(L, &lines, "cognito_identity",
+               "Lambda-Runtime-Cognito-Identity");
+  }
+  bool none = luaL_bufflen(&lines) == 0;
+  luaL_addstring(&lines, "\r\n");
+  luaL_pushresult(&lines);
+  if (!none)
+    return lua_tostring(L, -1);
+  lua_pop(L, 1);
+  lua_pushnil(L);
+  return NULL;
+}
+
 static void check_invocation(lua_State *L, struct lp__invocation *invocation,
                              uint64_t *kill_ms) {
-  static const char *const names[] = {"deadline_ms", "kill_ms", "request_id",
-                                      NULL};
+  static const char *const names[] = {
+      "deadline_ms",    "kill_ms",          "request_id", "arn",
+      "client_context", "cognito_identity", "trace_id",   NULL};
   memset(invocation, 0, sizeof *invocation);
   *kill_ms = 0;
   invocation->event = luaL_checklstring(L, 3, &invocation->event_size);
   if (lua_isnoneornil(L, 4))
     return;
-  check_names(L, 4, names);
+  lp__check_options(L, 4, names);
   invocation->deadline_ms =
-      (uint64_t)integer_option(L, 4, "deadline_ms", 0, LUA_MAXINTEGER, 0);
-  *kill_ms = (uint64_t)integer_option(L, 4, "kill_ms", 1, INT_MAX, 0);
-  const char *request_id = string_option(L, 4, "request_id");
+      (uint64_t)lp__integer_option(L, 4, "deadline_ms", 0, LUA_MAXINTEGER, 0);
+  *kill_ms = (uint64_t)lp__integer_option(L, 4, "kill_ms", 1, INT_MAX, 0);
+  const char *request_id = lp__string_option(L, 4, "request_id");
   if (request_id && !lp__request_id_ok(request_id))
-    option_error(L, 4, "request_id", "must be 1 to 64 letters, digits or -_.");
+    lp__option_error(L, 4, "request_id",
+                     "must be 1 to 64 letters, digits or -_.");
   if (request_id)
     strcpy(invocation->request_id, request_id);
+}
+
+/* Keeps the request of a worker and what is told about it, or no longer, when
+ * they are nil: at `id` and `-id` of the handle's table. The two are at the top
+ * of the stack.  [-2, +0, m] */
+static void keep_request(lua_State *L, lua_Integer id) {
+  lua_getiuservalue(L, 1, 1);
+  lua_insert(L, -3); /* requests request headers */
+  lua_rawseti(L, -3, -id);
+  lua_rawseti(L, -2, id);
+  lua_pop(L, 1);
+}
+
+static bool has_request(lua_State *L, lua_Integer id) {
+  lua_getiuservalue(L, 1, 1);
+  bool has = lua_rawgeti(L, -1, id) != LUA_TNIL;
+  lua_pop(L, 2);
+  return has;
 }
 
 static int loop_invoke(lua_State *L) {
@@ -248,19 +294,19 @@ static int loop_invoke(lua_State *L) {
   struct lp__invocation invocation;
   uint64_t kill_ms;
   check_invocation(L, &invocation, &kill_ms);
-  lua_getiuservalue(L, 1, 1);
-  lua_pushvalue(L, 3);
-  if (lua_rawgeti(L, -2, id) != LUA_TNIL) /* requests request old */
+  if (has_request(L, id))
     return fail(L, strerror(EBUSY));
-  lua_pop(L, 1);
-  lua_rawseti(L, -2, id); /* requests */
+  lua_pushvalue(L, 3);
+  invocation.headers = push_headers(L);
+  keep_request(L, id);
   int status = lp__worker_invoke(handle->workers, id, &invocation, kill_ms);
   if (status == 0) {
     lua_pushboolean(L, 1);
     return 1;
   }
   lua_pushnil(L);
-  lua_rawseti(L, -2, id);
+  lua_pushnil(L);
+  keep_request(L, id);
   return fail(L, status == -ESRCH ? "there is no such worker any more"
                                   : strerror(-status));
 }
@@ -288,6 +334,27 @@ static int loop_cut(lua_State *L) {
   else
     luaL_pushfail(L);
   return 1;
+}
+
+static int loop_pause(lua_State *L) {
+  struct lp__handle *handle = lp__check_handle(L);
+  lua_Integer id = luaL_checkinteger(L, 2);
+  lua_pushboolean(L,
+                  lp__worker_pause(handle->workers, id, lua_toboolean(L, 3)));
+  return 1;
+}
+
+static int loop_memory(lua_State *L) {
+  struct lp__handle *handle = lp__check_handle(L);
+  uint64_t now, peak;
+  if (!lp__worker_memory(handle->workers, luaL_checkinteger(L, 2), &now,
+                         &peak)) {
+    luaL_pushfail(L);
+    return 1;
+  }
+  lua_pushinteger(L, (lua_Integer)now);
+  lua_pushinteger(L, (lua_Integer)peak);
+  return 2;
 }
 
 static int loop_kill(lua_State *L) {
@@ -331,38 +398,71 @@ static void push_progress(lua_State *L, const struct lp__event *event) {
   lua_setfield(L, -2, "kept"); /* t */
 }
 
-/* Pushes what an event carries after its name and id.  [-0, +n, m] */
-static int push_payload(lua_State *L, const struct lp__event *event) {
-  if (event->kind == LP__EVENT_TIMEOUT)
-    return 0;
-  if (event->object) {
-    lp__lib_push_request(L, event->object);
-    return 1;
-  }
-  if (event->kind == LP__EVENT_EXIT) {
-    push_positive(L, event->code, 0);
-    push_positive(L, event->signal, 1);
-    lua_pushstring(L, event->reason);
-    if (!event->unfinished)
-      return 3;
-    push_progress(L, event);
-    return 4;
-  }
-  lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
-  if (event->kind == LP__EVENT_RESPONSE || event->kind == LP__EVENT_OUTPUT)
-    return 1;
-  lua_pushstring(L, event->type);
-  return 2;
+/* Pushes what an exit event carries.  [-0, +n, m] */
+static int push_exit(lua_State *L, const struct lp__event *event) {
+  push_positive(L, event->code, 0);
+  push_positive(L, event->signal, 1);
+  lua_pushstring(L, event->reason);
+  if (!event->unfinished)
+    return 3;
+  push_progress(L, event);
+  return 4;
 }
 
-/* The request of the invocation that ended here need not be kept any more. */
+/* Pushes how a response or an error ended an invocation, and true when the next
+ * one has been asked for.  [-0, +n, m] */
+static int push_outcome(lua_State *L, const struct lp__event *event) {
+  int top = lua_gettop(L);
+  bool streamed = event->kind == LP__EVENT_STREAM_END;
+  if (streamed && event->size == 0)
+    lua_pushnil(L);
+  else
+    lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
+  if (event->kind != LP__EVENT_RESPONSE)
+    lua_pushstring(L, streamed && !event->type[0] ? NULL : event->type);
+  if (event->ready)
+    lua_pushboolean(L, 1);
+  return lua_gettop(L) - top;
+}
+
+/* Pushes what an event carries after its name and id.  [-0, +n, m] */
+static int push_payload(lua_State *L, const struct lp__event *event) {
+  switch (event->kind) {
+  case LP__EVENT_TIMEOUT:
+  case LP__EVENT_READY:
+    return 0;
+  case LP__EVENT_REQUEST:
+  case LP__EVENT_DRAINED:
+    lp__lib_push_request(L, event->object);
+    return 1;
+  case LP__EVENT_EXIT:
+    return push_exit(L, event);
+  case LP__EVENT_OUTPUT:
+  case LP__EVENT_STREAM:
+  case LP__EVENT_CHUNK:
+    lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
+    return 1;
+  default:
+    return push_outcome(L, event);
+  }
+}
+
+/* The request of an invocation that has ended need not be kept any more. */
 static void release_request(lua_State *L, const struct lp__event *event) {
-  if (event->kind == LP__EVENT_OUTPUT || event->object)
-    return;
-  lua_getiuservalue(L, 1, 1);
-  lua_pushnil(L);
-  lua_rawseti(L, -2, (lua_Integer)event->id);
-  lua_pop(L, 1);
+  switch (event->kind) {
+  case LP__EVENT_RESPONSE:
+  case LP__EVENT_ERROR:
+  case LP__EVENT_INIT_ERROR:
+  case LP__EVENT_STREAM_END:
+  case LP__EVENT_TIMEOUT:
+  case LP__EVENT_EXIT:
+    lua_pushnil(L);
+    lua_pushnil(L);
+    keep_request(L, (lua_Integer)event->id);
+    break;
+  default:
+    break;
+  }
 }
 
 static int loop_poll(lua_State *L) {
@@ -405,6 +505,8 @@ int luaopen_lambdapool_workers(lua_State *L) {
                                      {"invoke", loop_invoke},
                                      {"progress", loop_progress},
                                      {"cut", loop_cut},
+                                     {"pause", loop_pause},
+                                     {"memory", loop_memory},
                                      {"kill", loop_kill},
                                      {"poll", loop_poll},
                                      {"listen", lp__lib_listen},

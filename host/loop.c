@@ -5,6 +5,7 @@
 
 #include <sched.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 enum { LINGER_NS = 50000 };
@@ -78,6 +79,11 @@ void lp__loop_push(struct lp__loop *loop, struct lp__event *event) {
   event->next = NULL;
   *loop->last = event;
   loop->last = &event->next;
+}
+
+struct lp__event *lp__loop_last(struct lp__loop *loop) {
+  size_t offset = offsetof(struct lp__event, next);
+  return loop->first ? (struct lp__event *)((char *)loop->last - offset) : NULL;
 }
 
 void lp__loop_count(struct lp__loop *loop, int change) {

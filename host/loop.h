@@ -73,6 +73,10 @@ uv_loop_t *lp__loop_uv(struct lp__loop *loop);
 /* Puts an event at the end of the queue. Takes it. */
 void lp__loop_push(struct lp__loop *loop, struct lp__event *event);
 
+/* The event at the end of the queue, to be added to, or NULL when the queue is
+ * empty. */
+struct lp__event *lp__loop_last(struct lp__loop *loop);
+
 /* Counts what can still produce events (+1 when it starts, -1 when its last
  * event is queued), so that waiting without limit ends when nothing is left. */
 void lp__loop_count(struct lp__loop *loop, int change);

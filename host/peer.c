@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "peer.h"
 
+#include "family.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -123,17 +125,40 @@ static int holds(pid_t pid, unsigned inode) {
   return found;
 }
 
-int lp__peer_is(int fd, pid_t pid) {
+/* 1 with the inode of the socket at the other end; 0 when it has gone, or
+ * nobody holds it any more; or a negative errno. */
+static int find_peer(int fd, unsigned *inode) {
   struct ends ends;
-  unsigned inode = 0;
+  *inode = 0;
   int status = get_ends(fd, &ends);
   if (status == 0) {
-    status = ask_kernel(&ends, &inode);
+    status = ask_kernel(&ends, inode);
     if (status < 0 && status != -ENOENT && status != -EMFILE &&
         status != -ENFILE)
-      status = ask_proc(&ends, &inode);
+      status = ask_proc(&ends, inode);
   }
-  if (status == -ENOENT || status == -ENOTCONN || (status == 0 && inode == 0))
-    return 0; /* it has gone, or nobody holds it any more */
-  return status < 0 ? status : holds(pid, inode);
+  if (status == -ENOENT || status == -ENOTCONN)
+    return 0;
+  return status < 0 ? status : *inode != 0;
+}
+
+int lp__peer_is(int fd, pid_t pid) {
+  unsigned inode;
+  int status = find_peer(fd, &inode);
+  return status == 1 ? holds(pid, inode) : status;
+}
+
+static int visit(void *context, pid_t pid) {
+  return holds(pid, *(unsigned *)context) == 1;
+}
+
+/* Descendants first: it is one of them, unless its parent has ended. */
+int lp__peer_belongs(int fd, pid_t pid) {
+  unsigned inode;
+  int status = find_peer(fd, &inode);
+  if (status == 1)
+    status = lp__family_visit(pid, visit, &inode);
+  if (status == 0 && inode != 0)
+    status = lp__family_visit_all(pid, visit, &inode);
+  return status;
 }

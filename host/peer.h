@@ -16,4 +16,9 @@
  */
 int lp__peer_is(int fd, pid_t pid);
 
+/* The same for `pid`, its descendants, and whoever else is in the session that
+ * it leads or in its PID namespace. A process whose descriptors may not be
+ * looked at is none of them. */
+int lp__peer_belongs(int fd, pid_t pid);
+
 #endif

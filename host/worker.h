@@ -25,13 +25,14 @@
 #ifndef LP_WORKER_H
 #define LP_WORKER_H
 
-#include "endpoint.h"
 #include "loop.h"
+#include "runtime_api.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct lp__workers;
+struct lp__sandbox;
 
 struct lp__worker_config {
   const char *agent;   /* the program; must be set */
@@ -39,6 +40,7 @@ struct lp__worker_config {
   const char *handler; /* _HANDLER; default "lambdapool" */
   char *const *env;    /* more "NAME=value", NULL at the end; default none.
                         * They replace those of the same name. */
+  const struct lp__sandbox *lambda; /* default NULL: a worker of a pool */
 };
 
 /* Fills in the defaults. */
@@ -81,6 +83,16 @@ bool lp__worker_progress(struct lp__workers *workers, int64_t id,
  * have got that far). */
 bool lp__worker_cut(struct lp__workers *workers, int64_t id, uint32_t n,
                     uint32_t *begun);
+
+/* Stops and goes on reading the response that a function streams. False when
+ * there is no such worker. */
+bool lp__worker_pause(struct lp__workers *workers, int64_t id, bool paused);
+
+/* The resident bytes of all processes of a worker, now and at most (added up,
+ * so that together they may never have had that many). False when that cannot
+ * be found out. */
+bool lp__worker_memory(const struct lp__workers *workers, int64_t id,
+                       uint64_t *now, uint64_t *peak);
 
 /* Kills a worker and everything in its process group. No event but OUTPUT and
  * EXIT is queued afterwards. False when there is no such worker. */

@@ -1,5 +1,6 @@
 /* The Runtime API endpoint fed with hostile bytes. The first byte of the input
- * says in what pieces the rest arrives and when the host invokes. */
+ * says in what pieces the rest arrives, when the host invokes, and whether it
+ * is a pool or a function, whose bytes come on two connections. */
 #include "host/endpoint.h"
 
 #include <stddef.h>
@@ -9,46 +10,79 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Touches all it is given. */
+static void touch(unsigned *sum, const char *bytes, size_t size) {
+  for (size_t i = 0; i < size; i++)
+    *sum += (unsigned char)bytes[i];
+}
+
+/* Both touch all they are given. */
 static void on_outcome(void *context, enum lp__outcome outcome, char *body,
                        size_t size, const char *type) {
   unsigned *sum = context;
   *sum += (unsigned)outcome + (unsigned)strlen(type);
-  for (size_t i = 0; i < size; i++)
-    *sum += (unsigned char)body[i];
+  touch(sum, body, size);
   free(body);
 }
 
+static void on_notice(void *context, enum lp__notice notice, const char *bytes,
+                      size_t size) {
+  unsigned *sum = context;
+  *sum += (unsigned)notice;
+  touch(sum, bytes, size);
+}
+
+static void invoke(struct lp__api *api, struct lp__endpoint *endpoint) {
+  static const struct lp__invocation invocation = {"{}", 2, 1, "a", "A: b\r\n"};
+  lp__api_invoke(api, &invocation);
+  if (api->pending && endpoint->waits)
+    lp__endpoint_hand_over(endpoint);
+}
+
 static void send_all(struct lp__endpoint *endpoint, size_t step) {
-  struct iovec pieces[2];
+  struct iovec pieces[LP__ENDPOINT_PIECES];
   while (lp__endpoint_output(endpoint, pieces) > 0)
     lp__endpoint_sent(endpoint,
                       pieces[0].iov_len < step ? pieces[0].iov_len : step);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const struct lp__invocation invocation = {"{}", 2, 1, "a"};
-  struct lp__endpoint endpoint;
-  unsigned sum = 0;
+/* What arrives in one piece, at most `step` bytes. 0 when the connection has to
+ * be closed. */
+static size_t receive(struct lp__endpoint *endpoint, const uint8_t *data,
+                      size_t size, size_t step) {
   char scratch[512];
+  size_t room;
+  char *space = lp__endpoint_space(endpoint, scratch, sizeof scratch, &room);
+  size_t part = size < step ? size : step;
+  part = part < room ? part : room;
+  memcpy(space, data, part);
+  return lp__endpoint_receive(endpoint, space, part) < 0 ? 0 : part;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static const struct lp__api_sink pool = {on_outcome, NULL},
+                                   function = {on_outcome, on_notice};
+  struct lp__api api;
+  struct lp__endpoint ends[2];
+  unsigned sum = 0;
   if (size == 0)
     return 0;
-  size_t step = (size_t)(data[0] >> 1) * 4 + 1, at = 1;
-  lp__endpoint_init(&endpoint, on_outcome, &sum);
+  bool two = data[0] & 2;
+  size_t step = (size_t)(data[0] >> 2) * 8 + 1, at = 1, part = 1;
+  lp__api_init(&api, two ? &function : &pool, &sum);
+  for (int i = 0; i < 2; i++)
+    lp__endpoint_init(&ends[i], &api);
   if (data[0] & 1)
-    lp__endpoint_invoke(&endpoint, &invocation);
-  while (at < size) {
-    size_t room;
-    char *space = lp__endpoint_space(&endpoint, scratch, sizeof scratch, &room);
-    size_t part = size - at < step ? size - at : step;
-    part = part < room ? part : room;
-    memcpy(space, data + at, part);
+    invoke(&api, &ends[0]);
+  for (unsigned turn = 0; at < size && part > 0; turn += two) {
+    struct lp__endpoint *end = &ends[turn / 16 % 2];
+    part = receive(end, data + at, size - at, step);
     at += part;
-    if (lp__endpoint_receive(&endpoint, space, part) < 0)
-      break;
-    lp__endpoint_invoke(&endpoint, &invocation);
-    send_all(&endpoint, step);
+    invoke(&api, end);
+    send_all(end, step);
   }
-  lp__endpoint_free(&endpoint);
+  for (int i = 0; i < 2; i++) {
+    lp__endpoint_ended(&ends[i]);
+    lp__endpoint_free(&ends[i]);
+  }
   return 0;
 }

@@ -15,12 +15,14 @@
 #define NEXT "GET " API "invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
 
 struct seen {
-  struct lp__endpoint endpoint;
+  struct lp__api api;
+  struct lp__endpoint endpoint, second; /* two connections */
   int outcomes;
   enum lp__outcome outcome;
   char *body;
   size_t size;
   char type[128];
+  char notices[1024];
   char sent[8192];
 };
 
@@ -35,34 +37,64 @@ static void on_outcome(void *context, enum lp__outcome outcome, char *body,
   snprintf(seen->type, sizeof seen->type, "%s", type);
 }
 
-static int open_endpoint(void **state) {
+static void on_notice(void *context, enum lp__notice notice, const char *bytes,
+                      size_t size) {
+  struct seen *seen = context;
+  if (notice == LP__NOTICE_READY)
+    strcat(seen->notices, "ready ");
+  else
+    sprintf(seen->notices + strlen(seen->notices), "%s:%.*s ",
+            notice == LP__NOTICE_STREAM ? "stream" : "chunk", (int)size, bytes);
+}
+
+static int open_with(void **state, const struct lp__api_sink *sink) {
   struct seen *seen = calloc(1, sizeof *seen);
-  lp__endpoint_init(&seen->endpoint, on_outcome, seen);
+  lp__api_init(&seen->api, sink, seen);
+  lp__endpoint_init(&seen->endpoint, &seen->api);
+  lp__endpoint_init(&seen->second, &seen->api);
   *state = seen;
   return 0;
+}
+
+/* Of a pool. */
+static int open_endpoint(void **state) {
+  static const struct lp__api_sink sink = {on_outcome, NULL};
+  return open_with(state, &sink);
+}
+
+/* Of a function. */
+static int open_function(void **state) {
+  static const struct lp__api_sink sink = {on_outcome, on_notice};
+  return open_with(state, &sink);
 }
 
 static int close_endpoint(void **state) {
   struct seen *seen = *state;
   lp__endpoint_free(&seen->endpoint);
+  lp__endpoint_free(&seen->second);
   free(seen->body);
   free(seen);
   return 0;
 }
 
-/* What the endpoint wants to send, taken in steps of at most `step` bytes. */
-static const char *flush(struct seen *seen, size_t step) {
-  struct iovec pieces[2];
+/* What an endpoint wants to send, taken in steps of at most `step` bytes. */
+static const char *flush_from(struct seen *seen, struct lp__endpoint *endpoint,
+                              size_t step) {
+  struct iovec pieces[LP__ENDPOINT_PIECES];
   size_t used = 0;
-  while (lp__endpoint_output(&seen->endpoint, pieces) > 0) {
+  while (lp__endpoint_output(endpoint, pieces) > 0) {
     size_t size = pieces[0].iov_len < step ? pieces[0].iov_len : step;
     assert_true(used + size < sizeof seen->sent);
     memcpy(seen->sent + used, pieces[0].iov_base, size);
     used += size;
-    lp__endpoint_sent(&seen->endpoint, size);
+    lp__endpoint_sent(endpoint, size);
   }
   seen->sent[used] = '\0';
   return seen->sent;
+}
+
+static const char *flush(struct seen *seen, size_t step) {
+  return flush_from(seen, &seen->endpoint, step);
 }
 
 static int feed(struct seen *seen, const char *text) {
@@ -75,10 +107,25 @@ static const char *ask(struct seen *seen, const char *request) {
   return flush(seen, SIZE_MAX);
 }
 
-static int invoke(struct seen *seen, const char *id, const char *event) {
-  struct lp__invocation invocation = {event, strlen(event), 1234, ""};
+/* The same on the second connection. */
+static const char *ask_second(struct seen *seen, const char *request) {
+  int status = lp__endpoint_receive(&seen->second, request, strlen(request));
+  assert_int_equal(status, 0);
+  return flush_from(seen, &seen->second, SIZE_MAX);
+}
+
+static int invoke_with(struct seen *seen, const char *id, const char *event,
+                       const char *headers) {
+  struct lp__invocation invocation = {event, strlen(event), 1234, "", headers};
   snprintf(invocation.request_id, sizeof invocation.request_id, "%s", id);
-  return lp__endpoint_invoke(&seen->endpoint, &invocation);
+  int status = lp__api_invoke(&seen->api, &invocation);
+  if (status == 0 && seen->endpoint.waits)
+    lp__endpoint_hand_over(&seen->endpoint);
+  return status;
+}
+
+static int invoke(struct seen *seen, const char *id, const char *event) {
+  return invoke_with(seen, id, event, NULL);
 }
 
 static void assert_begins(const char *text, const char *with) {
@@ -378,7 +425,7 @@ static void test_any_cut(void **state) {
     assert_begins(flush(seen, step), "HTTP/1.1 202 ");
     assert_int_equal(seen->outcomes, 1);
     assert_memory_equal(seen->body, "hello", 5);
-    assert_int_equal(seen->endpoint.state, LP__READY);
+    assert_int_equal(seen->api.state, LP__READY);
     close_endpoint((void **)&seen);
   }
 }

@@ -95,7 +95,8 @@ static inline int64_t start(struct fixture *fixture) {
 
 static inline int invoke_for(struct fixture *fixture, int64_t id,
                              const char *event, uint64_t kill_ms) {
-  struct lp__invocation invocation = {event, strlen(event), 1, ""};
+  struct lp__invocation invocation = {
+      .event = event, .event_size = strlen(event), .deadline_ms = 1};
   return lp__worker_invoke(fixture->workers, id, &invocation, kill_ms);
 }
 

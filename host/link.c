@@ -1,0 +1,183 @@
+/* One connection of a worker. See link.h. */
+#define _GNU_SOURCE
+#include "link.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+  /* One callback reads at most this often, or a worker that never stops
+   * writing would keep the loop from everything else. */
+  READS_MAX = 64,
+  /* The receive window to ask for, so that a body of some MB flows without
+   * waiting for the host. */
+  WINDOW = 2 * 1024 * 1024
+};
+
+/* --- open and closed ----------------------------------------------------- */
+
+static void on_closed(uv_handle_t *handle) {
+  struct lp__link *link = handle->data;
+  if (--link->handles > 0)
+    return;
+  lp__endpoint_free(&link->endpoint);
+  free(link);
+}
+
+void lp__link_close(struct lp__link *link) {
+  if (link->fd < 0)
+    return;
+  uv_close((uv_handle_t *)&link->poll, on_closed);
+  uv_close((uv_handle_t *)&link->prepare, on_closed);
+  close(link->fd);
+  link->fd = -1;
+}
+
+static void set_options(int fd) {
+  int on = 1, window = WINDOW, low = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  /* A high mark raises the receive buffer beyond net.core.rmem_max and leaves
+   * the kernel's own tuning on; SO_RCVBUF would do neither. */
+  setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &window, sizeof window);
+  setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof low);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events);
+
+/* Watches for room to send or for something to receive, or for neither. */
+static void watch(struct lp__link *link) {
+  if (link->writing || !link->paused)
+    uv_poll_start(&link->poll, link->writing ? UV_WRITABLE : UV_READABLE,
+                  on_ready);
+  else
+    uv_poll_stop(&link->poll);
+  lp__loop_watches_more(link->owner->loop);
+}
+
+int lp__link_open(struct lp__link **out, int fd, struct lp__api *api,
+                  struct lp__link_owner *owner) {
+  struct lp__link *link = calloc(1, sizeof *link);
+  uv_loop_t *uv = lp__loop_uv(owner->loop);
+  int status = link ? uv_poll_init(uv, &link->poll, fd) : -ENOMEM;
+  if (status < 0) {
+    close(fd);
+    free(link);
+    return status;
+  }
+  uv_prepare_init(uv, &link->prepare);
+  link->poll.data = link->prepare.data = link;
+  link->handles = 2;
+  link->fd = fd;
+  link->owner = owner;
+  link->turn = ++owner->turns;
+  lp__endpoint_init(&link->endpoint, api);
+  set_options(fd);
+  watch(link);
+  *out = link;
+  return 0;
+}
+
+/* --- sending ------------------------------------------------------------- */
+
+static void lose(struct lp__link *link, int error) {
+  link->owner->lost(link->owner->context, link, error);
+}
+
+static void set_writing(struct lp__link *link, bool writing) {
+  if (writing == link->writing)
+    return;
+  link->writing = writing;
+  watch(link);
+}
+
+void lp__link_send(struct lp__link *link) {
+  struct iovec pieces[LP__ENDPOINT_PIECES];
+  struct msghdr message = {.msg_iov = pieces};
+  while ((message.msg_iovlen =
+              (size_t)lp__endpoint_output(&link->endpoint, pieces)) > 0) {
+    ssize_t size = sendmsg(link->fd, &message, MSG_NOSIGNAL);
+    if (size >= 0) {
+      lp__endpoint_sent(&link->endpoint, (size_t)size);
+    } else if (errno == EAGAIN) {
+      set_writing(link, true);
+      return;
+    } else if (errno != EINTR) {
+      lose(link, errno);
+      return;
+    }
+  }
+  set_writing(link, false);
+  if (link->endpoint.closes && !link->endpoint.waits)
+    lose(link, 0);
+}
+
+/* Sends what was held back. */
+static void on_prepare(uv_prepare_t *prepare) {
+  struct lp__link *link = prepare->data;
+  uv_prepare_stop(prepare);
+  if (link->fd >= 0 && !link->writing)
+    lp__link_send(link);
+}
+
+/* --- receiving ----------------------------------------------------------- */
+
+/* The worker has asked for an event, maybe together with its last answer, and
+ * the caller is about to hear of that: what it invokes now goes out in one
+ * piece with what the endpoint has to say. Otherwise that goes out when the
+ * loop runs again. */
+static void answer(struct lp__link *link) {
+  if (link->endpoint.waits)
+    uv_prepare_start(&link->prepare, on_prepare);
+  else
+    lp__link_send(link);
+}
+
+/* Receives once. False when there is no more to receive now. */
+static bool receive(struct lp__link *link) {
+  size_t room;
+  char *space = lp__endpoint_space(&link->endpoint, link->owner->scratch,
+                                   LP__LINK_READ, &room);
+  ssize_t size = recv(link->fd, space, room, 0);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR))
+    return errno == EINTR;
+  if (size <= 0) {
+    lose(link, size < 0 ? errno : 0);
+    return false;
+  }
+  link->turn = ++link->owner->turns;
+  int status = lp__endpoint_receive(&link->endpoint, space, (size_t)size);
+  if (link->fd < 0)
+    return false;
+  if (status < 0) {
+    link->owner->failed(link->owner->context, link, status);
+    return false;
+  }
+  answer(link);
+  return (size_t)size == room && link->fd >= 0 && !link->writing;
+}
+
+void lp__link_receive(struct lp__link *link) {
+  for (int i = 0; i < READS_MAX; i++)
+    if (link->fd < 0 || link->writing || link->paused || !receive(link))
+      return;
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events) {
+  struct lp__link *link = poll->data;
+  (void)status, (void)events;
+  if (link->writing)
+    lp__link_send(link);
+  else
+    lp__link_receive(link);
+}
+
+void lp__link_pause(struct lp__link *link, bool paused) {
+  if (paused == link->paused || link->fd < 0)
+    return;
+  link->paused = paused;
+  watch(link);
+}

@@ -1,0 +1,337 @@
+/* What workers say: their output, and their calls of the Runtime API on as
+ * many connections as they may have. See worker.h. */
+#define _GNU_SOURCE
+#include "peer.h"
+#include "worker_private.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+  OUTPUT_READS = 16,
+  LINKS_MAX = 16,
+  CHUNK_MAX = 64 * 1024 /* of chunks that are put together */
+};
+
+/* --- output -------------------------------------------------------------- */
+
+/* Copies the bytes. False when memory is short. */
+static bool push_bytes(struct lp__worker *worker, enum lp__event_kind kind,
+                       const char *bytes, size_t size) {
+  struct lp__event *event = lp__event_new(kind, worker->id);
+  if (event)
+    event->bytes = malloc(size ? size : 1);
+  if (!event || !event->bytes) {
+    lp__event_free(event);
+    return false;
+  }
+  if (size > 0)
+    memcpy(event->bytes, bytes, size);
+  event->size = size;
+  lp__loop_push(worker->workers->loop, event);
+  return true;
+}
+
+/* When memory is short a line is lost, not the task. */
+static void push_line(void *context, const char *text, size_t size) {
+  push_bytes(context, LP__EVENT_OUTPUT, text, size);
+}
+
+/* Reads what is in the pipe now. True at its end. */
+static bool read_output(struct lp__worker *worker) {
+  char *text = worker->workers->text;
+  for (int i = 0; i < OUTPUT_READS; i++) {
+    ssize_t size = read(worker->process.output, text, LP__OUTPUT_READ);
+    if (size == 0)
+      return true;
+    if (size < 0 && errno == EINTR)
+      continue;
+    if (size < 0)
+      return false;
+    /* A short read has emptied the pipe: spare the one that says so. */
+    lp__lines_feed(&worker->lines, text, (size_t)size, push_line, worker);
+    if (size < LP__OUTPUT_READ)
+      return false;
+  }
+  return false;
+}
+
+void lp__worker_flush_output(struct lp__worker *worker) {
+  read_output(worker);
+  lp__lines_flush(&worker->lines, push_line, worker);
+}
+
+static void on_output(uv_poll_t *poll, int status, int events) {
+  (void)status, (void)events;
+  if (read_output(poll->data))
+    uv_poll_stop(poll);
+}
+
+/* --- what the Runtime API reports ---------------------------------------- */
+
+/* Ends a connection. It may be the one that a list is just being gone through
+ * at: its memory, and where it leads on, stay until libuv lets go of it. */
+static void drop(struct lp__worker *worker, struct lp__link *link) {
+  struct lp__link **at = &worker->links;
+  while (*at && *at != link)
+    at = &(*at)->next;
+  if (*at)
+    *at = link->next;
+  lp__link_close(link);
+}
+
+static void out_of_memory(struct lp__worker *worker) {
+  lp__worker_end(worker, "the host is short of memory");
+}
+
+/* Whoever is still being sent the invocation that is over gets no more of it:
+ * its event need not be kept any longer. */
+static void stop_handing_over(struct lp__worker *worker) {
+  for (struct lp__link *link = worker->links; link; link = link->next)
+    if (lp__endpoint_hands_over(&link->endpoint))
+      drop(worker, link);
+}
+
+static void on_outcome(void *context, enum lp__outcome outcome, char *body,
+                       size_t size, const char *type) {
+  static const enum lp__event_kind kinds[] = {
+      [LP__RESPONSE] = LP__EVENT_RESPONSE,
+      [LP__ERROR] = LP__EVENT_ERROR,
+      [LP__INIT_ERROR] = LP__EVENT_INIT_ERROR,
+      [LP__STREAM_END] = LP__EVENT_STREAM_END};
+  struct lp__worker *worker = context;
+  lp__worker_flush_output(worker);
+  stop_handing_over(worker);
+  struct lp__event *event = lp__event_new(kinds[outcome], worker->id);
+  if (!event) {
+    free(body);
+    out_of_memory(worker);
+    return;
+  }
+  event->bytes = body;
+  event->size = size;
+  snprintf(event->type, sizeof event->type, "%s", type);
+  lp__loop_push(worker->workers->loop, event);
+  if (outcome == LP__INIT_ERROR)
+    lp__worker_start_failed(worker);
+  else if (!worker->lambda)
+    uv_timer_stop(&worker->timer);
+}
+
+/* The environment is free again. When nobody has heard of the outcome yet, it
+ * comes along with that. */
+static void push_ready(struct lp__worker *worker) {
+  uv_timer_stop(&worker->timer);
+  lp__worker_flush_output(worker);
+  struct lp__event *last = lp__loop_last(worker->workers->loop);
+  if (last && last->id == worker->id &&
+      (last->kind == LP__EVENT_RESPONSE || last->kind == LP__EVENT_ERROR ||
+       last->kind == LP__EVENT_STREAM_END))
+    last->ready = true;
+  else if (!push_bytes(worker, LP__EVENT_READY, NULL, 0))
+    out_of_memory(worker);
+}
+
+/* Adds to the last chunk, unless somebody has taken that. */
+static bool add_to_chunk(struct lp__worker *worker, const char *bytes,
+                         size_t size) {
+  struct lp__event *last = lp__loop_last(worker->workers->loop);
+  if (!last || last->id != worker->id || last->kind != LP__EVENT_CHUNK ||
+      last->size + size > CHUNK_MAX)
+    return false;
+  char *all = realloc(last->bytes, last->size + size);
+  if (!all)
+    return false;
+  memcpy(all + last->size, bytes, size);
+  last->bytes = all;
+  last->size += size;
+  return true;
+}
+
+static void on_notice(void *context, enum lp__notice notice, const char *bytes,
+                      size_t size) {
+  struct lp__worker *worker = context;
+  if (notice == LP__NOTICE_READY)
+    push_ready(worker);
+  else if (notice == LP__NOTICE_STREAM
+               ? !push_bytes(worker, LP__EVENT_STREAM, bytes, size)
+               : !add_to_chunk(worker, bytes, size) &&
+                     !push_bytes(worker, LP__EVENT_CHUNK, bytes, size))
+    out_of_memory(worker);
+}
+
+/* --- connections --------------------------------------------------------- */
+
+static void on_lost(void *context, struct lp__link *link, int error) {
+  struct lp__worker *worker = context;
+  if (!worker->lambda) {
+    lp__worker_lost(worker, link, error);
+    return;
+  }
+  lp__endpoint_ended(&link->endpoint);
+  drop(worker, link);
+}
+
+static void on_failed(void *context, struct lp__link *link, int status) {
+  struct lp__worker *worker = context;
+  if (status == -ENOMEM)
+    out_of_memory(worker);
+  else if (worker->lambda)
+    on_lost(worker, link, 0);
+  else
+    lp__worker_end(worker, "it sent what is not a request");
+}
+
+void lp__worker_receive(struct lp__worker *worker) {
+  for (struct lp__link *link = worker->links; link; link = link->next)
+    lp__link_receive(link);
+}
+
+void lp__worker_receive_last(struct lp__worker *worker) {
+  for (struct lp__link *link = worker->links; link; link = link->next) {
+    lp__link_pause(link, false);
+    lp__link_receive(link);
+    if (link->fd >= 0)
+      lp__endpoint_ended(&link->endpoint);
+  }
+}
+
+void lp__worker_set_paused(struct lp__worker *worker, bool paused) {
+  for (struct lp__link *link = worker->links; link; link = link->next)
+    if (link->endpoint.request.streams || !paused)
+      lp__link_pause(link, paused);
+}
+
+/* The one that asked first. */
+static struct lp__link *find_waiting(const struct lp__worker *worker) {
+  struct lp__link *first = NULL;
+  for (struct lp__link *link = worker->links; link; link = link->next)
+    if (link->endpoint.waits && (!first || link->turn < first->turn))
+      first = link;
+  return first;
+}
+
+/* One that is gone when it is to be sent the invocation does not count. */
+void lp__worker_hand_over(struct lp__worker *worker) {
+  struct lp__link *link;
+  while ((link = find_waiting(worker))) {
+    lp__endpoint_hand_over(&link->endpoint);
+    if (!link->writing)
+      lp__link_send(link);
+    if (link->fd >= 0 || worker->ending)
+      return;
+  }
+}
+
+/* --- the port ------------------------------------------------------------ */
+
+static void close_port(struct lp__worker *worker) {
+  lp__worker_close_handle(&worker->listener);
+  lp__close_fd(&worker->listener_fd);
+}
+
+void lp__worker_hang_up(struct lp__worker *worker) {
+  while (worker->links)
+    drop(worker, worker->links);
+  close_port(worker);
+}
+
+/* Makes room for one more connection: of too many, the one goes that nothing
+ * has come from for longest. False when all of them are in use. */
+static bool make_room(struct lp__worker *worker) {
+  struct lp__link *oldest = NULL;
+  int count = 0;
+  for (struct lp__link *link = worker->links; link; link = link->next) {
+    count++;
+    if (!lp__endpoint_busy(&link->endpoint) &&
+        (!oldest || link->turn < oldest->turn))
+      oldest = link;
+  }
+  if (count < LINKS_MAX)
+    return true;
+  if (oldest)
+    drop(worker, oldest);
+  return oldest != NULL;
+}
+
+/* Takes over a connection of the worker; a pool's has no other. */
+static void adopt(struct lp__worker *worker, int fd) {
+  struct lp__link *link;
+  if (!worker->lambda)
+    close_port(worker);
+  if (lp__link_open(&link, fd, &worker->api, &worker->owner) < 0) {
+    lp__worker_end(worker, "the host cannot watch its connection");
+    return;
+  }
+  link->next = worker->links;
+  worker->links = link;
+}
+
+static int is_let_in(const struct lp__worker *worker, int fd) {
+  return worker->lambda ? lp__peer_belongs(fd, worker->process.pid)
+                        : lp__peer_is(fd, worker->process.pid);
+}
+
+/* Anybody on the machine can connect; only the worker is let in. */
+static void on_listener(uv_poll_t *poll, int status, int events) {
+  struct lp__worker *worker = poll->data;
+  (void)status, (void)events;
+  int fd =
+      accept4(worker->listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd < 0) {
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+      lp__worker_end(worker, "the host has too many open files");
+    return;
+  }
+  int let_in = is_let_in(worker, fd);
+  if (let_in == 1 && make_room(worker)) {
+    adopt(worker, fd);
+    return;
+  }
+  close(fd);
+  if (let_in < 0)
+    lp__worker_end(worker, "the host cannot tell who connected to it");
+}
+
+int lp__worker_open_port(struct lp__worker *worker, unsigned *port) {
+  struct sockaddr_in address = {.sin_family = AF_INET,
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof address;
+  worker->listener_fd =
+      socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (worker->listener_fd < 0)
+    return -errno;
+  if (bind(worker->listener_fd, (struct sockaddr *)&address, size) < 0 ||
+      listen(worker->listener_fd, LINKS_MAX) < 0 ||
+      getsockname(worker->listener_fd, (struct sockaddr *)&address, &size) < 0)
+    return -errno;
+  *port = ntohs(address.sin_port);
+  return 0;
+}
+
+/* --- beginning ----------------------------------------------------------- */
+
+void lp__worker_prepare_talk(struct lp__worker *worker) {
+  static const struct lp__api_sink of_pool = {on_outcome, NULL},
+                                   of_function = {on_outcome, on_notice};
+  lp__api_init(&worker->api, worker->lambda ? &of_function : &of_pool, worker);
+  worker->owner = (struct lp__link_owner){.loop = worker->workers->loop,
+                                          .scratch = worker->workers->request,
+                                          .lost = on_lost,
+                                          .failed = on_failed,
+                                          .context = worker};
+}
+
+int lp__worker_watch_talk(struct lp__worker *worker) {
+  int status = lp__worker_watch(worker, &worker->listener, worker->listener_fd,
+                                on_listener);
+  if (status == 0)
+    status = lp__worker_watch(worker, &worker->output, worker->process.output,
+                              on_output);
+  return status;
+}
