@@ -65,7 +65,7 @@ static bool convert_date(struct lp__span text, char out[17]) {
   if (!month || (month - months) % 3 != 0)
     return false;
   snprintf(out, 17, "%04u%02u%02uT%02u%02u%02uZ", year % 10000,
-           (unsigned)(month - months) / 3 + 1, day % 100, hour % 100,
+           ((unsigned)(month - months) / 3 + 1) % 100, day % 100, hour % 100,
            minute % 100, second % 100);
   return true;
 }
