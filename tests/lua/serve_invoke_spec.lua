@@ -3,6 +3,7 @@
 local serve_world = require "tests.lua.serve_world"
 
 local crypto = require "lambdapool.crypto"
+local json = require "lambdapool.json"
 
 describe("an invocation", function()
   local world, folder
@@ -214,6 +215,25 @@ describe("an invocation", function()
       assert.equal(1, world.logs and #world.logs)
       assert.equal(("REPORT RequestId: %s\tDuration: 1.50 ms\tBilled Duration: 2 ms\t" ..
         "Memory Size: 128 MB\tMax Memory Used: 10 MB\t\n"):format(id), world.lines()[5])
+    end)
+
+    it("as JSON when the function says so", function()
+      world.define("f", { log_format = "JSON" })
+      world.behaviour = talkative(1)
+      local id = call("1").context.request_id
+      local lines = world.lines()
+      assert.equal(4, #lines)
+      assert.equal("line 1\n", lines[3])
+      local start, report = json.decode(lines[2]), json.decode(lines[4])
+      assert.equal("platform.start", start.type)
+      assert.same({ requestId = id, version = "$LATEST" }, start.record)
+      assert.equal("platform.report", report.type)
+      assert.same({
+        durationMs = 1.5, billedDurationMs = 252, memorySizeMB = 128, maxMemoryUsedMB = 10,
+        initDurationMs = 250,
+      }, report.record.metrics)
+      assert.equal("success", report.record.status)
+      assert.equal("JSON", world.processes[1].spec.env.AWS_LAMBDA_LOG_FORMAT)
     end)
 
     it("in one call of the log store", function()

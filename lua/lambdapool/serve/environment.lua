@@ -8,7 +8,6 @@ local fault = require "lambdapool.serve.fault"
 local invocation = require "lambdapool.serve.invocation"
 local journal = require "lambdapool.serve.journal"
 local loop = require "lambdapool.loop"
-local report = require "lambdapool.serve.report"
 local system = require "lambdapool.system"
 local variables = require "lambdapool.serve.variables"
 
@@ -191,8 +190,8 @@ local function init_failed(self, code, signal)
     if not again then
       explain(self, first, code, signal)
     end
-    self.journal:write(report.init((now - self.init_started) * 1000, "init",
-      again and "timeout" or "error\tError Type: " .. first.error_type))
+    self.journal:write_init((now - self.init_started) * 1000, "init",
+      again and "timeout" or "error", not again and first.error_type or nil)
     first.started = now
     self.journal:start(first)
   else
@@ -317,7 +316,7 @@ function environment.new(owner, pool, first)
   return {
     owner = owner, pool = pool, record = record, invocation = first, phase = "init", peak = 0,
     looked = -math.huge, stream = stream,
-    journal = journal.new(owner.service.logs, record.region, record.log_group, stream),
+    journal = journal.new(owner.service.logs, record, stream),
   }
 end
 

@@ -1,7 +1,7 @@
 --- The log stream of one environment. Lines are kept while an invocation runs and handed to the
 --- logs together with its report, so that a short invocation costs one call.
 local limits = require "lambdapool.serve.limits"
-local report = require "lambdapool.serve.report"
+local reports = require "lambdapool.serve.report"
 local system = require "lambdapool.system"
 
 -- So much is kept of an invocation that prints more.
@@ -57,7 +57,7 @@ end
 local function begin(self)
   local invocation = self.invocation
   self.begun = true
-  add(self, self.started, report.start(invocation.request_id, invocation.record.version))
+  add(self, self.started, self.report.start(invocation.request_id, invocation.record.version))
 end
 
 --- An invocation begins. Its START may wait for its first line.
@@ -68,6 +68,11 @@ function methods:start(invocation)
   if self.lines then
     begin(self)
   end
+end
+
+--- An initialisation has failed.
+function methods:write_init(milliseconds, phase, status, error_type)
+  self:write(self.report.init(milliseconds, phase, status, error_type))
 end
 
 --- Adds lines, of the function or of the platform.
@@ -89,16 +94,20 @@ end
 ---@param tail boolean?
 ---@return string?
 function methods:finish(peak, tail)
-  local invocation, now = self.invocation, system.now()
+  local invocation, report, now = self.invocation, self.report, system.now()
+  local id = invocation.request_id
   local lines = self.lines
   if not lines then
-    lines = self.begun and {}
-      or { self.started, report.start(invocation.request_id, invocation.record.version) }
+    lines = self.begun and {} or { self.started, report.start(id, invocation.record.version) }
     self.lines = lines
   end
+  local stop = report.stop(id)
+  if stop then
+    local n = #lines
+    lines[n + 1], lines[n + 2] = now, stop
+  end
   local n = #lines
-  lines[n + 1], lines[n + 2] = now, report.stop(invocation.request_id)
-  lines[n + 3], lines[n + 4] = now, report.report(invocation, peak)
+  lines[n + 1], lines[n + 2] = now, report.report(invocation, peak)
   local text = tail and tail_of(self.before, lines)
   self.invocation, self.begun, self.before = nil, nil, ""
   self:flush()
@@ -106,10 +115,13 @@ function methods:finish(peak, tail)
 end
 
 ---@param logs table the log store
+---@param record lambdapool.serve.Record
+---@param stream string
 ---@return lambdapool.serve.Journal
-local function new(logs, region, group, stream)
+local function new(logs, record, stream)
   return setmetatable({
-    logs = logs, region = region, group = group, stream = stream, bytes = 0, before = "",
+    logs = logs, region = record.region, group = record.log_group, stream = stream,
+    report = reports.of(record.log_format), bytes = 0, before = "",
   }, mt)
 end
 

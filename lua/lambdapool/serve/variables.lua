@@ -55,6 +55,9 @@ function variables.of(environment, place, service)
   all.LAMBDA_RUNTIME_DIR = "/var/runtime"
   all.LAMBDA_TASK_ROOT = place.isolated and "/var/task" or place.task
   all._HANDLER = record.handler
+  if record.log_format == "JSON" then
+    all.AWS_LAMBDA_LOG_FORMAT, all.AWS_LAMBDA_LOG_LEVEL = "JSON", "INFO"
+  end
   return all
 end
 
