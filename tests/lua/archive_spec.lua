@@ -211,6 +211,16 @@ describe("archive.extract", function()
     assert.equal("failed", problem)
     assert.matches("File exists", message)
   end)
+
+  it("says when the disk is full", function()
+    local script = folder .. "/full.lua"
+    write(script, ([[print(require "lambdapool.archive".extract(io.open(%q, "rb"):read "a", %q))]])
+      :format(folder .. "/zips/million.zip", folder .. "/full"))
+    -- A limit on the size of files is as good as a full disk.
+    local output = output_of(("trap '' XFSZ; ulimit -f 8; %s/lambdapool run %s")
+      :format(os.getenv "LAMBDAPOOL_BUILD", script))
+    assert.equal("nil\tfailed\tcannot make 'a': File too large\n", output)
+  end)
 end)
 
 describe("archive.create", function()
