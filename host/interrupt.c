@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 static atomic_bool pending;
+static atomic_int last;
 static int event_fd = -1;
+static bool terminations; /* SIGTERM, too */
 static void (*notify_caller)(void *);
 static void *notify_data;
 
@@ -19,17 +21,17 @@ static void on_signal(int number) {
   int saved = errno;
   uint64_t one = 1;
   ssize_t written = write(event_fd, &one, sizeof one);
-  (void)number;
   (void)written;
+  atomic_store(&last, number);
   atomic_store(&pending, true);
   notify_caller(notify_data);
   errno = saved;
 }
 
-static void set_action(void (*handler)(int), int flags) {
+static void set_action(int number, void (*handler)(int), int flags) {
   struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, NULL);
+  sigaction(number, &action, NULL);
 }
 
 int lp__interrupt_catch(void (*notify)(void *), void *data) {
@@ -37,18 +39,30 @@ int lp__interrupt_catch(void (*notify)(void *), void *data) {
     event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (event_fd < 0)
     return -errno;
-  set_action(SIG_IGN, 0); /* what follows must not be seen half done */
+  set_action(SIGINT, SIG_IGN, 0); /* what follows must not be seen half done */
   lp__interrupt_take();
   notify_caller = notify;
   notify_data = data;
-  set_action(on_signal, (int)SA_RESETHAND);
+  set_action(SIGINT, on_signal, (int)SA_RESETHAND);
   return 0;
+}
+
+void lp__interrupt_catch_termination(void) {
+  terminations = true;
+  set_action(SIGTERM, on_signal, (int)SA_RESETHAND);
+}
+
+int lp__interrupt_signal(void) {
+  return atomic_load(&last);
 }
 
 void lp__interrupt_release(const void *data) {
   if (data != notify_data)
     return;
-  set_action(SIG_DFL, 0);
+  set_action(SIGINT, SIG_DFL, 0);
+  if (terminations)
+    set_action(SIGTERM, SIG_DFL, 0);
+  terminations = false;
   lp__interrupt_take();
   notify_data = NULL;
 }

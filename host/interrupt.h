@@ -19,8 +19,15 @@
  * 0 or a negative errno. */
 int lp__interrupt_catch(void (*notify)(void *), void *data);
 
-/* Gives SIGINT its default action back and forgets what is pending, provided
- * `data` is what it is caught for: `data` is not touched any more. */
+/* From now on SIGTERM is like the SIGINT that is caught: for servers, which
+ * are ended that way. Only after lp__interrupt_catch. */
+void lp__interrupt_catch_termination(void);
+
+/* Which of the two came last: SIGINT or SIGTERM; 0 before the first. */
+int lp__interrupt_signal(void);
+
+/* Gives the signals their default action back and forgets what is pending,
+ * provided `data` is what it is caught for: `data` is not touched any more. */
 void lp__interrupt_release(const void *data);
 
 /* Whether a SIGINT came that nobody has taken. */

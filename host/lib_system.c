@@ -14,13 +14,15 @@
  *   system.executable_file(path)  true when path can be run as a program
  *   system.can_isolate()    true when processes can be started in sandboxes
  *                           (sandbox.h); found out by trying, the first time
- *   system.catch_interrupts(f)    for programs, not for libraries: the next
- *                           Ctrl-C ends waits early and calls f() in the Lua
- *                           code that runs, unless system.interrupted() takes
- *                           it before; the one after it kills the process.
- *                           With nil the next one kills. true, or
- *                           nil, message, errno
- *   system.interrupted()    true once for each Ctrl-C that was caught
+ *   system.catch_interrupts(f[, terminations])    for programs, not for
+ *                           libraries: the next Ctrl-C, or SIGTERM if
+ *                           `terminations` is true, ends waits early and
+ *                           calls f() in the Lua code that runs, unless
+ *                           system.interrupted() takes it before; the one
+ *                           after it kills the process. With nil the next one
+ *                           kills. true, or nil, message, errno
+ *   system.interrupted()    true once for each of them that was caught, and
+ *                           whether it was SIGTERM
  */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include <errno.h>
@@ -28,6 +30,7 @@
 #include <limits.h>
 #include <lua.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -167,6 +170,7 @@ static void set_guard(lua_State *L) {
 static int system_catch_interrupts(lua_State *L) {
   lua_State *main = main_thread(L);
   int status = 0;
+  int terminations = lua_toboolean(L, 2);
   lua_settop(L, 1);
   if (!lua_isnil(L, 1))
     luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -176,6 +180,8 @@ static int system_catch_interrupts(lua_State *L) {
     lp__interrupt_release(main);
   else
     status = lp__interrupt_catch(set_hook, main);
+  if (terminations && status == 0)
+    lp__interrupt_catch_termination();
   errno = -status;
   return luaL_fileresult(L, status == 0, NULL);
 }
@@ -186,7 +192,8 @@ static int system_interrupted(lua_State *L) {
   if (taken && lua_gethook(main) == hook)
     lua_sethook(main, NULL, 0, 0);
   lua_pushboolean(L, taken);
-  return 1;
+  lua_pushboolean(L, lp__interrupt_signal() == SIGTERM);
+  return 2;
 }
 
 static const luaL_Reg functions[] = {

@@ -7,6 +7,7 @@ local system = require "lambdapool.system"
 
 ---@class lambdapool.Interrupt
 ---@field message string "interrupted"
+---@field terminated boolean it was SIGTERM
 local mt = { __name = "LambdaInterrupt" }
 
 function mt:__tostring()
@@ -23,11 +24,12 @@ local cleanup = function() end
 --- Takes a Ctrl-C that has come and ends what is under way. True when there was one.
 ---@return boolean
 function interrupt.take()
-  if not system.interrupted() then
+  local came, terminated = system.interrupted()
+  if not came then
     return false
   end
   pcall(cleanup)
-  raised = setmetatable({ message = "interrupted" }, mt)
+  raised = setmetatable({ message = "interrupted", terminated = terminated }, mt)
   return true
 end
 
@@ -58,11 +60,18 @@ function interrupt.came()
   return raised ~= nil
 end
 
---- Catches Ctrl-C from now on: for programs.
+--- Whether it was SIGTERM, and no Ctrl-C.
+---@return boolean
+function interrupt.terminated()
+  return raised ~= nil and raised.terminated
+end
+
+--- Catches Ctrl-C from now on: for programs. For servers, SIGTERM is the same.
+---@param terminations boolean? SIGTERM, too
 ---@return boolean?
 ---@return string? message
-function interrupt.catch()
-  return system.catch_interrupts(interrupt.check)
+function interrupt.catch(terminations)
+  return system.catch_interrupts(interrupt.check, terminations)
 end
 
 --- From now on the next Ctrl-C kills the process.

@@ -198,7 +198,7 @@ local function run(options)
   options.complain = function(problem)
     say("internal error: ", tostring(problem))
   end
-  assert(interrupt.catch())
+  assert(interrupt.catch(true))
   local service, message = require("lambdapool.serve").open(options)
   if not service then
     say(message)
@@ -208,8 +208,8 @@ local function run(options)
   serve()
   service:close()
   interrupt.release()
-  say("interrupted")
-  return INTERRUPTED
+  say(interrupt.terminated() and "terminated" or "interrupted")
+  return interrupt.terminated() and 0 or INTERRUPTED
 end
 
 ---@param argv string[]
