@@ -199,23 +199,16 @@ static int run_init(void *argument) {
 
 /* --- the host ------------------------------------------------------------ */
 
-static int clone_with(struct start *start, pid_t *pid, int namespaces) {
-  int flags = CLONE_VM | CLONE_VFORK | SIGCHLD | namespaces;
-  int (*main)(void *) = namespaces ? run_init : run_outside;
-  *pid = clone(main, start->init_stack + STACK, flags, start);
+static int clone_with(struct start *start, pid_t *pid) {
+  int flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
+  bool isolated = start->config->isolated;
+  if (isolated)
+    flags |= CLONE_NEWNS | CLONE_NEWPID;
+  if (isolated && start->user_namespace)
+    flags |= CLONE_NEWUSER;
+  *pid = clone(isolated ? run_init : run_outside, start->init_stack + STACK,
+               flags, start);
   return *pid < 0 ? -errno : 0;
-}
-
-/* Root may lack what it takes, for example in a container. */
-static int clone_isolated(struct start *start, pid_t *pid) {
-  int namespaces = CLONE_NEWNS | CLONE_NEWPID, status = -EPERM;
-  start->user_namespace = geteuid() != 0;
-  if (!start->user_namespace)
-    status = clone_with(start, pid, namespaces);
-  if (status != -EPERM)
-    return status;
-  start->user_namespace = true;
-  return clone_with(start, pid, namespaces | CLONE_NEWUSER);
 }
 
 /* The handlers of the host are not for its memory on a foreign stack. A process
@@ -226,8 +219,7 @@ static int clone_first(struct start *start, pid_t *pid) {
   sigfillset(&all);
   int dumpable = prctl(PR_GET_DUMPABLE);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  int status = start->config->isolated ? clone_isolated(start, pid)
-                                       : clone_with(start, pid, 0);
+  int status = clone_with(start, pid);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (dumpable == 1)
     prctl(PR_SET_DUMPABLE, 1);
@@ -259,6 +251,7 @@ static int launch(struct start *start, struct lp__process *process,
   kill(process->pid, SIGKILL);
   while (waitpid(process->pid, NULL, 0) < 0 && errno == EINTR)
     ;
+  process->pid = -1;
   return status;
 }
 
@@ -285,7 +278,7 @@ static struct start *prepare_start(const struct lp__sandbox *config,
   start->path = path;
   start->environment = environment;
   start->host = getpid();
-  start->user_namespace = false;
+  start->user_namespace = geteuid() != 0;
   start->output = start->verdict = start->failure = -1;
   snprintf(start->tmp_size, sizeof start->tmp_size, "%dm", config->tmp_mb);
   snprintf(start->uid_map, sizeof start->uid_map, "%u %u 1", geteuid(),
