@@ -287,6 +287,12 @@ static int add_text(struct lp__reader *reader, const char *bytes, size_t size) {
   return 0;
 }
 
+/* Whether it can be the begin of a request: whoever speaks TLS, for example,
+ * would wait for an answer to the first bytes. */
+static bool begins_well(char c) {
+  return (c >= 'A' && c <= 'Z') || c == '\r';
+}
+
 static ssize_t take_head(struct lp__reader *reader, const char *bytes,
                          size_t size) {
   size_t used = 0;
@@ -294,6 +300,9 @@ static ssize_t take_head(struct lp__reader *reader, const char *bytes,
     const char *newline = memchr(bytes + used, '\n', size - used);
     size_t piece = newline ? (size_t)(newline - bytes) + 1 - used : size - used;
     int status = add_text(reader, bytes + used, piece);
+    if (status == 0 && !reader->has_line &&
+        !begins_well(reader->text[reader->line]))
+      status = -400;
     if (status == 0 && newline)
       status = take_line(reader);
     if (status < 0)
