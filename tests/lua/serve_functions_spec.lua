@@ -131,8 +131,8 @@ describe("operations on functions:", function()
       assert.equal(invalid .. "Lambda was unable to configure your environment variables " ..
         "because the environment variables you have provided contains reserved keys that are " ..
         "currently not supported for modification. Reserved keys used in this request: " ..
-        "AWS_ACCESS_KEY_ID, AWS_REGION", refusal { Environment = { Variables = { AWS_REGION = "x", OK = "",
-          AWS_ACCESS_KEY_ID = "y" } } })
+        "AWS_ACCESS_KEY_ID, AWS_REGION", refusal { Environment = { Variables = {
+          AWS_REGION = "x", OK = "", AWS_ACCESS_KEY_ID = "y" } } })
       local long = ("x"):rep(4088)
       assert.equal(invalid .. "Lambda was unable to configure your environment variables " ..
         "because the environment variables you have provided exceeded the 4KB limit. String " ..
