@@ -219,9 +219,9 @@ static void dispatch(struct lp__endpoint *endpoint) {
 static void begin_stream(struct lp__endpoint *endpoint) {
   struct lp__endpoint_request *request = &endpoint->request;
   const char *what, *id = find_id(request->url, &what);
-  if (strcmp(request->mode, "streaming") != 0 ||
-      !endpoint->api->sink->notice || endpoint->parser.method != HTTP_POST ||
-      !what || strcmp(what, "/response") != 0 ||
+  if (strcmp(request->mode, "streaming") != 0 || !endpoint->api->sink->notice ||
+      endpoint->parser.method != HTTP_POST || !what ||
+      strcmp(what, "/response") != 0 ||
       lp__api_may_post(endpoint->api, LP__RESPONSE, id, (size_t)(what - id)) !=
           LP__ALLOWED)
     return;

@@ -484,6 +484,134 @@ static void test_long_header_is_ignored(void **state) {
   assert_string_equal(seen->type, "");
 }
 
+/* --- functions: any client, on several connections ------------------------ */
+
+static void test_two_connections(void **state) {
+  struct seen *seen = *state;
+  assert_string_equal(ask(seen, NEXT), "");
+  assert_string_equal(seen->notices, "ready ");
+  assert_int_equal(invoke_with(seen, "a", "{}", "A: b\r\n\r\n"), 0);
+  assert_contains(flush(seen, 1), "Deadline-Ms: 1234\r\nA: b\r\n\r\n{}");
+  /* The same event again, and who answers first has answered. */
+  assert_contains(ask_second(seen, NEXT), "Request-Id: a\r\n");
+  assert_begins(ask_second(seen,
+                           "POST " API "invocation/a/response HTTP/1.1\r\n"
+                           "Content-Length: 1\r\n\r\nx"),
+                "HTTP/1.1 202 ");
+  assert_begins(ask(seen, "POST " API "invocation/a/error HTTP/1.1\r\n\r\n"),
+                "HTTP/1.1 403 ");
+  assert_string_equal(ask_second(seen, NEXT), "");
+  assert_string_equal(ask(seen, NEXT), "");
+  assert_string_equal(seen->notices, "ready ready ");
+  assert_int_equal(seen->outcomes, 1);
+}
+
+static void test_connection_closes(void **state) {
+  static const char *const heads[] = {"HTTP/1.1\r\nConnection: close",
+                                      "HTTP/1.0"};
+  struct seen *seen = *state;
+  for (size_t i = 0; i < 2; i++) {
+    char request[128];
+    lp__endpoint_init(&seen->second, &seen->api);
+    snprintf(request, sizeof request, "GET /2018-06-01/ping %s\r\n\r\n",
+             heads[i]);
+    const char *answer = ask_second(seen, request);
+    assert_contains(answer, "\r\nConnection: close\r\n");
+    assert_true(seen->second.closes);
+    assert_string_equal(ask_second(seen, "GET / HTTP/1.1\r\n\r\n"), "");
+  }
+  assert_null(strstr(ask(seen, "GET / HTTP/1.1\r\n\r\n"), "Connection"));
+  assert_false(seen->endpoint.closes);
+}
+
+#define STREAM                                                                 \
+  "POST " API "invocation/a/response HTTP/1.1\r\n"                             \
+  "lambda-runtime-function-response-mode: streaming\r\n"
+
+static void begin(struct seen *seen) {
+  invoke(seen, "a", "{}");
+  ask(seen, NEXT);
+}
+
+static void test_stream(void **state) {
+  struct seen *seen = *state;
+  begin(seen);
+  assert_string_equal(ask(seen, STREAM
+                          "Content-Type: text/html\r\n"
+                          "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+                      "");
+  assert_string_equal(seen->notices, "stream:text/html chunk:abc ");
+  assert_int_equal(seen->outcomes, 0);
+  /* Meanwhile nothing else may be posted or asked for. */
+  assert_contains(ask_second(seen, NEXT), "from InvocationResponse to Ready");
+  assert_begins(ask_second(seen, "POST " API "invocation/a/error HTTP/1.1\r\n"
+                                 "\r\n"),
+                "HTTP/1.1 403 ");
+  assert_begins(ask(seen, "2\r\nde\r\n0\r\n\r\n"), "HTTP/1.1 202 ");
+  assert_string_equal(seen->notices, "stream:text/html chunk:abc chunk:de ");
+  assert_int_equal(seen->outcome, LP__STREAM_END);
+  assert_string_equal(seen->type, "");
+  assert_null(seen->body);
+}
+
+static void test_stream_of_known_length(void **state) {
+  struct seen *seen = *state;
+  begin(seen);
+  assert_begins(ask(seen, STREAM "Content-Length: 7\r\n\r\nabc"), "");
+  assert_begins(ask(seen, "defg"), "HTTP/1.1 202 ");
+  assert_string_equal(seen->notices,
+                      "stream:application/octet-stream chunk:abc chunk:defg ");
+}
+
+static void test_stream_ends_in_error(void **state) {
+  struct seen *seen = *state;
+  static const char *const bodies[] = {"eyJhIjoxfQ==", "not base64"};
+  for (size_t i = 0; i < 2; i++) {
+    char text[256];
+    begin(seen);
+    ask(seen, STREAM "Transfer-Encoding: chunked\r\n\r\n");
+    snprintf(text, sizeof text,
+             "0\r\nLambda-Runtime-Function-Error-Type: Runtime.Late\r\n"
+             "lambda-runtime-function-error-body: %s\r\n\r\n",
+             bodies[i]);
+    assert_begins(ask(seen, text), "HTTP/1.1 202 ");
+    assert_string_equal(seen->type, "Runtime.Late");
+    assert_int_equal(seen->size, i == 0 ? 7 : 0);
+  }
+}
+
+static void test_stream_is_cut(void **state) {
+  struct seen *seen = *state;
+  begin(seen);
+  ask(seen, STREAM "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  lp__endpoint_ended(&seen->endpoint);
+  lp__endpoint_ended(&seen->endpoint);
+  assert_int_equal(seen->outcomes, 1);
+  assert_int_equal(seen->outcome, LP__STREAM_END);
+  assert_string_equal(seen->type, "Runtime.TruncatedResponse");
+  assert_string_equal(ask_second(seen, NEXT), "");
+}
+
+static void test_stream_for_nothing(void **state) {
+  struct seen *seen = *state;
+  begin(seen);
+  ask(seen, "POST " API "invocation/a/response HTTP/1.1\r\n\r\n");
+  assert_begins(
+      ask(seen, STREAM "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"),
+      "HTTP/1.1 403 ");
+  assert_string_equal(seen->notices, "");
+}
+
+static void test_other_mode(void **state) {
+  struct seen *seen = *state;
+  begin(seen);
+  assert_begins(ask(seen, "POST " API "invocation/a/response HTTP/1.1\r\n"
+                          "Lambda-Runtime-Function-Response-Mode: slow\r\n"
+                          "\r\n"),
+                "HTTP/1.1 400 ");
+  assert_string_equal(seen->type, "Runtime.InvalidResponseModeHeader");
+}
+
 static void test_request_ids(void **state) {
   (void)state;
   char id[LP__REQUEST_ID_SIZE + 1] = "";
@@ -500,6 +628,9 @@ static void test_request_ids(void **state) {
 
 #define TEST(name)                                                             \
   cmocka_unit_test_setup_teardown(name, open_endpoint, close_endpoint)
+
+#define FUNCTION(name)                                                         \
+  cmocka_unit_test_setup_teardown(name, open_function, close_endpoint)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
@@ -527,6 +658,14 @@ int main(void) {
       TEST(test_headers_are_limited),
       TEST(test_answers_are_limited),
       TEST(test_long_header_is_ignored),
+      FUNCTION(test_two_connections),
+      FUNCTION(test_connection_closes),
+      FUNCTION(test_stream),
+      FUNCTION(test_stream_of_known_length),
+      FUNCTION(test_stream_ends_in_error),
+      FUNCTION(test_stream_is_cut),
+      FUNCTION(test_stream_for_nothing),
+      FUNCTION(test_other_mode),
       cmocka_unit_test(test_request_ids),
   };
   cmocka_set_message_output(CM_OUTPUT_TAP);
