@@ -128,11 +128,11 @@ end
 
 function operations.ListAliases(context, input)
   local name = lookup.existing(context, input.FunctionName)
-  local start = paging.start(input)
+  local start = paging.start(input, { "" })
   local rows = {}
   for _, row in ipairs(context.service.store.db:rows([[
     SELECT * FROM aliases WHERE region = ? AND name = ? AND alias > ? ORDER BY alias]],
-    context.region, name, start and start[1] or "")) do
+    context.region, name, start[1])) do
     if leads_to(row, input.FunctionVersion) then
       rows[#rows + 1] = row
     end

@@ -34,9 +34,9 @@ local function check_zip(bytes)
     fault(413, "RequestEntityTooLargeException",
       ("Zipped size must be smaller than %d bytes"):format(LARGEST_ZIP))
   end
-  local facts, problem = archive.check(bytes, { unzipped = code.LARGEST })
+  local facts, problem, message = archive.check(bytes, { unzipped = code.LARGEST })
   if not facts then
-    fault.invalid(PROBLEMS[problem])
+    fault.invalid(PROBLEMS[problem] or error(message, 0))
   elseif facts.entries == 0 then
     fault.invalid("Uploaded file must be a non-empty zip")
   end

@@ -157,11 +157,11 @@ end
 
 function operations.ListProvisionedConcurrencyConfigs(context, input)
   local name = lookup.existing(context, input.FunctionName)
-  local start = paging.start(input)
+  local start = paging.start(input, { "" })
   local size = paging.size(input, MOST_ON_PAGE)
   local rows = context.service.store.db:rows([[
     SELECT * FROM provisioned WHERE region = ? AND name = ? AND qualifier > ?
-    ORDER BY qualifier LIMIT ?]], context.region, name, start and start[1] or "", size + 1)
+    ORDER BY qualifier LIMIT ?]], context.region, name, start[1], size + 1)
   local page, marker = paging.cut(rows, size,
     function(row) return { row.qualifier } end,
     function(row)

@@ -121,11 +121,11 @@ end
 
 function operations.ListFunctionEventInvokeConfigs(context, input)
   local name = locate(context, input)
-  local start = paging.start(input)
+  local start = paging.start(input, { "" })
   local size = paging.size(input, MOST_ON_PAGE)
   local rows = context.service.store.db:rows([[
     SELECT * FROM event_configs WHERE region = ? AND name = ? AND qualifier > ?
-    ORDER BY qualifier LIMIT ?]], context.region, name, start and start[1] or "", size + 1)
+    ORDER BY qualifier LIMIT ?]], context.region, name, start[1], size + 1)
   local page, marker = paging.cut(rows, size,
     function(row) return { row.qualifier } end,
     function(row) return show(context, row) end)

@@ -103,7 +103,7 @@ ORDER BY name, version LIMIT ?]]
 
 function operations.ListFunctions(context, input)
   local all = input.FunctionVersion == "ALL"
-  local start = paging.start(input) or { "", -1 }
+  local start = paging.start(input, { "", -1 })
   local size = paging.size(input, MOST_ON_PAGE)
   local rows = context.service.store.db:rows(LIST, context.region, start[1], start[2],
     all and math.maxinteger or 0, size + 1)

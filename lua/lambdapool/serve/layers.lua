@@ -134,11 +134,11 @@ function operations.DeleteLayerVersion(context, input)
 end
 
 function operations.ListLayerVersions(context, input)
-  local start = paging.start(input)
+  local start = paging.start(input, { math.maxinteger })
   local rows = {}
   for _, row in ipairs(context.service.store.db:rows([[
     SELECT * FROM layers WHERE region = ? AND name = ? AND version < ? ORDER BY version DESC]],
-    context.region, own(context, input.LayerName), start and start[1] or math.maxinteger)) do
+    context.region, own(context, input.LayerName), start[1])) do
     if suits(row, input) then
       rows[#rows + 1] = row
     end
@@ -164,8 +164,7 @@ local function newest(context, input, after)
 end
 
 function operations.ListLayers(context, input)
-  local start = paging.start(input)
-  local rows = newest(context, input, start and start[1] or "")
+  local rows = newest(context, input, paging.start(input, { "" })[1])
   local page, marker = paging.cut(rows, paging.size(input, MOST_ON_PAGE),
     function(row) return { row.name } end,
     function(row)

@@ -7,19 +7,31 @@ local json = require "lambdapool.json"
 
 local paging = {}
 
---- The key after which the page begins; nil for the first page.
----@param input { Marker: string? }
----@return any[]?
-function paging.start(input)
-  if not input.Marker or input.Marker == "" then
-    return nil
-  end
-  local text = crypto.unbase64(input.Marker)
+-- The key in a marker; nil when it is not one of ours.
+local function read(marker, first)
+  local text = crypto.unbase64(marker)
   local key = text and json.decode(text)
   if type(key) ~= "table" then
-    fault.invalid("Invalid pagination token provided: %s", input.Marker)
+    return nil
+  end
+  for i, value in ipairs(first) do
+    if type(key[i]) ~= type(value) or math.type(key[i]) ~= math.type(value) then
+      return nil
+    end
   end
   return key
+end
+
+--- The key after which the page begins.
+---@param input { Marker: string? }
+---@param first any[] the key before all others, for the first page
+---@return any[]
+function paging.start(input, first)
+  if not input.Marker or input.Marker == "" then
+    return first
+  end
+  return read(input.Marker, first)
+    or fault.invalid("Invalid pagination token provided: %s", input.Marker)
 end
 
 --- How many rows a page has.

@@ -119,14 +119,13 @@ end
 
 function operations.ListFunctionUrlConfigs(context, input)
   local name = lookup.existing(context, input.FunctionName)
-  local start = paging.start(input)
+  local start = paging.start(input, { "" })
   local size = paging.size(input, MOST_ON_PAGE)
   local rows = context.service.store.db:rows([[
-    SELECT * FROM urls WHERE region = ? AND name = ? AND (? IS NULL OR qualifier > ?)
-    ORDER BY qualifier LIMIT ?]], context.region, name, start and start[1], start and start[1],
-    size + 1)
+    SELECT * FROM urls WHERE region = ? AND name = ? AND ':' || qualifier > ?
+    ORDER BY qualifier LIMIT ?]], context.region, name, start[1], size + 1)
   local page, marker = paging.cut(rows, size,
-    function(row) return { row.qualifier } end,
+    function(row) return { ":" .. row.qualifier } end,
     function(row) return show(context, row) end)
   return 200, { FunctionUrlConfigs = page, NextMarker = marker }
 end

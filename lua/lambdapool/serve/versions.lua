@@ -97,11 +97,11 @@ end
 
 function operations.ListVersionsByFunction(context, input)
   local name = lookup.existing(context, input.FunctionName)
-  local start = paging.start(input)
+  local start = paging.start(input, { -1 })
   local size = paging.size(input, MOST_ON_PAGE)
   local rows = context.service.store.db:rows([[
     SELECT * FROM versions WHERE region = ? AND name = ? AND version > ?
-    ORDER BY version LIMIT ?]], context.region, name, start and start[1] or -1, size + 1)
+    ORDER BY version LIMIT ?]], context.region, name, start[1], size + 1)
   local page, marker = paging.cut(rows, size,
     function(row) return { row.version } end,
     function(row)
