@@ -78,7 +78,7 @@ describe("the AWS CLI", function()
     aws "lambda invoke --function-name f --payload '{}' out.json"
     assert.equal('"goodbye nobody"', server:read "out.json")
     assert.equal(512, aws([[lambda update-function-configuration --function-name f \
-      --memory-size 512 --environment 'Variables={A=1}']]).MemorySize)
+      --memory-size 512 --environment 'Variables={COLOR=red}']]).MemorySize)
     aws "lambda wait function-updated-v2 --function-name f"
     aws "lambda delete-function --function-name f"
   end)

@@ -27,7 +27,7 @@ class Server:
             [BUILD + "/lambdapool", "serve", "--port", "0", "--dir", folder + "/data",
              "--access-key", KEYS["aws_access_key_id"],
              "--secret-key", KEYS["aws_secret_access_key"], *options],
-            stderr=open(self.log, "wb"), env={"PATH": os.environ["PATH"]})
+            stderr=open(self.log, "wb"), env={k: v for k, v in os.environ.items() if k in ("PATH", "LAMBDAPOOL_LUA")})
         while not (found := re.search(r"http://127\.0\.0\.1:\d+", self.text())):
             if self.process.poll() is not None:
                 raise SystemExit("the server has ended: " + self.text())
