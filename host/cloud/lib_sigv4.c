@@ -163,7 +163,7 @@ static int crypto_peek(lua_State *L) {
 static struct lp__span push_secret(lua_State *L, struct lp__span key) {
   struct lp__span secret = {NULL, 0};
   push_span(L, key);
-  lua_gettable(L, 2);
+  lua_rawget(L, 2);
   if (lua_type(L, -1) == LUA_TSTRING)
     secret.at = lua_tolstring(L, -1, &secret.size);
   return secret;

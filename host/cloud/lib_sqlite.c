@@ -13,7 +13,8 @@
  * The values after `sql` stand for its question marks, and there must be as
  * many. nil is NULL, booleans are 1 and 0, strings are bound as text whatever
  * their bytes: for a blob write CAST(? AS BLOB). A column that is NULL has no
- * field. Only `run`, and only without values, takes several statements.
+ * field. NaN becomes NULL. Only `run`, and only without values, takes several
+ * statements.
  *
  * Statements are prepared once and kept by their text, the last MOST_KEPT at
  * least: so make values parameters, not parts of the text.
@@ -37,6 +38,7 @@ int luaopen_lambdapool_sqlite(lua_State *L);
 #define DATABASE  "lambdapool.sqlite.Database"
 #define ERROR     "lambdapool.sqlite.Error"
 #define MOST_KEPT 256
+#define EXCERPT   200 /* bytes of a statement in a message */
 
 /* The user value is a table: text of a statement -> struct sqlite3_stmt *. */
 struct database {
@@ -74,6 +76,17 @@ static int error_tostring(lua_State *L) {
   return 1;
 }
 
+/* Pushes the beginning of a statement, for a message.  [-0, +1, m] */
+static const char *push_excerpt(lua_State *L, const char *sql) {
+  size_t size = strnlen(sql, EXCERPT);
+  lua_pushlstring(L, sql, size);
+  if (sql[size]) {
+    lua_pushliteral(L, "...");
+    lua_concat(L, 2);
+  }
+  return lua_tostring(L, -1);
+}
+
 /* Raises what has just failed in `db`, in or before the statement `sql`. */
 static int fail(lua_State *L, struct database *db, const char *sql) {
   int code = sqlite3_extended_errcode(db->handle);
@@ -81,8 +94,9 @@ static int fail(lua_State *L, struct database *db, const char *sql) {
   lua_createtable(L, 0, 3); /* e */
   luaL_setmetatable(L, ERROR);
   lua_pushfstring(L, "%s: %s\n  in: %s", path && *path ? path : "database",
-                  sqlite3_errmsg(db->handle), sql);
-  lua_setfield(L, -2, "message");
+                  sqlite3_errmsg(db->handle), push_excerpt(L, sql));
+  lua_setfield(L, -3, "message"); /* e excerpt */
+  lua_pop(L, 1);
   lua_pushstring(L, code_name(code));
   lua_setfield(L, -2, "code");
   lua_pushinteger(L, code);

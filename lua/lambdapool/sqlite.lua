@@ -16,10 +16,10 @@ local function finish(db, ok, ...)
     if committed then
       return ...
     end
-    roll_back(db)
+    pcall(roll_back, db)
     error(problem, 0)
   end
-  roll_back(db)
+  pcall(roll_back, db)
   error((...), 0)
 end
 

@@ -1,5 +1,6 @@
 --- AWS signatures against botocore's (sigv4_vectors.lua), a published vector, and every refusal.
 local crypto = require "lambdapool.crypto"
+local loop = require "lambdapool.loop"
 
 local NOW = 1440938160 -- 2015-08-30 12:36:00 UTC
 local KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -446,6 +447,35 @@ describe("signing", function()
     assert.error_matches(function()
       crypto.signature(request, { timestamp = "now", names = "a" })
     end, "'timestamp' must be like")
+  end)
+end)
+
+describe("a request of the server", function()
+  it("is verified as it came", function()
+    local found
+    local server <close> = setmetatable({ assert(loop.listen({}, function(_, request)
+      found = found or table.pack(crypto.authenticate(request, SECRETS))
+      request:respond(200)
+    end)) }, { __close = function(self)
+      self[1]:close()
+    end })
+    local url = ("http://127.0.0.1:%d/a%%3Ab//c?y=%%20&x"):format(server[1]:port())
+    local headers = { ["content-type"] = "text/plain", ["x-amz-a"] = "1  2" }
+    local options = { method = "POST", url = url, body = "a=b", headers = headers, token = "T",
+      access_key = KEY, secret_key = SECRET, service = "lambda", region = "eu-west-1" }
+    for name, value in pairs(crypto.sign(options)) do
+      headers[name] = value
+    end
+    local command = { "curl -s -m 60 -d a=b" }
+    for name, value in pairs(headers) do
+      command[#command + 1] = ("-H '%s: %s'"):format(name, value)
+    end
+    command[#command + 1] = ("'%s' > /dev/null 2>&1 &"):format(url)
+    os.execute(table.concat(command, " "))
+    loop.wait(function()
+      return found
+    end)
+    assert.same(table.pack(KEY, "lambda", "eu-west-1", "T"), found)
   end)
 end)
 

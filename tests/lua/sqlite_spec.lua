@@ -220,6 +220,13 @@ describe("transactions", function()
     assert.equal(0, count())
   end)
 
+  it("raise the first error when the database is closed in them", function()
+    assert.equal("mine", failure(db.transaction, db, function()
+      db:close()
+      error("mine", 0)
+    end))
+  end)
+
   it("do not end well when the function has ended them", function()
     assert.matches("no transaction is active", tostring(failure(db.transaction, db, function()
       db:run "ROLLBACK"
@@ -234,6 +241,8 @@ describe("failures", function()
       tostring(problem))
     assert.equal(tostring(problem), problem.message)
     assert.equal("ERROR", problem.code)
+    problem = failure(db.run, db, ("x"):rep(300))
+    assert.equal(("\n  in: %s..."):format(("x"):rep(200)), problem.message:match "\n.*$")
     db:run "CREATE TABLE t (x INTEGER PRIMARY KEY CHECK (x > 0))"
     db:run "INSERT INTO t VALUES (1)"
     problem = failure(db.run, db, "INSERT INTO t VALUES (?)", 1)
