@@ -145,7 +145,7 @@ describe("the AWS CLI", function()
       --action lambda:InvokeFunctionUrl --function-url-auth-type NONE]])
     aws([[lambda add-permission --function-name f --statement-id call --principal '*' \
       --action lambda:InvokeFunction]])
-    assert.equal("hello nobody", (support.run("curl -sS " .. url)))
+    assert.equal('"hello nobody"', (support.run("curl -sS " .. url)))
     assert.equal("NONE", aws "lambda get-function-url-config --function-name f".AuthType)
     aws "lambda update-function-url-config --function-name f --auth-type AWS_IAM"
     assert.matches("Forbidden", (support.run("curl -sS " .. url)))
@@ -186,7 +186,7 @@ describe("the AWS CLI", function()
     local events = aws("logs get-log-events %s --log-stream-name '%s' --start-from-head", group,
       streams[1].logStreamName).events
     assert.equal(4, #events)
-    assert.same({ "greeting" },
+    assert.same({ "greeting\n" },
       names(aws("logs filter-log-events %s --filter-pattern greeting", group).events, "message"))
     aws("logs put-retention-policy %s --retention-in-days 1", group)
     assert.matches("greeting", server:aws("logs tail /aws/lambda/talking --since 1h"))
