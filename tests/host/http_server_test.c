@@ -1,6 +1,8 @@
 /* The HTTP server through sockets: what it reads, and what it refuses. */
 #include "tests/host/http_server_support.h"
 
+#include <sys/resource.h>
+
 #define GET "GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\n"
 
 /* What the server says to `size` bytes and nothing more. */
@@ -448,6 +450,28 @@ static void test_noise(void **state) {
   assert_has(talk(world, GET), "HTTP/1.1 200 ");
 }
 
+/* Without descriptors it waits until there are some again. */
+static void test_too_many_files(void **state) {
+  struct world *world = *state;
+  struct rlimit before, low;
+  world->config.idle_ms = 40; /* it looks four times as often */
+  listen_now(world);
+  int fd = connect_client(world), next = dup(fd);
+  close(next);
+  send_text(world, fd, GET);
+  getrlimit(RLIMIT_NOFILE, &before);
+  low = before;
+  low.rlim_cur = (rlim_t)next;
+  setrlimit(RLIMIT_NOFILE, &low);
+  for (int i = 0; i < 20; i++)
+    turn(world);
+  setrlimit(RLIMIT_NOFILE, &before);
+  assert_int_equal(world->requests, 0);
+  clear_reply(world);
+  read_until(world, fd, "[GET /a?b=c ]");
+  close(fd);
+}
+
 static void test_no_such_host(void **state) {
   struct world *world = *state;
   world->config.host = "256.0.0.1";
@@ -487,6 +511,7 @@ int main(void) {
                                      TEST(test_buffered_limit),
                                      TEST(test_too_many_connections),
                                      TEST(test_noise),
+                                     TEST(test_too_many_files),
                                      TEST(test_no_such_host),
                                      TEST(test_port_in_use)};
   return cmocka_run_group_tests(tests, NULL, NULL);

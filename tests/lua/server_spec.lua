@@ -1,6 +1,6 @@
 --- Servers on the loop, as Lua sees them: arguments, values and lifetimes. What is HTTP and what is
---- not is tested in tests/host. Clients are processes that write to a file: to read from a pipe would
---- stop the server.
+--- not is tested in tests/host. Clients are processes that write to a file, for to read from a pipe
+--- would stop the server.
 local loop = require "lambdapool.loop"
 local workers = require "lambdapool.workers"
 
