@@ -14,7 +14,6 @@
 #include "coroutine.h"
 #include "guest.h"
 #include "handler.h"
-#include "host/json.h"
 #include "host/lambdapool.h"
 #include "host/progress.h"
 #include "host/state.h"
@@ -42,7 +41,6 @@ static int open_libraries(lua_State *L) {
   lp__coroutine_open(L);
   lp__handler_open(L);
   lp__state_open(L);
-  lp__json_open(L);
   lp__guest_open(L);
   return 0;
 }

@@ -2,12 +2,10 @@
  * JSON text to Lua values and back: for the agent's handlers of plain events,
  * and for the host's "lambdapool.json".
  *
- * Reading is lua-cjson's work, but Debian's version makes every number a
- * float: whole numbers up to 2^53 are made integers again. Writing is not: it
- * prints 14 digits, and a request id or a price needs more. The rules of
- * lua-cjson about tables are kept: cjson.null is null; a table is an array
- * when all its keys are positive integers (holes are null), otherwise an
- * object, and so is the empty table that is not marked.
+ * Whole numbers are integers when they have room in one, also when they are
+ * written as floats. null is cjson.null. A table is an array when all its keys
+ * are positive integers (holes are null) or when it is empty and marked, as
+ * empty arrays are that were read; otherwise it is an object.
  */
 #ifndef LP__JSON_H
 #define LP__JSON_H
@@ -17,12 +15,9 @@
 
 #include "codec/buffer.h"
 
-/* Prepares `L`: keeps a decoder of our own, whose settings Lua code cannot
- * change. Once per state.  [-0, +0, e] */
-void lp__json_open(lua_State *L);
-
-/* Pushes the value of a JSON text. Raises what lua-cjson says about a text
- * that is not JSON.  [-0, +1, e] */
+/* Pushes the value of a JSON text. Strings may have any bytes; of equal names
+ * the last one counts. Raises what is wrong with another text, and where.
+ * [-0, +1, e] */
 void lp__json_decode(lua_State *L, const char *text, size_t size);
 
 /* Adds the JSON text of the value at `index` to `out`. Raises an error that

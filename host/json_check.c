@@ -20,6 +20,7 @@
 struct checker {
   const unsigned char *at, *start, *end;
   struct lp__json_problem *problem;
+  enum lp__json_bytes bytes;
   int depth;
   uint64_t is_object[DEPTH_MAX / 64 + 1]; /* a bit for each level */
 };
@@ -89,13 +90,19 @@ static int is_between(unsigned char byte, int least, int most) {
   return byte >= least && byte <= most;
 }
 
-/* Skips a character that is not ASCII. Its second byte says whether it is
- * written too long, half of a surrogate pair, or beyond the last one. */
+/* Skips a character that is not ASCII, or all bytes that are not when they may
+ * be any. The second byte says whether it is written too long, half of a
+ * surrogate pair, or beyond the last one. */
 static int skip_character(struct checker *c) {
   unsigned char first = *c->at;
   int i, more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
   int least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
   int most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+  if (c->bytes == LP__JSON_ANY_BYTES) {
+    while (c->at < c->end && *c->at >= 0x80)
+      c->at++;
+    return LP_OK;
+  }
   if (first < 0xc2 || first > 0xf4)
     return fail(c, "Invalid UTF-8 start byte 0x%x", first);
   c->at++;
@@ -333,13 +340,14 @@ static int skip_rest(struct checker *c, int *more) {
   return c->at == c->end ? LP_OK : unexpected(c, "expected end-of-input");
 }
 
-int lp__json_check(const char *text, size_t size,
+int lp__json_check(const char *text, size_t size, enum lp__json_bytes bytes,
                    struct lp__json_problem *problem) {
   struct checker c;
   int status, more = 1;
   c.at = c.start = (const unsigned char *)text;
   c.end = c.at + size;
   c.problem = problem;
+  c.bytes = bytes;
   c.depth = 0;
   do {
     status = skip_value(&c, &more);

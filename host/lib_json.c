@@ -36,7 +36,7 @@ static int json_check(lua_State *L) {
   struct lp__json_problem problem;
   size_t size;
   const char *text = luaL_checklstring(L, 1, &size);
-  if (lp__json_check(text, size, &problem) != LP_OK) {
+  if (lp__json_check(text, size, LP__JSON_UTF8, &problem) != LP_OK) {
     lua_pushnil(L);
     lua_pushstring(L, problem.message);
     return 2;
@@ -59,7 +59,6 @@ static const luaL_Reg functions[] = {{"decode", json_decode},
                                      {NULL, NULL}};
 
 int luaopen_lambdapool_json(lua_State *L) {
-  lp__json_open(L);
   luaL_newlib(L, functions);
   return 1;
 }

@@ -1,7 +1,8 @@
---- JSON as the protocols around us use it. The work is done in C (host/json.c, host/json_check.c).
+--- JSON as the protocols around us use it. The work is done in C (host/json_*.c).
 local native = require "lambdapool.json.native"
 
---- Decodes a JSON text. `null` is json.null, and whole numbers are integers.
+--- Decodes a JSON text. `null` is json.null, whole numbers are integers, and empty arrays stay
+--- arrays when they are encoded again.
 ---@param text string
 ---@return any value nil when the text is not JSON
 ---@return string? message

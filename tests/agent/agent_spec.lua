@@ -223,7 +223,7 @@ describe("a handler", function()
 
   it("is told what its event or result cannot be", function()
     local unmarshal, marshal = "Runtime.UnmarshalError", "Runtime.MarshalError"
-    assert_failure(answer("echo", "{nonsense"), unmarshal, unmarshal, "Expected")
+    assert_failure(answer("echo", "{nonsense"), unmarshal, unmarshal, "was expecting")
     for kind, message in pairs { ["function"] = "function", nan = "NaN", cycle = "1000",
       key = "key", sparse = "holes" } do
       local post = answer("cannot_encode", ('{"kind":"%s"}'):format(kind))

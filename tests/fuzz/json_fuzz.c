@@ -24,17 +24,10 @@ static int read_and_write(lua_State *L) {
   lua_pushnil(L);
   lp__json_decode(L, text, size);
   lp__json_encode_sorted(L, 2, &out);
-  if (lp__json_check((const char *)out.bytes, out.size, &problem) != LP_OK)
+  if (lp__json_check((const char *)out.bytes, out.size, LP__JSON_UTF8,
+                     &problem) != LP_OK)
     abort();
   return 0;
-}
-
-/* The reader and the writer have limits that the checker does not know:
- * numbers beyond floats, halves of surrogate pairs, and depth. */
-static int may_refuse(const char *message) {
-  return strstr(message, "no infinity") || strstr(message, "nested") ||
-         strstr(message, "unicode escape") ||
-         strstr(message, "inside each other");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -44,12 +37,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (L == NULL) {
     L = luaL_newstate();
     luaL_openlibs(L);
-    lp__json_open(L);
   }
   if (size > 0)
     memcpy(text, data, size);
   memset(&problem, 0, sizeof problem);
-  if (lp__json_check(text, size, &problem) != LP_OK) {
+  if (lp__json_check(text, size, LP__JSON_UTF8, &problem) != LP_OK) {
     if (problem.offset > size || problem.message[0] == '\0' ||
         strchr(problem.message, '\n'))
       abort();
@@ -57,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     lua_pushcfunction(L, read_and_write);
     lua_pushlightuserdata(L, text);
     lua_pushinteger(L, (lua_Integer)size);
-    if (lua_pcall(L, 2, 0, 0) != LUA_OK && !may_refuse(lua_tostring(L, -1)))
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK &&
+        !strstr(lua_tostring(L, -1), "no infinity")) /* 1e999 */
       abort();
     lua_settop(L, 0);
   }

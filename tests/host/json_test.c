@@ -1,5 +1,6 @@
-/* JSON for plain handlers: what comes back, what is written, what is refused,
- * and that running out of memory anywhere is a Lua error. */
+/* JSON and Lua values: what comes back, what is written, what is refused, that
+ * lua-cjson reads strings the same, and that running out of memory anywhere is
+ * a Lua error. */
 #include "host/json.h"
 
 #include <setjmp.h>
@@ -19,12 +20,8 @@ static int set_up(void **state) {
   (void)state;
   L = luaL_newstate();
   luaL_openlibs(L);
-  lp__json_open(L);
   lua_pushcfunction(L, luaopen_cjson);
   lua_call(L, 0, 1);
-  lua_getfield(L, -1, "decode_invalid_numbers");
-  lua_pushboolean(L, 0);
-  lua_call(L, 1, 0);
   lua_getfield(L, -1, "decode");
   lua_setfield(L, LUA_REGISTRYINDEX, "cjson.decode");
   lua_settop(L, 0);
@@ -179,7 +176,11 @@ static void names_what_cannot_be_written(void **state) {
 }
 
 static void reads_integers(void **state) {
-  static const char *const same[] = {"9007199254740992",
+  static const char *const same[] = {"9007199254740993",
+                                     "9223372036854775807",
+                                     "-9223372036854775808",
+                                     "999999999999999999",
+                                     "1000000000000000000",
                                      "-9007199254740992",
                                      "[1,2.5,[3,{\"a\":4}]]",
                                      "{\"a\":{\"b\":{\"c\":1}}}",
@@ -192,6 +193,41 @@ static void reads_integers(void **state) {
   for (i = 0; i < sizeof same / sizeof *same; i++)
     assert_string_equal(again(same[i]), same[i]);
   assert_string_equal(again("1e3"), "1000");
+  assert_string_equal(again("-10.0"), "-10");
+  assert_string_equal(again("9223372036854775808"), "9.223372036854776e+18");
+  assert_string_equal(again("-0.0"), "-0");
+  assert_string_equal(again("[0,-1,12,-0]"), "[0,-1,12,-0]");
+}
+
+static void reads_arrays_and_objects(void **state) {
+  (void)state;
+  assert_string_equal(again(" [ ] "), "[]");
+  assert_string_equal(again("{ }"), "{}");
+  assert_string_equal(again("[[],{},[[]],{\"a\":[]}]"),
+                      "[[],{},[[]],{\"a\":[]}]");
+  assert_string_equal(again("{\"a\":1,\"a\":2}"), "{\"a\":2}");
+  assert_string_equal(again("[ 1 , \"x\"\t,\nnull\r]"), "[1,\"x\",null]");
+  lua_settop(L, 0);
+  lua_pushcfunction(L, decode);
+  luaL_loadstring(L, "return ('['):rep(1000) .. (']'):rep(1000)");
+  lua_call(L, 0, 1);
+  lua_call(L, 1, 1);
+  assert_int_equal(lua_type(L, 1), LUA_TTABLE);
+}
+
+static void reads_escapes(void **state) {
+  (void)state;
+  assert_string_equal(again("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\""),
+                      "\"\\\"\\\\/\\b\\f\\n\\r\\t\"");
+  assert_string_equal(again("\"\\u0041\\u00e4\\u20AC\\ud83d\\ude00\""),
+                      "\"A\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\"");
+  assert_string_equal(again("\"\\ud83d\""), "\"\xef\xbf\xbd\"");
+  assert_string_equal(again("\"\\ude00\\ud83dx\""),
+                      "\"\xef\xbf\xbd\xef\xbf\xbdx\"");
+  assert_string_equal(again("\"\\ud83d\\u0041\""), "\"\xef\xbf\xbd"
+                                                   "A\"");
+  assert_string_equal(again("{\"\\u0061\":\"\\u0000\"}"),
+                      "{\"a\":\"\\u0000\"}");
 }
 
 /* Calls the reader at the top on a text. Replaces it by the status and what it
@@ -204,14 +240,28 @@ static void read_with(const char *text, size_t size) {
   lua_insert(L, -2);
 }
 
-/* Fails unless a text that is no number reads as lua-cjson reads it. */
+/* Whether a text has a control character, which lua-cjson takes in a
+ * string though it is not JSON. */
+static int has_control(const char *text, size_t size) {
+  size_t i;
+  for (i = 0; i < size; i++)
+    if ((unsigned char)text[i] < ' ')
+      return 1;
+  return 0;
+}
+
+/* Fails unless a text that is no number reads as lua-cjson reads it. What they
+ * say about other texts differs. */
 static void check_read(const char *text, size_t size) {
   lua_settop(L, 0);
   lua_getfield(L, LUA_REGISTRYINDEX, "cjson.decode");
   read_with(text, size);
   lua_pushcfunction(L, decode);
   read_with(text, size);
-  if (!lua_rawequal(L, 1, 3) || !lua_rawequal(L, 2, 4))
+  if (lua_tointeger(L, 3) != LUA_OK && has_control(text, size))
+    return;
+  if (!lua_rawequal(L, 1, 3) ||
+      (lua_tointeger(L, 1) == LUA_OK && !lua_rawequal(L, 2, 4)))
     fail_msg("%s: %s, not %s", text, luaL_tolstring(L, 4, NULL),
              luaL_tolstring(L, 2, NULL));
 }
@@ -271,7 +321,7 @@ static void refuses_other_texts(void **state) {
   size_t i;
   (void)state;
   for (i = 0; i < sizeof bad / sizeof *bad; i++) {
-    if (strstr(again(bad[i]), "Expected") == NULL)
+    if (strstr(again(bad[i]), " at byte ") == NULL)
       fail_msg("%s: %s", bad[i], again(bad[i]));
   }
 }
@@ -291,30 +341,28 @@ static void *failing(void *countdown, void *block, size_t old_size,
   return realloc(block, size);
 }
 
-static int prepare(lua_State *l) {
+static int read_and_write(lua_State *l) {
   static const char text[] = "{\"list\":[1,2,3,{\"deep\":[\"text\",null,true,0."
-                             "5]}],\"a\":\"\\u0001\"}";
-  lp__json_open(l);
+                             "5,[]]}],\"a\":\"\\u0001\",\"b\":1e5}";
+  lua_pushcfunction(l, encode);
   lp__json_decode(l, text, sizeof text - 1);
+  lua_call(l, 1, 1);
   return 1;
 }
 
-/* Only writing: lua-cjson leaks its buffer when it runs out of memory. */
 static void survives_want_of_memory(void **state) {
   long n, done = 0;
   (void)state;
   for (n = 0; !done; n++) {
     long left = 100000;
     lua_State *l = lua_newstate(failing, &left);
-    lua_pushcfunction(l, encode);
-    lua_pushcfunction(l, prepare);
-    assert_int_equal(lua_pcall(l, 0, 1, 0), LUA_OK);
+    lua_pushcfunction(l, read_and_write);
     left = n;
-    done = lua_pcall(l, 1, 1, 0) == LUA_OK;
+    done = lua_pcall(l, 0, 1, 0) == LUA_OK;
     lua_close(l);
     assert_true(n < 10000);
   }
-  assert_true(n > 1);
+  assert_true(n > 10);
 }
 
 int main(void) {
@@ -326,6 +374,8 @@ int main(void) {
       cmocka_unit_test(writes_tables),
       cmocka_unit_test(names_what_cannot_be_written),
       cmocka_unit_test(reads_integers),
+      cmocka_unit_test(reads_arrays_and_objects),
+      cmocka_unit_test(reads_escapes),
       cmocka_unit_test(reads_every_byte_anywhere),
       cmocka_unit_test(reads_lone_strings),
       cmocka_unit_test(refuses_other_texts),

@@ -10,6 +10,19 @@ describe("json.decode", function()
     assert.equal("float", math.type(value.a[2]))
   end)
 
+  it("keeps integers of 64 bits", function()
+    assert.equal("[9223372036854775807,-9223372036854775808,9007199254740993]",
+      json.encode(json.decode "[9223372036854775807,-9223372036854775808,9007199254740993]"))
+  end)
+
+  it("remembers which tables were arrays", function()
+    assert.equal('{"a":[],"b":{},"c":[[]]}', json.encode(json.decode '{"a":[],"b":{},"c":[[]]}'))
+  end)
+
+  it("takes strings of any bytes", function()
+    assert.same({ "\xff" }, json.decode '["\xff"]')
+  end)
+
   it("lets the last of equal names win", function()
     assert.same({ a = 2 }, json.decode '{"a":1,"a":2}')
   end)
@@ -21,7 +34,7 @@ describe("json.decode", function()
   it("says what is wrong with a text that is not JSON", function()
     local value, message = json.decode "{"
     assert.is_nil(value)
-    assert.is_string(message)
+    assert.equal("Unexpected end-of-input: expected close marker for Object at byte 2", message)
   end)
 end)
 

@@ -1,153 +1,35 @@
-/* JSON text and Lua values.  See json.h. */
+/* Lua values to JSON text.  See json.h. */
 #include "json.h"
 
 #include <lauxlib.h>
-#include <lua-cjson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "json_plain.h"
 
 #define DEPTH_MAX 1000
 
 /* Beyond this many elements an array may not have more holes than values. */
 #define SPARSE_SAFE 10
 
-/* Largest magnitude below which every integer is exact as a float. */
-#define EXACT_MAX 9007199254740992.0
-
-/* Bytes looked at together: enough that vectors of several bytes pay, little
- * enough to look again one by one. */
-#define BLOCK 128
-
 /* The name of the metatable of marked arrays. */
 #define ARRAY "lambdapool.json.Array"
 
-static const char decoder_key = 0;
-
-/* --- bytes that stand for themselves in a string ------------------------- */
-
-static int is_special(unsigned char c) {
-  return (c < ' ') | (c == '"') | (c == '\\') | (c == 0x7f);
-}
-
-static unsigned char least(unsigned char a, unsigned char b) {
-  return a < b ? a : b;
-}
-
-/* Whether a block has a special byte. Least values, all to the end and without
- * a branch, are what compilers make the fewest vector instructions of. A byte
- * that is equal to another differs from it by nothing. */
-static int has_special(const char *block) {
-  unsigned char lowest = 0xff, difference = 0xff;
-  int i;
-  for (i = 0; i < BLOCK; i++) {
-    unsigned char c = (unsigned char)block[i];
-    lowest = least(lowest, c);
-    difference = least(difference, c ^ '"');
-    difference = least(difference, c ^ '\\');
-    difference = least(difference, c ^ 0x7f);
-  }
-  return lowest < ' ' || difference == 0;
-}
-
-/* The number of bytes in front of the first special one. */
-static size_t plain_length(const char *text, size_t size) {
-  size_t n = 0;
-  while (size - n >= BLOCK && !has_special(text + n))
-    n += BLOCK;
-  while (n < size && !is_special((unsigned char)text[n]))
-    n++;
-  return n;
-}
-
-/* The same, and copies these bytes. To copy each block while it is near is
- * faster than to come back to a large text. */
+/* Copies the bytes in front of the first special one and returns how many they
+ * are. To copy each block while it is near is faster than to come back to a
+ * large text. */
 static size_t copy_plain(unsigned char *to, const char *text, size_t size) {
   size_t n = 0;
-  while (size - n >= BLOCK && !has_special(text + n)) {
-    memcpy(to + n, text + n, BLOCK);
-    n += BLOCK;
+  while (size - n >= LP__JSON_BLOCK && !lp__json_has_special(text + n)) {
+    memcpy(to + n, text + n, LP__JSON_BLOCK);
+    n += LP__JSON_BLOCK;
   }
-  for (; n < size && !is_special((unsigned char)text[n]); n++)
+  for (; n < size && !lp__json_is_special((unsigned char)text[n]); n++)
     to[n] = (unsigned char)text[n];
   return n;
 }
-
-/* --- reading ----------------------------------------------------------- */
-
-void lp__json_open(lua_State *L) {
-  lua_pushcfunction(L, luaopen_cjson);
-  lua_call(L, 0, 1);                               /* cjson */
-  lua_getfield(L, -1, "decode_invalid_numbers");   /* cjson f */
-  lua_pushboolean(L, 0);                           /* cjson f false */
-  lua_call(L, 1, 0);                               /* cjson */
-  lua_getfield(L, -1, "decode");                   /* cjson decode */
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &decoder_key); /* cjson */
-  lua_pop(L, 1);
-}
-
-/* The integer that the float at the top stands for; 0 when it is none. */
-static int as_integer(lua_State *L, lua_Integer *integer) {
-  lua_Number number = lua_tonumber(L, -1);
-  if (!(fabs(number) <= EXACT_MAX) || floor(number) != number ||
-      (number == 0 && signbit(number)))
-    return 0;
-  *integer = (lua_Integer)number;
-  return 1;
-}
-
-/* Replaces the whole floats in the table at the top. lua-cjson has limited
- * its depth to 1000.  [-0, +0, e] */
-static void restore_integers(lua_State *L) {
-  lua_Integer integer;
-  luaL_checkstack(L, 4, NULL);
-  for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) { /* t k v */
-    if (lua_type(L, -1) == LUA_TTABLE) {
-      restore_integers(L);
-    } else if (lua_type(L, -1) == LUA_TNUMBER && as_integer(L, &integer)) {
-      lua_pushvalue(L, -2);        /* t k v k */
-      lua_pushinteger(L, integer); /* t k v k i */
-      lua_rawset(L, -5);           /* t k v */
-    }
-  }
-}
-
-static int is_space(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-/* Pushes the string that a text is from end to end, if it has nothing to
- * decode; lua-cjson takes the bytes one by one. Like lua-cjson it does not ask
- * for UTF-8.  [-0, +1, m], or +0 for another text, which returns 0 */
-static int push_plain_string(lua_State *L, const char *text, size_t size) {
-  while (size > 0 && is_space(text[0]))
-    text++, size--;
-  while (size > 0 && is_space(text[size - 1]))
-    size--;
-  if (size < 2 || text[0] != '"' || text[size - 1] != '"' ||
-      plain_length(text + 1, size - 2) != size - 2)
-    return 0;
-  lua_pushlstring(L, text + 1, size - 2);
-  return 1;
-}
-
-void lp__json_decode(lua_State *L, const char *text, size_t size) {
-  lua_Integer integer;
-  if (push_plain_string(L, text, size))
-    return;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &decoder_key);
-  lua_pushlstring(L, text, size);
-  lua_call(L, 1, 1);
-  if (lua_type(L, -1) == LUA_TTABLE) {
-    restore_integers(L);
-  } else if (lua_type(L, -1) == LUA_TNUMBER && as_integer(L, &integer)) {
-    lua_pushinteger(L, integer);
-    lua_replace(L, -2);
-  }
-}
-
-/* --- writing ----------------------------------------------------------- */
 
 struct writer {
   lua_State *L;
