@@ -504,6 +504,8 @@ int lp__endpoint_output(const struct lp__endpoint *endpoint,
 /* Takes what was sent of one piece from *size. */
 static void advance(struct iovec *piece, size_t *size) {
   size_t part = *size < piece->iov_len ? *size : piece->iov_len;
+  if (part == 0)
+    return;
   piece->iov_base = (char *)piece->iov_base + part;
   piece->iov_len -= part;
   *size -= part;

@@ -674,7 +674,7 @@ static void test_stranger(void **state) {
 
 static void test_isolated(void **state) {
   static const char *const names[] = {"each", "orphans", "stream", "memory"};
-  if (is_valgrind() || !lp__sandbox_probe())
+  if (!lp__sandbox_probe())
     return;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     struct fixture *fixture = *state;
@@ -726,5 +726,9 @@ int main(void) {
   };
   if (getenv("RUNTIME"))
     be_runtime(getenv("RUNTIME"));
+  if (is_valgrind()) { /* it does not know how sandboxes are made */
+    puts("1..0 # SKIP valgrind");
+    return 0;
+  }
   return run_worker_tests(tests);
 }
