@@ -1,4 +1,5 @@
 local lambda = require "lambdapool.serve.lambda"
+local lfs = require "lfs"
 local sqlite = require "lambdapool.sqlite"
 local stores = require "lambdapool.serve.store"
 local support = require "lua.serve_store_support"
@@ -71,9 +72,30 @@ describe("the store", function()
   it("says why it cannot be opened", function()
     local file = assert(io.open(folder, "w"))
     file:close()
-    local store, message = stores.open(folder)
+    local store, message = stores.open(folder .. "/a")
     assert.is_nil(store)
-    assert.truthy(message:find(folder, 1, true))
+    assert.equal(("cannot make the folder %s/a: Not a directory"):format(folder), message)
+  end)
+
+  it("does not touch a file that is no database, and gives the folder back", function()
+    assert(stores.open(folder)):close()
+    for _, name in ipairs { "lambda.db", "lock" } do
+      remove(folder .. "/" .. name)
+      local file <close> = assert(io.open(folder .. "/" .. name, "w"))
+      file:write(("nonsense"):rep(1000))
+      file:close()
+      local store, message = stores.open(folder)
+      assert.is_nil(store)
+      assert.equal(("cannot open the database %s/%s: file is not a database")
+        :format(folder, name), message)
+      remove(folder .. "/" .. name)
+    end
+    assert(stores.open(folder)):close()
+  end)
+
+  it("is for its owner only", function()
+    assert(stores.open(folder)):close()
+    assert.equal("rwx------", lfs.attributes(folder, "permissions"))
   end)
 
   it("makes the tables of others once, and adds later steps", function()

@@ -29,11 +29,16 @@ end
 ---@return integer
 function concurrency.reserved_total(service, region)
   local known = service.store.reserved
-  if not known[region] then
-    known[region] = service.store.db:row(
-      "SELECT COALESCE(SUM(reserved), 0) AS total FROM functions WHERE region = ?", region).total
+  if known[region] then
+    return known[region]
   end
-  return known[region]
+  local row = service.store.db:row(
+    "SELECT SUM(reserved) AS total, COUNT(*) AS functions FROM functions WHERE region = ?", region)
+  local total = row.total or 0
+  if row.functions > 0 then -- so that regions nobody uses are not remembered
+    known[region] = total
+  end
+  return total
 end
 
 -- Reserved ---------------------------------------------------------------------------------------

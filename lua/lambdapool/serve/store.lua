@@ -6,6 +6,7 @@
 --- ends, however it ends, so there is never a stale one.
 
 local blobs = require "lambdapool.serve.blobs"
+local files = require "lambdapool.files"
 local sqlite = require "lambdapool.sqlite"
 
 -- What this version writes. A folder with a higher number is left alone.
@@ -218,40 +219,54 @@ end
 
 mt.__close = methods.close
 
-local function new(dir, lock, db, files)
+local function new(dir, lock, db, zips)
   return setmetatable({
-    dir = dir, lock = lock, db = db, blobs = files,
+    dir = dir, lock = lock, db = db, blobs = zips,
     -- What resolve.lua, urls_config.lua and concurrency.lua remember, by region or by id.
     records = {}, urls = {}, reserved = {}, replaced = {}, touched = {},
   }, mt)
 end
 
---- Opens the store in a folder, which is made when there is none.
+local function open_database(dir)
+  local db, message = sqlite.open(dir .. "/lambda.db")
+  if not db then
+    return nil, message
+  end
+  local ok, ready, problem = pcall(prepare, db, dir)
+  if ok and ready then
+    return db
+  end
+  db:close()
+  return nil, tostring(ok and problem or ready)
+end
+
+--- Opens the store in a folder, which is made, for its owner only, when there is none.
 ---@param dir string
 ---@return lambdapool.serve.Store?
 ---@return string? message
 local function open(dir)
-  local files, message = blobs.open(dir .. "/blobs")
-  if not files then
-    return nil, message
+  local made, message = files.make(dir)
+  if not made then
+    return nil, ("cannot make the folder %s"):format(message)
   end
-  local lock
+  local lock, db, zips
   lock, message = lock_folder(dir)
   if not lock then
     return nil, message
   end
-  local db
-  db, message = sqlite.open(dir .. "/lambda.db")
-  local ready = db
+  db, message = open_database(dir)
   if db then
-    ready, message = prepare(db, dir)
+    zips, message = blobs.open(dir .. "/blobs")
   end
-  if not ready then
+  if not zips then
+    if db then
+      db:close()
+    end
     lock:close()
     return nil, message
   end
-  local store = new(dir, lock, db, files)
-  files:sweep(store:needed())
+  local store = new(dir, lock, db, zips)
+  zips:sweep(store:needed())
   return store
 end
 
