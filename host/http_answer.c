@@ -6,10 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum {
-  BYTES_START = 1024,
-  BYTES_KEPT = 64 * 1024 /* larger ones are freed as soon as they are empty */
-};
+enum { BYTES_START = 1024 };
 
 static const struct {
   int status;
@@ -92,11 +89,8 @@ void lp__bytes_add(struct lp__bytes *bytes, const void *data, size_t size) {
 
 void lp__bytes_take(struct lp__bytes *bytes, size_t size) {
   bytes->start += size;
-  if (bytes->start == bytes->end) {
-    bytes->start = bytes->end = 0;
-    if (bytes->room > BYTES_KEPT)
-      lp__bytes_free(bytes);
-  }
+  if (bytes->start == bytes->end)
+    lp__bytes_free(bytes);
 }
 
 size_t lp__bytes_size(const struct lp__bytes *bytes) {

@@ -16,7 +16,8 @@ struct lp__bytes {
 
 void lp__bytes_add(struct lp__bytes *bytes, const void *data, size_t size);
 
-/* The first `size` of them are not needed any more. */
+/* The first `size` of them are not needed any more. Idle connections are many:
+ * none keeps memory for what it may have to send one day. */
 void lp__bytes_take(struct lp__bytes *bytes, size_t size);
 
 size_t lp__bytes_size(const struct lp__bytes *bytes);
