@@ -10,6 +10,7 @@
 #include <zip.h>
 
 #include "archive_plan.h"
+#include "tree.h"
 
 #define BLOCK    65536
 #define LINK_MAX 4000
@@ -36,19 +37,6 @@ static int fail_errno(struct reader *r, const char *path) {
 static int broken(struct reader *r, const char *path) {
   return lp__archive_fail(r->report, LP__ARCHIVE_INVALID,
                           "the data of '%s' is broken", path);
-}
-
-static int write_all(int fd, const char *bytes, size_t size) {
-  while (size > 0) {
-    ssize_t written = write(fd, bytes, size);
-    if (written < 0 && errno == EINTR)
-      continue;
-    if (written < 0)
-      return -1;
-    bytes += written;
-    size -= (size_t)written;
-  }
-  return 0;
 }
 
 /* Takes the next bytes of an item's data; none at its end, where libzip has
@@ -116,7 +104,7 @@ static int make_file(struct reader *r, const struct lp__archive_item *item) {
     size = sizeof block;
     if (!problem)
       problem = next_block(r, item->path, data, block, &size);
-    if (!problem && fd >= 0 && write_all(fd, block, size) != 0)
+    if (!problem && fd >= 0 && lp__tree_write(fd, block, size) != 0)
       problem = fail_errno(r, item->path);
   } while (!problem && size > 0);
   if (!problem && fd >= 0 && fchmod(fd, item->mode) != 0)

@@ -23,10 +23,7 @@ int lp__archive_fail(struct lp__archive_report *report, int problem,
   for (i = 0; shown[i] != '\0'; i++)
     if (shown[i] < ' ' || shown[i] > '~')
       shown[i] = '?';
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
   snprintf(report->message, sizeof report->message, format, shown);
-#pragma GCC diagnostic pop
   return problem;
 }
 

@@ -111,7 +111,8 @@ int lp__tree_make(const char *folder) {
   return mkdir(path, 0700) == 0 || errno == EEXIST ? 0 : -1;
 }
 
-static int write_all(int fd, const char *bytes, size_t size) {
+int lp__tree_write(int fd, const void *data, size_t size) {
+  const char *bytes = data;
   while (size > 0) {
     ssize_t written = write(fd, bytes, size);
     if (written < 0 && errno == EINTR)
@@ -145,7 +146,7 @@ int lp__tree_store(const char *path, const char *temporary, const void *bytes,
   int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0)
     return -1;
-  failed = write_all(fd, bytes, size) != 0 || fsync(fd) != 0;
+  failed = lp__tree_write(fd, bytes, size) != 0 || fsync(fd) != 0;
   error = errno;
   if (close(fd) != 0 && !failed) {
     failed = 1;

@@ -11,6 +11,9 @@
 /* Makes a folder of mode 0700 and those that it is in. It may be there. */
 int lp__tree_make(const char *folder);
 
+/* Writes all bytes to a file. */
+int lp__tree_write(int fd, const void *data, size_t size);
+
 /* Writes a file that is on the disk when this returns, under a name that
  * nobody else uses, and then gives it its own, in the same file system. It
  * replaces a file of that name. */
