@@ -83,14 +83,13 @@ static int die_with_host(const struct start *start) {
   return poll(&verdict, 1, 0) == 0 ? 0 : -ESRCH;
 }
 
-/* One of 1 and not 0 for the core: a program that is given cores by a pipe
- * does not ask the limit, except for this one. */
-static int set_limits(void) {
+/* Lower limits than these stay. One of 1 and not 0 for the core: where cores
+ * go to a program, only this one is asked for. */
+static void set_limits(void) {
   const struct rlimit files = {1024, 1024}, core = {1, 1};
+  setrlimit(RLIMIT_NOFILE, &files);
+  setrlimit(RLIMIT_CORE, &core);
   umask(022);
-  if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &core) < 0)
-    return -errno;
-  return 0;
 }
 
 /* Nobody owns the output, too, to open it as /dev/stderr. */
@@ -120,11 +119,10 @@ static int run(const struct start *start) {
   char *const arguments[] = {(char *)start->path, NULL};
   sigset_t none;
   sigemptyset(&none);
-  int status = set_limits();
-  if (status == 0 && start->config->isolated)
-    status = drop_privileges(start);
+  int status = start->config->isolated ? drop_privileges(start) : 0;
   if (status < 0)
     return fail(status);
+  set_limits();
   sigprocmask(SIG_SETMASK, &none, NULL);
   execve(start->path, arguments, start->environment);
   return fail(-errno);
