@@ -3,7 +3,6 @@
 #define _GNU_SOURCE /* timegm */
 #include <openssl/evp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
