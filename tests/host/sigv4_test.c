@@ -340,5 +340,6 @@ int main(void) {
       cmocka_unit_test(test_vanilla),      cmocka_unit_test(test_changed_bytes),
       cmocka_unit_test(test_free_nothing),
   };
-  return cmocka_run_group_tests_name("sigv4", tests, NULL, NULL);
+  cmocka_set_message_output(CM_OUTPUT_TAP);
+  return cmocka_run_group_tests(tests, NULL, NULL);
 }
