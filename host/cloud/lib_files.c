@@ -7,6 +7,7 @@
  *   files.remove(path)      with everything in it
  *   files.overlay(from, to)
  *   files.is_folder(path) -> boolean
+ *   files.real(path) -> the same place as an absolute path without links
  *   files.list(folder) -> names, in no order
  *
  * The first four return true. All return nil, message, errno when the system
@@ -15,7 +16,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <lua.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -54,6 +57,15 @@ static int files_is_folder(lua_State *L) {
   return 1;
 }
 
+static int files_real(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  char real[PATH_MAX];
+  if (realpath(path, real) == NULL)
+    return luaL_fileresult(L, 0, path);
+  lua_pushstring(L, real);
+  return 1;
+}
+
 /* (entries): gives the names; may raise. */
 static int push_names(lua_State *L) {
   DIR *entries = lua_touserdata(L, 1);
@@ -84,13 +96,10 @@ static int files_list(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"make", files_make},
-    {"store", files_store},
-    {"remove", files_remove},
-    {"overlay", files_overlay},
-    {"is_folder", files_is_folder},
-    {"list", files_list},
-    {NULL, NULL},
+    {"make", files_make},           {"store", files_store},
+    {"remove", files_remove},       {"overlay", files_overlay},
+    {"is_folder", files_is_folder}, {"list", files_list},
+    {"real", files_real},           {NULL, NULL},
 };
 
 int luaopen_lambdapool_files(lua_State *L) {

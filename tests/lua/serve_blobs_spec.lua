@@ -38,7 +38,7 @@ end
 local root, store
 
 before_each(function()
-  root = output_of("mktemp -d"):gsub("\n", "")
+  root = assert(files.real((output_of("mktemp -d"):gsub("\n", ""))))
   store = assert(blobs.open(root .. "/a/b/blobs"))
 end)
 
@@ -81,6 +81,17 @@ describe("blobs", function()
 
   it("is for its owner only", function()
     assert.equal("700\n", output_of("stat -c %a " .. store.dir))
+  end)
+
+  it("has absolute paths, wherever it is opened from", function()
+    local script = root .. "/relative.lua"
+    write(script, [[
+      local store = require "lambdapool.serve.blobs".open "./state//blobs"
+      print(store:path((store:put "hello")))
+    ]])
+    local path = output_of(("cd %s && %s/lambdapool run %s"):format(root, build, script))
+    assert.equal("hello", read((path:gsub("\n", ""))))
+    assert.equal(root .. "/state/blobs/zips/", path:match "^.*/")
   end)
 
   it("cannot be opened where a file is", function()

@@ -211,20 +211,22 @@ function methods:sweep(keep)
   end
 end
 
---- Opens the zips in a folder, which is made when there is none.
+--- Opens the zips in a folder, which is made when there is none. Paths that come from here are
+--- absolute: they are for processes that work elsewhere.
 ---@param dir string
 ---@return lambdapool.serve.Blobs?
 ---@return string? message
 local function open(dir)
-  local self = setmetatable({ dir = dir, run = dir .. "/" .. name_of_run() }, mt)
-  for _, folder in ipairs { "", "/zips", "/temporary" } do
-    local made, message = files.make(dir .. folder)
-    if not made then
-      return nil, message
-    end
+  local made, message = files.make(dir)
+  if not made then
+    return nil, message
   end
-  for _, folder in ipairs { "/code", "/layers" } do
-    local made, message = files.make(self.run .. folder)
+  dir = assert(files.real(dir))
+  local self = setmetatable({ dir = dir, run = dir .. "/" .. name_of_run() }, mt)
+  for _, folder in ipairs {
+    dir .. "/zips", dir .. "/temporary", self.run .. "/code", self.run .. "/layers",
+  } do
+    made, message = files.make(folder)
     if not made then
       return nil, message
     end
