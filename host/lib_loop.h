@@ -11,7 +11,8 @@
 
 #define LP__LOOP "lambdapool.workers.Loop"
 
-/* Its user value is a table: worker id -> the request that is borrowed. */
+/* Its user value is a table: worker id -> the event that is borrowed, and -id
+ * -> what is told about that. */
 struct lp__handle {
   struct lp__loop *loop;
   struct lp__workers *workers;
@@ -21,6 +22,16 @@ struct lp__handle {
 
 /* The handle at index 1; raises when it is closed. */
 struct lp__handle *lp__check_handle(lua_State *L);
+
+/* Keeps the event of a worker's invocation and what is told about it, which are
+ * at the top of the stack; when they are nil, no longer.  [-2, +0, m] */
+void lp__lib_keep_request(lua_State *L, lua_Integer id);
+
+/* --- lib_start.c, lib_events.c ------------------------------------------- */
+
+/* handle:start(options), handle:poll(seconds): see lib_workers.c */
+int lp__lib_start(lua_State *L);
+int lp__lib_poll(lua_State *L);
 
 /* --- lib_server.c -------------------------------------------------------- */
 

@@ -56,7 +56,6 @@
  */
 #include "lib_loop.h"
 #include "lib_options.h"
-#include "sandbox.h"
 
 #include <lua.h>
 #include <lauxlib.h>
@@ -64,8 +63,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 int luaopen_lambdapool_workers(lua_State *L);
@@ -108,108 +105,7 @@ static int workers_open(lua_State *L) {
   return status == 0 ? 1 : fail(L, strerror(-status));
 }
 
-/* --- options ------------------------------------------------------------- */
-
-/* Functions may be told anything; the host's own variables replace it. */
-static bool env_name_ok(const char *name, bool lambda) {
-  return name[0] && !strchr("0123456789", name[0]) &&
-         strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                      "0123456789_") == strlen(name) &&
-         (lambda || lp__worker_env_ok(name));
-}
-
-/* Pushes "NAME=value" for the pair at the top of the stack.  [-0, +1, e] */
-static void push_variable(lua_State *L, int arg, bool lambda) {
-  size_t key_size, size;
-  if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
-    lp__option_error(L, arg, "env", "must map names to strings");
-  const char *name = lua_tolstring(L, -2, &key_size);
-  const char *value = lua_tolstring(L, -1, &size);
-  if (strlen(name) != key_size || !env_name_ok(name, lambda))
-    lp__option_error(L, arg, "env", "has a name that cannot be set");
-  if (strlen(value) != size)
-    lp__option_error(L, arg, "env", "must not contain a zero byte");
-  lua_pushfstring(L, "%s=%s", name, value);
-}
-
-/* Makes the list of variables in option env; it lives as long as the two
- * values left on the stack.  [-0, +2, e] */
-static char *const *env_option(lua_State *L, int arg, bool lambda) {
-  lua_newtable(L); /* texts */
-  int texts = lua_gettop(L);
-  lua_Integer count = 0;
-  if (lua_getfield(L, arg, "env") != LUA_TNIL) { /* texts env */
-    if (lua_type(L, -1) != LUA_TTABLE)
-      lp__option_error(L, arg, "env", "must be a table");
-    lua_pushnil(L);                  /* texts env key */
-    while (lua_next(L, -2)) {        /* texts env key value */
-      push_variable(L, arg, lambda); /* texts env key value text */
-      lua_rawseti(L, texts, ++count);
-      lua_pop(L, 1); /* texts env key */
-    }
-  }
-  lua_pop(L, 1); /* texts */
-  const char **list =
-      lua_newuserdatauv(L, (size_t)(count + 1) * sizeof *list, 0);
-  for (lua_Integer i = 0; i < count; i++) {
-    lua_rawgeti(L, texts, i + 1);
-    list[i] = lua_tostring(L, -1);
-    lua_pop(L, 1);
-  }
-  list[count] = NULL;
-  return (char *const *)list; /* texts list */
-}
-
-/* Fills in option lambda, which is a table. Its strings stay on the stack.
- * [-0, +3, e] */
-static void lambda_option(lua_State *L, int arg, struct lp__sandbox *lambda) {
-  static const char *const names[] = {"task", "layers", "tmp_mb", "isolated",
-                                      NULL};
-  lua_getfield(L, arg, "lambda");
-  int table = lua_gettop(L);
-  lp__check_options(L, table, names);
-  lambda->task = lp__string_option(L, table, "task");
-  if (!lambda->task)
-    lp__option_error(L, table, "task", "is missing");
-  lambda->layers = lp__string_option(L, table, "layers");
-  lambda->tmp_mb = (int)lp__integer_option(L, table, "tmp_mb", 1, INT_MAX, 512);
-  lambda->isolated = lp__boolean_option(L, table, "isolated");
-}
-
 /* --- methods ------------------------------------------------------------- */
-
-static int loop_start(lua_State *L) {
-  static const char *const names[] = {"agent",   "memory", "env",
-                                      "handler", "lambda", NULL};
-  struct lp__handle *handle = lp__check_handle(L);
-  struct lp__worker_config config;
-  struct lp__sandbox lambda;
-  lp__worker_config_init(&config);
-  lp__check_options(L, 2, names);
-  config.agent = lp__string_option(L, 2, "agent");
-  if (!config.agent)
-    return lp__option_error(L, 2, "agent", "is missing");
-  config.memory =
-      (int)lp__integer_option(L, 2, "memory", 1, INT_MAX, config.memory);
-  const char *handler = lp__string_option(L, 2, "handler");
-  if (handler)
-    config.handler = handler;
-  if (lua_getfield(L, 2, "lambda") != LUA_TNIL) {
-    lambda_option(L, 2, &lambda);
-    config.lambda = &lambda;
-  }
-  config.env = env_option(L, 2, config.lambda != NULL);
-  int64_t id = lp__worker_start(handle->workers, &config);
-  if (id < 0) {
-    luaL_pushfail(L);
-    lua_pushfstring(L, "cannot start the agent %s: %s", config.agent,
-                    strerror((int)-id));
-    lua_pushstring(L, id == -ENOEXEC ? "ENOEXEC" : uv_err_name((int)id));
-    return 3;
-  }
-  lua_pushinteger(L, (lua_Integer)id);
-  return 1;
-}
 
 /* Adds a header line to `lines` when there is such an option.  [-0, +0, e] */
 static void add_header(lua_State *L, luaL_Buffer *lines, const char *option,
@@ -270,10 +166,7 @@ static void check_invocation(lua_State *L, struct lp__invocation *invocation,
     strcpy(invocation->request_id, request_id);
 }
 
-/* Keeps the request of a worker and what is told about it, or no longer, when
- * they are nil: at `id` and `-id` of the handle's table. The two are at the top
- * of the stack.  [-2, +0, m] */
-static void keep_request(lua_State *L, lua_Integer id) {
+void lp__lib_keep_request(lua_State *L, lua_Integer id) {
   lua_getiuservalue(L, 1, 1);
   lua_insert(L, -3); /* requests request headers */
   lua_rawseti(L, -3, -id);
@@ -298,7 +191,7 @@ static int loop_invoke(lua_State *L) {
     return fail(L, strerror(EBUSY));
   lua_pushvalue(L, 3);
   invocation.headers = push_headers(L);
-  keep_request(L, id);
+  lp__lib_keep_request(L, id);
   int status = lp__worker_invoke(handle->workers, id, &invocation, kill_ms);
   if (status == 0) {
     lua_pushboolean(L, 1);
@@ -306,7 +199,7 @@ static int loop_invoke(lua_State *L) {
   }
   lua_pushnil(L);
   lua_pushnil(L);
-  keep_request(L, id);
+  lp__lib_keep_request(L, id);
   return fail(L, status == -ESRCH ? "there is no such worker any more"
                                   : strerror(-status));
 }
@@ -363,137 +256,6 @@ static int loop_kill(lua_State *L) {
   return 1;
 }
 
-/* Milliseconds to wait, rounded up; negative is without limit. */
-static int64_t check_timeout(lua_State *L) {
-  if (lua_isnoneornil(L, 2))
-    return -1;
-  lua_Number seconds = luaL_checknumber(L, 2);
-  luaL_argcheck(L, seconds >= 0, 2, "seconds must not be negative");
-  return seconds < 1e9 ? (int64_t)ceil(seconds * 1000) : -1;
-}
-
-static void push_positive(lua_State *L, int number, int least) {
-  if (number >= least)
-    lua_pushinteger(L, number);
-  else
-    lua_pushnil(L);
-}
-
-static void set_integer(lua_State *L, const char *name, uint64_t value) {
-  lua_pushinteger(L,
-                  value < LUA_MAXINTEGER ? (lua_Integer)value : LUA_MAXINTEGER);
-  lua_setfield(L, -2, name);
-}
-
-/* Pushes what became of an unfinished invocation.  [-0, +1, m] */
-static void push_progress(lua_State *L, const struct lp__event *event) {
-  const struct lp__progress_report *progress = &event->progress;
-  lua_createtable(L, 0, 5); /* t */
-  set_integer(L, "begun", progress->begun);
-  set_integer(L, "finished", progress->finished);
-  set_integer(L, "kept_tasks", progress->kept_tasks);
-  if (progress->no_memory > 0)
-    set_integer(L, "no_memory", progress->no_memory);
-  lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
-  lua_setfield(L, -2, "kept"); /* t */
-}
-
-/* Pushes what an exit event carries.  [-0, +n, m] */
-static int push_exit(lua_State *L, const struct lp__event *event) {
-  push_positive(L, event->code, 0);
-  push_positive(L, event->signal, 1);
-  lua_pushstring(L, event->reason);
-  if (!event->unfinished)
-    return 3;
-  push_progress(L, event);
-  return 4;
-}
-
-/* Pushes how a response or an error ended an invocation, and true when the next
- * one has been asked for.  [-0, +n, m] */
-static int push_outcome(lua_State *L, const struct lp__event *event) {
-  int top = lua_gettop(L);
-  bool streamed = event->kind == LP__EVENT_STREAM_END;
-  if (streamed && event->size == 0)
-    lua_pushnil(L);
-  else
-    lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
-  if (event->kind != LP__EVENT_RESPONSE)
-    lua_pushstring(L, streamed && !event->type[0] ? NULL : event->type);
-  if (event->ready)
-    lua_pushboolean(L, 1);
-  return lua_gettop(L) - top;
-}
-
-/* Pushes what an event carries after its name and id.  [-0, +n, m] */
-static int push_payload(lua_State *L, const struct lp__event *event) {
-  switch (event->kind) {
-  case LP__EVENT_TIMEOUT:
-  case LP__EVENT_READY:
-    return 0;
-  case LP__EVENT_REQUEST:
-  case LP__EVENT_DRAINED:
-    lp__lib_push_request(L, event->object);
-    return 1;
-  case LP__EVENT_EXIT:
-    return push_exit(L, event);
-  case LP__EVENT_OUTPUT:
-  case LP__EVENT_STREAM:
-  case LP__EVENT_CHUNK:
-    lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
-    return 1;
-  default:
-    return push_outcome(L, event);
-  }
-}
-
-/* The request of an invocation that has ended need not be kept any more. */
-static void release_request(lua_State *L, const struct lp__event *event) {
-  switch (event->kind) {
-  case LP__EVENT_RESPONSE:
-  case LP__EVENT_ERROR:
-  case LP__EVENT_INIT_ERROR:
-  case LP__EVENT_STREAM_END:
-  case LP__EVENT_TIMEOUT:
-  case LP__EVENT_EXIT:
-    lua_pushnil(L);
-    lua_pushnil(L);
-    keep_request(L, (lua_Integer)event->id);
-    break;
-  default:
-    break;
-  }
-}
-
-static int loop_poll(lua_State *L) {
-  static const char *const names[] = {[LP__EVENT_RESPONSE] = "response",
-                                      [LP__EVENT_ERROR] = "error",
-                                      [LP__EVENT_INIT_ERROR] = "init_error",
-                                      [LP__EVENT_TIMEOUT] = "timeout",
-                                      [LP__EVENT_OUTPUT] = "output",
-                                      [LP__EVENT_EXIT] = "exit",
-                                      [LP__EVENT_READY] = "ready",
-                                      [LP__EVENT_STREAM] = "stream",
-                                      [LP__EVENT_CHUNK] = "chunk",
-                                      [LP__EVENT_STREAM_END] = "stream_end",
-                                      [LP__EVENT_REQUEST] = "request",
-                                      [LP__EVENT_DRAINED] = "drained"};
-  struct lp__handle *handle = luaL_checkudata(L, 1, LP__LOOP);
-  int64_t timeout_ms = check_timeout(L);
-  if (!handle->workers)
-    return 0;
-  /* The event stays in the queue until nothing can raise any more. */
-  const struct lp__event *event = lp__loop_next(handle->loop, timeout_ms);
-  if (!event)
-    return 0;
-  lua_pushstring(L, names[event->kind]);
-  lua_pushinteger(L, (lua_Integer)event->id);
-  int count = push_payload(L, event);
-  release_request(L, event);
-  lp__loop_drop(handle->loop);
-  return 2 + count;
-}
-
 static int loop_fd(lua_State *L) {
   lua_pushinteger(L, lp__loop_fd(lp__check_handle(L)->loop));
   return 1;
@@ -501,14 +263,14 @@ static int loop_fd(lua_State *L) {
 
 int luaopen_lambdapool_workers(lua_State *L) {
   static const luaL_Reg functions[] = {{"open", workers_open}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"start", loop_start},
+  static const luaL_Reg methods[] = {{"start", lp__lib_start},
                                      {"invoke", loop_invoke},
                                      {"progress", loop_progress},
                                      {"cut", loop_cut},
                                      {"pause", loop_pause},
                                      {"memory", loop_memory},
                                      {"kill", loop_kill},
-                                     {"poll", loop_poll},
+                                     {"poll", lp__lib_poll},
                                      {"listen", lp__lib_listen},
                                      {"unlisten", lp__lib_unlisten},
                                      {"fd", loop_fd},

@@ -1,11 +1,13 @@
-/* Local workers: agent processes, each behind a Runtime API endpoint of its
- * own on 127.0.0.1.
+/* Local workers: processes, each behind a Runtime API of its own on 127.0.0.1.
  *
- * A worker is a process (process.h), the page on which it keeps its progress
- * (progress.h), a listener that accepts one connection of that process and no
- * other (peer.h) and then closes, the endpoint behind it (endpoint.h), and one
- * pipe for its output. All of it runs on one lp__loop and reports through its
- * queue. For each worker, in this order:
+ * A worker is a process, the port on which it finds its Runtime API
+ * (runtime_api.h), the connections that it has made to that (link.h) and one
+ * pipe for its output. Only its own processes are let in (peer.h). All of it
+ * runs on one lp__loop and reports through its queue. There are two kinds.
+ *
+ * Workers of pools run our agent (process.h), which has one connection, keeps a
+ * page on its progress (progress.h) and ends when that connection does. For
+ * each, in this order:
  *
  *   OUTPUT, RESPONSE, ERROR, INIT_ERROR, TIMEOUT    in any number and mix; what
  *                                     a task wrote comes before its RESPONSE
@@ -18,10 +20,25 @@
  * process group ends with it. Workers end when the host does, also by SIGKILL,
  * as long as the agent watches its lifeline.
  *
- * The environment of a worker is what Lambda documents, as far as it makes
- * sense here, LAMBDAPOOL_LIFELINE and LAMBDAPOOL_PROGRESS (see process.h) and
- * what the configuration adds; nothing of the host's. Its working directory is
- * the host's. */
+ * Workers of functions run any runtime in a sandbox (sandbox.h), which may have
+ * 16 connections, new ones at any time, also by its children. Beside the events
+ * above there are:
+ *
+ *   READY                       it has asked for an event and there is none: it
+ *                               is initialised, or free again. When the outcome
+ *                               before has not been taken yet, that has `ready`
+ *                               set instead.
+ *   STREAM, CHUNK, STREAM_END   a streamed response, which is an outcome like
+ *                               any other when it ends
+ *
+ * Their time is limited until they are free again, so TIMEOUT may also follow
+ * an outcome.
+ *
+ * The environment of a pool's worker is what Lambda documents, as far as it
+ * makes sense here, LAMBDAPOOL_LIFELINE and LAMBDAPOOL_PROGRESS (see process.h)
+ * and what the configuration adds; its working directory is the host's. That of
+ * a function is what the configuration says and AWS_LAMBDA_RUNTIME_API. There
+ * is nothing of the host's in it. */
 #ifndef LP_WORKER_H
 #define LP_WORKER_H
 
@@ -40,7 +57,10 @@ struct lp__worker_config {
   const char *handler; /* _HANDLER; default "lambdapool" */
   char *const *env;    /* more "NAME=value", NULL at the end; default none.
                         * They replace those of the same name. */
-  const struct lp__sandbox *lambda; /* default NULL: a worker of a pool */
+  const struct lp__sandbox *lambda; /* a function's surroundings; then `agent`
+                                     * is a path in these, and memory and
+                                     * handler mean nothing. Default NULL: a
+                                     * worker of a pool */
 };
 
 /* Fills in the defaults. */
