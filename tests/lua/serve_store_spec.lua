@@ -149,6 +149,39 @@ describe("what is stored", function()
     assert.same(before, read())
   end)
 
+  it("loses its zips only when nothing has needed them for an hour", function()
+    local world = support.open()
+    finally(function() world:close() end)
+    world.service.settle_seconds = 0
+    local function hash()
+      return world:ok("GetFunction", { FunctionName = "f" }).Code.Location:match "%x+$"
+    end
+    local function is_there(name)
+      return world.service.store.blobs:get(name) ~= nil
+    end
+    -- Anything that changes something.
+    local function go_on(seconds)
+      world:pass(seconds)
+      world:ok("TagResource", { Resource = support.ARN .. "f", Tags = { a = "b" } })
+    end
+    world:create "f"
+    local first = hash()
+    go_on(5000)
+    world:ok("UpdateFunctionCode", { FunctionName = "f", ZipFile = support.zip "second" })
+    local second = hash()
+    go_on(1000)
+    world:ok("UpdateFunctionCode", { FunctionName = "f", ZipFile = support.zip "third" })
+    go_on(2500)
+    assert.same({ true, true, true }, { is_there(first), is_there(second), is_there(hash()) })
+    go_on(200)
+    assert.same({ true, true, true }, { is_there(first), is_there(second), is_there(hash()) })
+    go_on(500)
+    assert.same({ false, true, true }, { is_there(first), is_there(second), is_there(hash()) })
+    go_on(10000)
+    assert.same({ false, false, true }, { is_there(first), is_there(second), is_there(hash()) })
+    assert.same({ [hash()] = true }, world.service.store:needed())
+  end)
+
   it("is all or nothing when an operation fails in its middle", function()
     local world = support.open()
     finally(function() world:close() end)

@@ -64,6 +64,13 @@ describe("validation", function()
       violations({ List = { "list", max = 1, of = { "text" } } }, { List = { "a", "b" } }))
   end)
 
+  it("counts characters, not bytes", function()
+    local rules = { Text = { "text", max = 2 } }
+    assert.same({ Text = "äß" }, validation.check(rules, { Text = "äß" }))
+    assert.equal("SerializationException: The text at 'text' is not UTF-8",
+      problem(rules, { Text = "\xff" }))
+  end)
+
   it("reports an item as the list that it is in", function()
     local rules = { Architectures = { "list", of = { "text", enum = set("x86_64", "arm64") } } }
     assert.equal("Value '[z80]' at 'architectures' failed to satisfy constraint: Member must " ..
@@ -103,7 +110,8 @@ end)
 
 describe("the shapes", function()
   it("describe every member in words that validation knows", function()
-    local kinds = set("text", "function", "integer", "number", "boolean", "list", "map", "struct")
+    local kinds = set("text", "blob", "function", "integer", "number", "boolean", "list", "map",
+      "struct")
     local known = set(1, "required", "min", "max", "enum", "pattern", "like", "namespaced", "of",
       "key", "members")
     local function check(path, rule)

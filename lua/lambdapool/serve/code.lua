@@ -61,11 +61,11 @@ end
 ---@field unzipped integer
 
 --- Takes the code that a client sent into the store; a dry run only checks it.
----@param store lambdapool.serve.Store
+---@param service table
 ---@param source { ZipFile: string?, S3Bucket: string?, S3Key: string?, ImageUri: string? }
 ---@param dry boolean?
 ---@return lambdapool.serve.Code
-function code.take(store, source, dry)
+function code.take(service, source, dry)
   if not source.ZipFile then
     refuse_foreign(source)
     fault.invalid("Please provide a source for function code.")
@@ -74,7 +74,8 @@ function code.take(store, source, dry)
   if dry then
     return { digest = crypto.sha256_base64(bytes), size = #bytes, unzipped = facts.unzipped }
   end
-  local hash, digest, size = store.blobs:put(bytes)
+  local hash, digest, size = service.store.blobs:put(bytes)
+  service.store:use(hash, service.now())
   return { hash = hash, digest = digest, size = size, unzipped = facts.unzipped }
 end
 

@@ -25,7 +25,7 @@ end
 
 local function check_new(context, name, input)
   if input.PackageType == "Image" then
-    code.take(context.service.store, { ImageUri = input.Code.ImageUri })
+    code.take(context.service, { ImageUri = input.Code.ImageUri })
   elseif not input.Runtime or not input.Handler then
     fault.invalid("Runtime and Handler are mandatory parameters for functions created with " ..
       "deployment packages.")
@@ -40,7 +40,7 @@ end
 local function first_row(context, name, input)
   local service = context.service
   local layers = configuration.layers(context, input.Layers)
-  local taken = code.take(service.store, input.Code)
+  local taken = code.take(service, input.Code)
   configuration.check_size(taken.unzipped, layers)
   return {
     region = context.region, name = name, version = 0,
@@ -139,7 +139,7 @@ local function write_latest(context, old, row)
   service.store.db:run(UPDATE, row.configuration, row.layers, row.code_hash, row.code_digest,
     row.code_size, row.unzipped, row.revision, row.modified, row.updating_until, row.region,
     row.name)
-  resolve.replace(service.store, old)
+  resolve.replace(service.store, row.region, row.name, old)
   service.store:touch(row.region, row.name)
 end
 
@@ -154,7 +154,7 @@ end
 function operations.UpdateFunctionCode(context, input)
   local old = find_latest(context, input)
   local row = copy(old)
-  local taken = code.take(context.service.store, input, input.DryRun)
+  local taken = code.take(context.service, input, input.DryRun)
   configuration.check_size(taken.unzipped, json.decode(row.layers))
   row.code_hash, row.code_digest = taken.hash, taken.digest
   row.code_size, row.unzipped = taken.size, taken.unzipped
@@ -236,6 +236,7 @@ function operations.DeleteFunction(context, input)
     delete_version(context, name, qualifier)
   else
     store.db:run("DELETE FROM functions WHERE region = ? AND name = ?", context.region, name)
+    resolve.replace(store, context.region, name, nil)
   end
   store:touch(context.region, name)
   return 204

@@ -23,6 +23,7 @@ end
 
 local function run(operation, context, input)
   local store = context.service.store
+  store:tidy(context.service.now())
   local status, output = store.db:transaction(operation, context, input)
   store:settle(context.service.environments)
   return status, output

@@ -102,7 +102,7 @@ function operations.PublishLayerVersion(context, input)
     fault(403, "AccessDeniedException", "User is not authorized to perform: " ..
       "lambda:PublishLayerVersion on resource: " .. input.LayerName)
   end
-  local taken = code.take(store, input.Content)
+  local taken = code.take(context.service, input.Content)
   local version = next_version(store.db, context.region, name)
   store.db:run([[
     INSERT INTO layers (region, name, version, information, code_hash, code_digest, code_size,

@@ -78,6 +78,7 @@ end
 ---@param rule string "Member must ..."
 ---@return string
 function names.violation(value, member, rule)
+  value = utf8.len(value) and value or value:gsub("[\x80-\xff]", "?") -- it becomes JSON
   return ("Value '%s' at '%s' failed to satisfy constraint: %s"):format(value, member, rule)
 end
 

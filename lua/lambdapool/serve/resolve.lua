@@ -75,9 +75,11 @@ end
 
 --- Remembers what $LATEST was, for as long as its update takes.
 ---@param store lambdapool.serve.Store
----@param row table of `versions`
-function resolve.replace(store, row)
-  store.replaced[row.region .. "\0" .. row.name] = row
+---@param region string
+---@param name string
+---@param row table? of `versions`; nil forgets it
+function resolve.replace(store, region, name, row)
+  store.replaced[region .. "\0" .. name] = row
 end
 
 -- Records of an alias that spreads its calls, with the shares of all but the first.

@@ -60,7 +60,7 @@ local ONE = { FunctionName = NAME }
 local QUALIFIED = { FunctionName = NAMESPACED, Qualifier = QUALIFIER }
 
 local SOURCE = {
-  ZipFile = TEXT,
+  ZipFile = { "blob" },
   S3Bucket = { "text", min = 3, max = 63, like = "^[%w._-]*[%w_-]$",
     pattern = "[0-9A-Za-z\\.\\-_]*(?<!\\.)" },
   S3Key = { "text", min = 1, max = 1024 },

@@ -9,6 +9,11 @@ local blobs = require "lambdapool.serve.blobs"
 local files = require "lambdapool.files"
 local sqlite = require "lambdapool.sqlite"
 
+-- Zips that nothing needs any more stay for so long: what runs with them may go on until then, 15
+-- minutes at most, besides what it waited for. They are looked for that often.
+local KEEP_SECONDS = 3600
+local TIDY_SECONDS = 600
+
 -- What this version writes. A folder with a higher number is left alone.
 local FORMAT = 1
 
@@ -209,6 +214,34 @@ function methods:needed()
   return keep
 end
 
+--- Notes that a zip is needed.
+---@param hash string
+---@param now number
+function methods:use(hash, now)
+  self.used[hash] = now
+end
+
+--- Removes the zips that nothing has needed for long, when it is time to look again. To be called
+--- before anything changes, so that what is given up by the change counts as needed until now.
+---@param now number
+function methods:tidy(now)
+  if now < self.next_tidy then
+    return
+  end
+  self.next_tidy = now + TIDY_SECONDS
+  for hash in pairs(self:needed()) do
+    self.used[hash] = now
+  end
+  local keep = {}
+  for hash, time in pairs(self.used) do
+    if time > now - KEEP_SECONDS then
+      keep[hash] = time
+    end
+  end
+  self.used = keep
+  self.blobs:sweep(keep)
+end
+
 function methods:close()
   if self.lock then
     self.db:close()
@@ -224,6 +257,8 @@ local function new(dir, lock, db, zips)
     dir = dir, lock = lock, db = db, blobs = zips,
     -- What resolve.lua, urls_config.lua and concurrency.lua remember, by region or by id.
     records = {}, urls = {}, reserved = {}, replaced = {}, touched = {},
+    -- When each zip was needed last, as far as is known.
+    used = {}, next_tidy = 0,
   }, mt)
 end
 

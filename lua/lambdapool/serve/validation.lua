@@ -89,11 +89,24 @@ local check
 
 local checks = {}
 
+-- Texts are measured in characters.
 function checks.text(violations, value, rule, path)
   if type(value) ~= "string" then
     mismatch(value, "text")
   end
-  check_size(violations, value, rule, #value, path)
+  local length = utf8.len(value)
+  if not length then
+    fault(400, "SerializationException", ("The text at '%s' is not UTF-8"):format(path))
+  end
+  check_size(violations, value, rule, length, path)
+  return value
+end
+
+-- Base64, which is looked at only when it is needed: there may be 70 MB of it.
+function checks.blob(_, value)
+  if type(value) ~= "string" then
+    mismatch(value, "text")
+  end
   return value
 end
 
