@@ -24,7 +24,7 @@
 struct lp__sandbox {
   const char *task;   /* absolute */
   const char *layers; /* absolute; NULL for none */
-  int tmp_mb;         /* size of /tmp */
+  int tmp_mb;         /* size of /tmp, above 0 */
   bool isolated;
 };
 

@@ -78,12 +78,10 @@ static void show(int root, const char *path) {
 }
 
 /* Shows all that is in a folder, "" for the top. */
-static int show_all(int root, const char *folder) {
+static void show_all(int root, const char *folder) {
   _Alignas(struct dirent64) char entries[4096];
   char path[sizeof "/var/" + NAME_MAX];
   int fd = open(folder[0] ? folder : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0)
-    return -errno;
   ssize_t size;
   while ((size = getdents64(fd, entries, sizeof entries)) > 0) {
     const struct dirent64 *entry;
@@ -95,9 +93,7 @@ static int show_all(int root, const char *folder) {
       show(root, path);
     }
   }
-  int status = size < 0 ? -errno : 0;
   close(fd);
-  return status;
 }
 
 /* What AWS Lambda has there; no shared memory, for one. */
@@ -139,12 +135,10 @@ static int fill(int root, const char *task, const char *layers,
     status = bind_to(root, "var/task", task);
   if (status == 0 && layers)
     status = bind_to(root, "opt", layers);
-  if (status == 0)
-    status = show_all(root, "");
-  if (status == 0)
-    status = show_all(root, "/var");
   if (status < 0)
     return status;
+  show_all(root, "");
+  show_all(root, "/var");
   fill_dev(root);
   status = set_attributes(root, "", fixed);
   if (status == 0)
