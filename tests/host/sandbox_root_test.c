@@ -109,7 +109,7 @@ static void share_mounts(const struct place *place) {
   struct outcome outcome = {0};
   if (geteuid() == 0 && place->can_isolate)
     check(unshare(CLONE_NEWNS) == 0 &&
-          mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) == 0);
+          mount("none", "/", "none", MS_REC | MS_SHARED, NULL) == 0);
   size_t size = read_mounts(before, sizeof before);
   start_script(place, place->can_isolate, &process, "echo up; sleep 1000");
   read_output(&process, &outcome, "up");
@@ -161,7 +161,7 @@ static void test_another_user(void **state) {
 /* As in a container that hides some of /proc. */
 static void be_masked(const struct place *place) {
   if (unshare(CLONE_NEWNS) == 0)
-    check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+    check(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
           mount("none", "/proc/sys", "tmpfs", 0, NULL) == 0);
   be_somebody(place);
 }

@@ -7,8 +7,20 @@ local function output_of(command)
 end
 
 describe("system", function()
+  it("raises the number of descriptors to what is allowed", function()
+    local most = system.raise_descriptors()
+    local pipe <close> = io.popen "ulimit -n"
+    assert.equal(("%d\n"):format(most), pipe:read "a")
+  end)
+
   it("counts the processors that this process may use", function()
     assert.equal(tonumber(output_of "nproc"), system.cpus())
+  end)
+
+  it("finds out whether it can isolate", function()
+    local can_isolate = system.can_isolate()
+    assert.equal("boolean", type(can_isolate))
+    assert.equal(can_isolate, system.can_isolate())
   end)
 
   it("has clocks", function()
