@@ -12,6 +12,8 @@
  *   system.columns(fd)      width of the terminal; nil when it is none, or
  *                           does not say
  *   system.executable_file(path)  true when path can be run as a program
+ *   system.raise_descriptors()    for servers: as many open files as the
+ *                           system lets this process have; how many that is
  *   system.can_isolate()    true when processes can be started in sandboxes
  *                           (sandbox.h); found out by trying, the first time
  *   system.catch_interrupts(f[, terminations])    for programs, not for
@@ -33,6 +35,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,6 +115,17 @@ static int system_can_isolate(lua_State *L) {
     lua_replace(L, lua_upvalueindex(1));
   }
   lua_pushvalue(L, lua_upvalueindex(1));
+  return 1;
+}
+
+static int system_raise_descriptors(lua_State *L) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+    return luaL_fileresult(L, 0, NULL);
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+    return luaL_fileresult(L, 0, NULL);
+  lua_pushinteger(L, (lua_Integer)limit.rlim_cur);
   return 1;
 }
 
@@ -204,6 +218,7 @@ static const luaL_Reg functions[] = {
     {"isatty", system_isatty},
     {"columns", system_columns},
     {"executable_file", system_executable_file},
+    {"raise_descriptors", system_raise_descriptors},
     {"catch_interrupts", system_catch_interrupts},
     {"interrupted", system_interrupted},
     {NULL, NULL},

@@ -2,6 +2,7 @@
 
 local interrupt = require "lambdapool.interrupt"
 local suggest = require "lambdapool.suggest"
+local system = require "lambdapool.system"
 
 local help = [==[
   lambdapool serve
@@ -199,6 +200,7 @@ local function run(options)
     say("internal error: ", tostring(problem))
   end
   assert(interrupt.catch(true))
+  system.raise_descriptors() -- a connection and its environment take five
   local service, message = require("lambdapool.serve").open(options)
   if not service then
     say(message)
