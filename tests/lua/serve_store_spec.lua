@@ -7,8 +7,8 @@ local support = require "lua.serve_store_support"
 local PROGRAM = (os.getenv "LAMBDAPOOL_BUILD" or "build") .. "/lambdapool"
 
 -- A server that does nothing but write: it makes functions, publishes and updates them, and prints
--- the name of each one once all that has been answered. $1 is the folder of the specs, $2 the
--- folder of the store.
+-- the name of each one once all that has been answered. To fill in: the folder of the specs, and
+-- that of the store.
 local WRITER = [[
 package.path = "%s/?.lua;" .. package.path
 local support = require "lua.serve_store_support"
@@ -22,7 +22,7 @@ for i = 1, math.huge do
   world:ok("UpdateFunctionCode",
     { FunctionName = name, ZipFile = support.zip("new " .. name), Publish = true })
   print(name)
-  io.stdout:flush()
+  assert(io.stdout:flush()) -- it ends with the test at the latest
 end
 ]]
 
@@ -236,6 +236,7 @@ describe("what is stored", function()
       for name in writer:lines() do
         answered[#answered + 1] = name:match "^f%d+$"
       end
+      writer:close() -- now it has ended, and given up its lock
       local world = support.open(folder)
       check(world, answered)
       world.service.store:close()
