@@ -149,7 +149,9 @@ local function listen(self, options)
   end
   local server, message = loop.listen(settings, front.handler(self))
   if not server then
-    return nil, message
+    local hint = message:find "in use" and
+      "\n  choose another one with `--port`, or 0 for any that is free" or ""
+    return nil, message .. hint
   end
   self.server = server
   self.url = ("http://%s:%d"):format(host:find ":" and ("[%s]"):format(host) or host, server:port())

@@ -158,10 +158,14 @@ local function is_loopback(host)
   return host:find "^127%." or host == "::1" or host == "localhost"
 end
 
-local function greet(service, options)
-  if options.host and not is_loopback(options.host) then
-    say("warning: ", options.host, " is not this machine alone: others can reach the service")
+local function warn_of_host(host)
+  if not is_loopback(host) then
+    say("warning: others can reach the service on ", host,
+      ", and have it run programs if they have a key")
   end
+end
+
+local function greet(service, options)
   say("serving Lambda on ", service.url)
   if not options.access_key then
     say("  export AWS_SHARED_CREDENTIALS_FILE=", options.dir, "/credentials")
@@ -199,6 +203,7 @@ local function run(options)
   options.complain = function(problem)
     say("internal error: ", tostring(problem))
   end
+  warn_of_host(options.host or "127.0.0.1")
   assert(interrupt.catch(true))
   system.raise_descriptors() -- a connection and its environment take five
   local service, message = require("lambdapool.serve").open(options)
