@@ -259,9 +259,22 @@ static void read_value(struct reader *r) {
   }
 }
 
+/* Pushes the string that a text is from end to end, if it has nothing to
+ * decode: such events may be large, and one look at them is enough.
+ * [-0, +1, m], or +0 for another text, which returns 0 */
+static int push_plain_string(lua_State *L, const char *text, size_t size) {
+  if (size < 2 || text[0] != '"' || text[size - 1] != '"' ||
+      lp__json_plain_length(text + 1, size - 2) != size - 2)
+    return 0;
+  lua_pushlstring(L, text + 1, size - 2);
+  return 1;
+}
+
 void lp__json_decode(lua_State *L, const char *text, size_t size) {
   struct lp__json_problem problem;
   struct reader reader = {L, text, text + size};
+  if (push_plain_string(L, text, size))
+    return;
   if (lp__json_check(text, size, LP__JSON_ANY_BYTES, &problem) != LP_OK)
     luaL_error(L, "%s at byte %d", problem.message, (int)problem.offset + 1);
   read_value(&reader);
