@@ -262,6 +262,15 @@ describe("environments", function()
       assert_failed(request, "Runtime.OutOfMemory", "Runtime exited with error: signal: killed")
       assert.truthy(world.lines()[4]:find "\tMax Memory Used: 128 MB\t")
     end)
+
+    it("end when they use too much while they initialise", function()
+      world.behaviour = function(process)
+        process.memory = 129 << 20
+      end
+      local request = world.call "f"
+      world.run(1)
+      assert_failed(request, "Runtime.OutOfMemory", "Runtime exited with error: signal: killed")
+    end)
   end)
 
   describe("of functions that change", function()

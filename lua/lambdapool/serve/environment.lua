@@ -177,6 +177,7 @@ local function explain(self, ended, code, signal)
     invocation.run_out(ended)
   elseif self.complaint then
     invocation.raise(ended, self.complaint, self.complaint_type)
+    ended.status = "error"
   else
     invocation.exit(ended, code, signal)
   end

@@ -211,13 +211,12 @@ local function check_memory(env, now)
   end
 end
 
--- Looks after the invocations that have been running for a while.
+-- Looks at what has been initialising or running for a while.
 local function tick(self)
   local now, long = system.monotonic(), {}
   for env in pairs(self.all) do
     local running = env.invocation
-    if running and env.phase ~= "gone" and running.started
-      and now - running.started >= TICK_SECONDS then
+    if running and env.id and now - (running.started or env.init_started) >= TICK_SECONDS then
       long[#long + 1] = env
     end
   end
