@@ -33,8 +33,9 @@ enum exchange_status {
 struct lp__runtime {
   int fd; /* -1: not connected */
   int local;
-  int used;  /* the connection has carried an answer before */
-  int asked; /* an event was asked for along with the last answer */
+  int pipelines; /* the peer said so along with the last event */
+  int used;      /* the connection has carried an answer before */
+  int asked;     /* an event was asked for along with the last answer */
   char host[ADDRESS_MAX];
   const char *port;            /* inside `host`, behind its end */
   char address[ADDRESS_MAX];   /* for the header Host */
@@ -180,9 +181,9 @@ static int status_of(struct lp__runtime *runtime, int state, int sent) {
 
 /* The host takes the answer and the request for the next event in one piece,
  * which saves both sides half of their system calls and wake-ups. AWS does not
- * say that its own API does, so only the host is asked that way. */
+ * say that its own API does, so only who says so is asked that way. */
 static int may_ask(const struct lp__runtime *runtime, size_t body_size) {
-  return runtime->local && body_size > 0 && body_size <= RESPONSE_MAX;
+  return runtime->pipelines && body_size > 0 && body_size <= RESPONSE_MAX;
 }
 
 /* Sends one request and reads its answer. Returns the HTTP status, BROKEN or
@@ -264,6 +265,7 @@ struct lp__runtime *lp__runtime_open(const char *address, int local) {
   }
   runtime->fd = -1;
   runtime->local = local;
+  runtime->pipelines = 0;
   runtime->used = runtime->asked = 0;
   runtime->request_id[0] = '\0';
   lp__http_init(&runtime->http, LP__EVENT_MAX);
@@ -296,10 +298,10 @@ static int keep_request_id(struct lp__runtime *runtime) {
   return 0;
 }
 
-static void fill_event(const struct lp__runtime *runtime,
-                       struct lp__event *event) {
+static void fill_event(struct lp__runtime *runtime, struct lp__event *event) {
   const struct lp__http *http = &runtime->http;
   const char *deadline = lp__http_header(http, "Lambda-Runtime-Deadline-Ms");
+  runtime->pipelines = lp__http_header(http, "Lambdapool-Pipelining") != NULL;
   event->request_id = runtime->request_id;
   event->function_arn =
       lp__http_header(http, "Lambda-Runtime-Invoked-Function-Arn");

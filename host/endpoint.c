@@ -82,6 +82,7 @@ void lp__endpoint_hand_over(struct lp__endpoint *endpoint) {
   append(endpoint,
          "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
          "%sContent-Length: %zu\r\n"
+         "Lambdapool-Pipelining: 1\r\n" /* see agent/runtime.c */
          "Lambda-Runtime-Aws-Request-Id: %s\r\n"
          "Lambda-Runtime-Deadline-Ms: %" PRIu64 "\r\n",
          endpoint->closes ? "Connection: close\r\n" : "",
