@@ -11,7 +11,8 @@
  *   GET  /2018-06-01/ping                              200 "pong"
  *
  * Anything else is a 404. A response with the mode "streaming" is passed on as
- * it comes, of any size; its trailers may tell an error.
+ * it comes, of any size; its trailers may tell an error, of what http-parser
+ * takes for one (80 KB).
  *
  * Large bodies are received in place: lp__endpoint_space says where the next
  * bytes should be read to, and a posted body is passed on in the memory it was
@@ -34,7 +35,7 @@ enum {
 
 /* A request while it arrives. */
 struct lp__endpoint_request {
-  char url[192], field[64], value[128];               /* "" once too long */
+  char url[192], field[64], value[128]; /* "" once too long */
   size_t url_size, field_size, value_size;
   char type[128], mode[128], content_type[128];
   bool in_value, expects, has_mode, headers_done, complete, too_large, closes;

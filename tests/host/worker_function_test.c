@@ -185,13 +185,19 @@ static void run_orphans(void) {
   }
 }
 
-/* Asks on two connections, answers on a third, and leaves others idle. */
+/* Asks on two connections and answers on a third. */
 static void run_threads(void) {
   static const char text[] = "GET " API "invocation/next HTTP/1.1\r\n\r\n";
   int asking[2] = {dial(port_of_api()), dial(port_of_api())};
+  for (int i = 0; i < 2; i++) { /* both are let in */
+    say_text(asking[i], "GET /2018-06-01/ping HTTP/1.1\r\n\r\n");
+    hear(asking[i]);
+  }
   say_text(asking[0], text);
   usleep(50000); /* so that it has asked first */
   say_text(asking[1], text);
+  puts("both");
+  fflush(stdout);
   for (int turn = 0;; turn = !turn) {
     char id[65], body[64];
     strcpy(id, hear(asking[turn])->id);
@@ -280,6 +286,43 @@ static void say_much(int fd) {
     say(fd, text, (size_t)size);
 }
 
+/* Does not wait long for an event, nor read the first one it is given. */
+static void run_impatient(void) {
+  for (int i = 0; i < 5; i++) {
+    int fd = dial(port_of_api());
+    say_text(fd, "GET " API "invocation/next HTTP/1.1\r\n\r\n");
+    usleep(20000);
+    close(fd);
+  }
+  int fd = dial(port_of_api());
+  say_text(fd, "GET " API "invocation/next HTTP/1.1\r\n\r\n");
+  if (poll(&(struct pollfd){fd, POLLIN, 0}, 1, -1) != 1)
+    _exit(99);
+  close(fd);
+  run_echo();
+}
+
+/* Answers before it has read the event, on another connection. */
+static void run_hasty(void) {
+  for (int i = 0; i < 2; i++) {
+    char text[512], *id, byte;
+    int fd = dial(port_of_api()), other = dial(port_of_api());
+    say_text(fd, "GET " API "invocation/next HTTP/1.1\r\n\r\n");
+    ssize_t size = recv(fd, text, sizeof text - 1, 0);
+    text[size > 0 ? size : 0] = '\0';
+    if (!(id = strstr(text, "Request-Id: ")))
+      _exit(99);
+    id[12 + strcspn(id + 12, "\r")] = '\0';
+    if (respond(other, id + 12, "enough")->status != 202)
+      _exit(98);
+    while (recv(fd, &byte, 1, 0) > 0) /* the event is cut off */
+      ;
+    close(fd);
+    close(other);
+  }
+  run_echo();
+}
+
 /* Streams as its event says. */
 static void run_stream(void) {
   int fd = dial(port_of_api());
@@ -358,13 +401,22 @@ static void be_runtime(const char *name) {
   static const struct {
     const char *name;
     void (*run)(void);
-  } runtimes[] = {{"echo", run_echo},         {"each", run_each},
-                  {"orphans", run_orphans},   {"threads", run_threads},
-                  {"many", run_many},         {"wrong", run_wrong},
-                  {"error", run_error},       {"init error", run_init_error},
-                  {"bad mode", run_bad_mode}, {"head", run_head},
-                  {"stream", run_stream},     {"stays", run_stays},
-                  {"env", run_env},           {"memory", run_memory}};
+  } runtimes[] = {{"echo", run_echo},
+                  {"each", run_each},
+                  {"orphans", run_orphans},
+                  {"threads", run_threads},
+                  {"many", run_many},
+                  {"wrong", run_wrong},
+                  {"error", run_error},
+                  {"init error", run_init_error},
+                  {"bad mode", run_bad_mode},
+                  {"head", run_head},
+                  {"stream", run_stream},
+                  {"stays", run_stays},
+                  {"env", run_env},
+                  {"memory", run_memory},
+                  {"impatient", run_impatient},
+                  {"hasty", run_hasty}};
   for (size_t i = 0; i < sizeof runtimes / sizeof *runtimes; i++)
     if (strcmp(runtimes[i].name, name) == 0)
       runtimes[i].run();
@@ -463,7 +515,7 @@ static void test_orphans(void **state) {
 static void test_two_ask(void **state) {
   struct fixture *fixture = *state;
   int64_t id = start_runtime(fixture, "threads");
-  assert_null(lp__loop_next(fixture->loop, 200)); /* both have asked */
+  expect(fixture, id, LP__EVENT_OUTPUT, "both");
   for (int i = 0; i < 6; i++) {
     invoke(fixture, id, "x");
     expect_response(fixture, id,
@@ -478,6 +530,36 @@ static void test_many_connections(void **state) {
   expect_response(*state, id, "x");
   assert_true(count_descriptors() <
               ((struct fixture *)*state)->descriptors + 30);
+}
+
+static void test_asks_again(void **state) {
+  struct fixture *fixture = *state;
+  int64_t id = start_runtime(fixture, "impatient");
+  assert_null(lp__loop_next(fixture->loop, 300)); /* "ready" comes once */
+  for (int i = 0; i < 2; i++) {
+    invoke(fixture, id, "x");
+    expect(fixture, id, LP__EVENT_OUTPUT, "<x>");
+    expect_response(fixture, id, "x");
+  }
+}
+
+/* The event is borrowed until the outcome, no longer. */
+static void test_answers_early(void **state) {
+  int64_t id = start_runtime(*state, "hasty");
+  for (int i = 0; i < 2; i++) {
+    size_t size = 6000000;
+    char *event = malloc(size + 1);
+    memset(event, 'e', size);
+    event[size] = '\0';
+    invoke(*state, id, event);
+    const struct lp__event *response =
+        expect(*state, id, LP__EVENT_RESPONSE, "enough");
+    free(event);
+    expect_ready(*state, id, response);
+  }
+  invoke(*state, id, "x");
+  expect(*state, id, LP__EVENT_OUTPUT, "<x>");
+  expect_response(*state, id, "x");
 }
 
 static void test_refused(void **state) {
@@ -708,6 +790,8 @@ int main(void) {
       TEST(test_orphans),
       TEST(test_two_ask),
       TEST(test_many_connections),
+      TEST(test_asks_again),
+      TEST(test_answers_early),
       TEST(test_refused),
       TEST(test_error),
       TEST(test_init_error),
