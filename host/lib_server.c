@@ -172,11 +172,20 @@ void lp__lib_close_servers(struct lp__handle *handle) {
 
 /* --- what a request says ------------------------------------------------- */
 
+/* In the registry: the requests that may be drained, by address. Its values
+ * are weak. */
+static const char undrained = 0;
+
 void lp__lib_push_request(lua_State *L, struct lp__request *request) {
-  struct lp__request **box = lua_newuserdatauv(L, sizeof(void *), 0);
-  *box = request;
-  lp__request_hold(request);
-  luaL_setmetatable(L, LP__REQUEST);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &undrained); /* known */
+  if (lua_rawgetp(L, -1, request) == LUA_TNIL) { /* known nil */
+    lua_pop(L, 1);
+    struct lp__request **box = lua_newuserdatauv(L, sizeof(void *), 0);
+    *box = request;
+    lp__request_hold(request);
+    luaL_setmetatable(L, LP__REQUEST);
+  }
+  lua_remove(L, -2); /* request */
 }
 
 static struct lp__request *check_request(lua_State *L) {
@@ -392,7 +401,13 @@ static int request_write(lua_State *L) {
   size_t size;
   struct lp__request *request = check_request(L);
   const char *bytes = luaL_checklstring(L, 2, &size);
-  lua_pushinteger(L, (lua_Integer)lp__request_write(request, bytes, size));
+  size_t unsent = lp__request_write(request, bytes, size);
+  if (unsent > 0) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &undrained);
+    lua_pushvalue(L, 1);
+    lua_rawsetp(L, -2, request);
+  }
+  lua_pushinteger(L, (lua_Integer)unsent);
   return 1;
 }
 
@@ -424,6 +439,12 @@ void lp__lib_open_requests(lua_State *L) {
     lua_setfield(L, -2, "__metatable");
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");
+    lua_newtable(L); /* meta known */
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "v");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &undrained);
   }
   lua_pop(L, 1);
 }

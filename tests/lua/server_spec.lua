@@ -181,7 +181,7 @@ describe("a server", function()
   end)
 
   it("streams, and says when to go on", function()
-    local block, sent, drains = ("x"):rep(100000), 0, 0
+    local block, sent, drains, streamed = ("x"):rep(100000), 0, 0, nil
     local function go_on(request)
       while sent < 200 do
         sent = sent + 1
@@ -193,9 +193,11 @@ describe("a server", function()
     end
     listen(function(event, request)
       if event == "request" then
+        streamed = request
         request:begin(200, { ["content-type"] = "text/plain" })
       else
         drains = drains + 1
+        assert.is_true(rawequal(streamed, request))
       end
       go_on(request)
     end)
