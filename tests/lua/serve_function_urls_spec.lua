@@ -99,6 +99,7 @@ describe("a function URL", function()
       assert.same({ "a", false }, { body_of("text/plain", "a") })
       assert.same({ "{}", false }, { body_of("application/json; charset=utf-8", "{}") })
       assert.same({ "YQ==", true }, { body_of("image/png", "a") })
+      assert.same({ "YT0x", true }, { body_of("application/x-www-form-urlencoded", "a=1") })
       assert.same({ "/w==", true }, { body_of("text/plain", "\xff") })
     end)
 
@@ -168,6 +169,8 @@ describe("a function URL", function()
       assert.equal(403, request.status)
       assert.equal('{"Message":"Forbidden"}', request.answer)
       world.url_allowed, world.urls.abc.auth = true, "AWS_IAM"
+      assert.equal(403, get().status)
+      world.caller, world.scope = "AKIA1", "execute-api"
       assert.equal(403, get().status)
     end)
 

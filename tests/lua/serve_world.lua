@@ -228,7 +228,7 @@ local function replacements(world)
       find = function(_, id) return world.urls[id] end,
     },
     ["lambdapool.serve.authentication"] = {
-      verify = function() return world.caller end,
+      verify = function() return world.caller, world.scope or "lambda" end,
     },
   }
 end

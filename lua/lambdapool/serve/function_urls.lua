@@ -132,10 +132,10 @@ end
 -- Who signed the request; raises when the URL wants to know and nobody did, or not correctly. Who
 -- may sign belongs to the account and may invoke what is in it; others need a permission.
 local function caller_of(service, request, url)
-  local caller
+  local caller, scope
   if url.auth == "AWS_IAM" then
-    caller = authentication.verify(service.credentials, request)
-    if not caller then
+    caller, scope = authentication.verify(service.credentials, request)
+    if not caller or scope ~= "lambda" then
       fault(403, "AccessDeniedException", "Forbidden")
     end
   end

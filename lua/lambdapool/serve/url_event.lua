@@ -9,7 +9,6 @@ local TEXTS = {
   ["application/json"] = true,
   ["application/xml"] = true,
   ["application/javascript"] = true,
-  ["application/x-www-form-urlencoded"] = true,
 }
 
 local function is_text(content_type, body)
