@@ -36,6 +36,8 @@
  * collected without an answer closes its connection. */
 #include "lib_loop.h"
 
+#include "lib_options.h"
+
 #include <lauxlib.h>
 
 #include <errno.h>
@@ -52,67 +54,49 @@ struct lp__listening {
 
 /* --- servers ------------------------------------------------------------- */
 
-static int option_error(lua_State *L, const char *name, const char *what) {
-  return luaL_argerror(L, 2, lua_pushfstring(L, "option '%s' %s", name, what));
-}
-
-/* The option as a number of at least `least`, times `factor`. */
-static uint64_t number_option(lua_State *L, const char *name, double least,
-                              double factor, uint64_t standard) {
-  uint64_t value = standard;
+/* Seconds, also parts of one, as milliseconds. */
+static uint64_t seconds_option(lua_State *L, const char *name,
+                               uint64_t standard) {
+  uint64_t ms = standard;
   if (lua_getfield(L, 2, name) != LUA_TNIL) {
     if (lua_type(L, -1) != LUA_TNUMBER)
-      option_error(L, name, "must be a number");
-    double number = lua_tonumber(L, -1);
-    if (!(number >= least && number * factor < 1e15))
-      option_error(L, name, "is out of range");
-    value = (uint64_t)(number * factor);
+      lp__option_error(L, 2, name, "must be a number");
+    lua_Number seconds = lua_tonumber(L, -1);
+    if (!(seconds >= 0.001 && seconds <= 1e9))
+      lp__option_error(L, 2, name, "is out of range");
+    ms = (uint64_t)(seconds * 1000);
   }
   lua_pop(L, 1);
-  return value;
+  return ms;
 }
 
-static void check_names(lua_State *L) {
-  static const char *const names[] = {
-      "host",           "port",        "header_bytes",   "body_bytes",
-      "buffered_bytes", "connections", "header_seconds", "body_seconds",
-      "idle_seconds",   NULL};
-  luaL_checktype(L, 2, LUA_TTABLE);
-  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
-    const char *key =
-        lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-    size_t i = 0;
-    while (names[i] && strcmp(names[i], key) != 0)
-      i++;
-    if (!names[i])
-      option_error(L, key, "is not known");
-  }
+static uint64_t bytes_option(lua_State *L, const char *name,
+                             uint64_t standard) {
+  return (uint64_t)lp__integer_option(L, 2, name, 0, LUA_MAXINTEGER,
+                                      (lua_Integer)standard);
 }
 
 /* Reads the options at index 2; `host` stays on the stack.  [-0, +1, e] */
 static void check_config(lua_State *L, struct lp__http_config *config) {
+  static const char *const names[] = {
+      "host",           "port",        "header_bytes",   "body_bytes",
+      "buffered_bytes", "connections", "header_seconds", "body_seconds",
+      "idle_seconds",   NULL};
   lp__http_config_init(config);
-  check_names(L);
-  config->port = (uint16_t)number_option(L, "port", 0, 1, config->port);
-  if (number_option(L, "port", 0, 1, 0) > UINT16_MAX)
-    option_error(L, "port", "is out of range");
-  config->header_bytes =
-      number_option(L, "header_bytes", 1, 1, config->header_bytes);
-  config->body_bytes = number_option(L, "body_bytes", 0, 1, config->body_bytes);
+  lp__check_options(L, 2, names);
+  config->port = (uint16_t)lp__integer_option(L, 2, "port", 0, UINT16_MAX, 0);
+  config->header_bytes = bytes_option(L, "header_bytes", config->header_bytes);
+  config->body_bytes = bytes_option(L, "body_bytes", config->body_bytes);
   config->buffered_bytes =
-      number_option(L, "buffered_bytes", 0, 1, config->buffered_bytes);
-  config->connections =
-      (unsigned)number_option(L, "connections", 1, 1, config->connections);
-  config->header_ms =
-      number_option(L, "header_seconds", 0.001, 1000, config->header_ms);
-  config->body_ms =
-      number_option(L, "body_seconds", 0.001, 1000, config->body_ms);
-  config->idle_ms =
-      number_option(L, "idle_seconds", 0.001, 1000, config->idle_ms);
-  if (lua_getfield(L, 2, "host") == LUA_TSTRING)
-    config->host = lua_tostring(L, -1);
-  else if (!lua_isnil(L, -1))
-    option_error(L, "host", "must be a string");
+      bytes_option(L, "buffered_bytes", config->buffered_bytes);
+  config->connections = (unsigned)lp__integer_option(
+      L, 2, "connections", 1, 1000000, config->connections);
+  config->header_ms = seconds_option(L, "header_seconds", config->header_ms);
+  config->body_ms = seconds_option(L, "body_seconds", config->body_ms);
+  config->idle_ms = seconds_option(L, "idle_seconds", config->idle_ms);
+  const char *host = lp__string_option(L, 2, "host");
+  if (host)
+    config->host = host;
 }
 
 static int fail_to_listen(lua_State *L, const struct lp__http_config *config,

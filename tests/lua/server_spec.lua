@@ -335,9 +335,12 @@ describe("a server", function()
     local handle <close> = workers.open()
     local wrong = {
       [{ prot = 1 }] = "option 'prot' is not known",
-      [{ port = "1" }] = "option 'port' must be a number",
+      [{ port = "1" }] = "option 'port' must be an integer",
       [{ port = 65536 }] = "option 'port' is out of range",
       [{ port = -1 }] = "option 'port' is out of range",
+      [{ connections = 0 }] = "option 'connections' is out of range",
+      [{ body_bytes = 1.5 }] = "option 'body_bytes' must be an integer",
+      [{ body_seconds = "1" }] = "option 'body_seconds' must be a number",
       [{ idle_seconds = 0 }] = "option 'idle_seconds' is out of range",
       [{ idle_seconds = 0 / 0 }] = "option 'idle_seconds' is out of range",
       [{ host = 1 }] = "option 'host' must be a string",
