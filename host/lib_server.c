@@ -33,7 +33,8 @@
  * strings, one line each. Content-Length, Date, Connection and
  * Transfer-Encoding are left out: they are written below. Names and values that
  * HTTP does not allow raise, and so does a second answer. A request that is
- * collected without an answer closes its connection. */
+ * collected before its answer is complete closes its connection: keep it, also
+ * while "drained" is due, which comes with the same one. */
 #include "lib_loop.h"
 
 #include "lib_options.h"
