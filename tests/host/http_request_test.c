@@ -413,5 +413,6 @@ int main(void) {
                                      TEST(test_idle),
                                      TEST(test_slow_reader),
                                      TEST(test_owner_may_be_slow)};
+  cmocka_set_message_output(CM_OUTPUT_TAP);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

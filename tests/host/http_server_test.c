@@ -514,5 +514,6 @@ int main(void) {
                                      TEST(test_too_many_files),
                                      TEST(test_no_such_host),
                                      TEST(test_port_in_use)};
+  cmocka_set_message_output(CM_OUTPUT_TAP);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
