@@ -61,8 +61,8 @@ end
 ---@param options string?
 function methods:start(options)
   local _, code = support.run(([[cd '%s' && rm -f log && { setsid '%s/lambdapool' serve \
-    --port 0 --dir data --access-key %s --secret-key %s %s >out 2>log & echo $! >pid; }]]):format(self.folder,
-    support.build, support.access_key, support.secret_key, options or ""))
+    --port 0 --dir data --access-key %s --secret-key %s %s >out 2>log & echo $! >pid; }]]):format(
+    self.folder, support.build, support.access_key, support.secret_key, options or ""))
   assert(code == 0)
   self.pid = tonumber(read(self.folder .. "/pid"))
   self.url = support.eventually(function()
