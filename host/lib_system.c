@@ -14,6 +14,8 @@
  *   system.executable_file(path)  true when path can be run as a program
  *   system.raise_descriptors()    for servers: as many open files as the
  *                           system lets this process have; how many that is
+ *   system.umask(mask)      the permissions that new files do not get; returns
+ *                           what it was
  *   system.can_isolate()    true when processes can be started in sandboxes
  *                           (sandbox.h); found out by trying, the first time
  *   system.catch_interrupts(f[, terminations])    for programs, not for
@@ -129,6 +131,11 @@ static int system_raise_descriptors(lua_State *L) {
   return 1;
 }
 
+static int system_umask(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)umask((mode_t)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
 /* --- interrupts ---------------------------------------------------------- */
 
 /* Our own Lua code is left to finish what it does, so that its tables are
@@ -219,6 +226,7 @@ static const luaL_Reg functions[] = {
     {"columns", system_columns},
     {"executable_file", system_executable_file},
     {"raise_descriptors", system_raise_descriptors},
+    {"umask", system_umask},
     {"catch_interrupts", system_catch_interrupts},
     {"interrupted", system_interrupted},
     {NULL, NULL},

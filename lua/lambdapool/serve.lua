@@ -119,9 +119,17 @@ local function new(options)
   return self
 end
 
+-- What is in the folder is for its owner only, as are the databases, also in a folder that others
+-- may read.
+local function private()
+  local before = system.umask(63)
+  return setmetatable({}, { __close = function() system.umask(before) end })
+end
+
 -- Everything that is kept in the folder.
 local function open_folder(self, options)
-  local made, message = files.make(options.dir) -- for its owner only
+  local _ <close> = private()
+  local made, message = files.make(options.dir)
   if not made then
     return nil, message
   end

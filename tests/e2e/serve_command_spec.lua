@@ -19,7 +19,7 @@ end
 local function serve_until(signal, arguments, during)
   local text, code = support.run(([[cd '%s' && exec 3>&1 && {
       %s/lambdapool serve --port 0 --dir data %s >out 2>err & pid=$!
-      until grep -q AWS_ENDPOINT_URL err; do kill -0 $pid || exit 98; sleep 0.01; done
+      until grep -qs AWS_ENDPOINT_URL err; do kill -0 $pid || exit 98; sleep 0.01; done
       url=$(sed -n 's/.*serving Lambda on //p' err); %s
       kill -%s $pid; wait $pid; }]]):format(folder, support.build, arguments or "", during or "",
     signal))
@@ -139,13 +139,16 @@ describe("a server", function()
         --region eu-west-1 --endpoint-url $url sts get-caller-identity --query Account]])
     assert.equal(0, code)
     assert.equal('"123456789012"\n', text)
-    assert.matches("export AWS_SHARED_CREDENTIALS_FILE=data/credentials\n", err)
+    assert.matches("export AWS_SHARED_CREDENTIALS_FILE=" .. folder .. "/data/credentials\n", err, 1,
+      true)
     assert.is_nil(err:find "GetCallerIdentity")
   end)
 
   it("keeps its folder from others", function()
-    local _, _, _, text = serve_until("TERM", "", "stat -c %a data data/credentials")
-    assert.equal("700\n600\n", text)
+    assert(os.execute(("mkdir -m 755 '%s/data'"):format(folder)))
+    local _, _, _, text = serve_until("TERM", "", [[
+      find data -maxdepth 1 -type f -perm /077; stat -c %a data/credentials]])
+    assert.equal("600\n", text)
   end)
 
   it("logs each request, for people or as JSON", function()

@@ -194,6 +194,8 @@ describe("who signed wrongly", function()
     local status, kind, message = lambda { service = "s3" }
     assert.same({ 403, "InvalidSignatureException",
       "Credential should be scoped to correct service: 'lambda'. " }, { status, kind, message })
+    local _, _, body = query("ec2", "Action=DescribeInstances")
+    assert.matches("<Code>SignatureDoesNotMatch</Code><Message>Credential should be", body, 1, true)
     status = signed("POST", "/2015-03-31/functions/f/invocations", "{}", { service = "iam" })
     assert.equal(400, status)
   end)

@@ -13,6 +13,11 @@ describe("system", function()
     assert.equal(("%d\n"):format(most), pipe:read "a")
   end)
 
+  it("changes the permissions of new files, and says what they were", function()
+    local before = system.umask(63)
+    assert.equal(63, system.umask(before))
+  end)
+
   it("counts the processors that this process may use", function()
     assert.equal(tonumber(output_of "nproc"), system.cpus())
   end)

@@ -165,10 +165,22 @@ local function warn_of_host(host)
   end
 end
 
+-- What is printed is pasted into shells that are elsewhere.
+local function absolute(path)
+  if path:sub(1, 1) == "/" then
+    return path
+  end
+  local pwd <close> = assert(io.popen "pwd")
+  return pwd:read "l" .. "/" .. path
+end
+
 local function greet(service, options)
+  if not service.isolated then
+    say "warning: functions are not isolated: this user may not make namespaces"
+  end
   say("serving Lambda on ", service.url)
   if not options.access_key then
-    say("  export AWS_SHARED_CREDENTIALS_FILE=", options.dir, "/credentials")
+    say("  export AWS_SHARED_CREDENTIALS_FILE=", absolute(options.dir), "/credentials")
   end
   say("  export AWS_ENDPOINT_URL=", service.url, " AWS_REGION=", service.region)
 end

@@ -241,6 +241,7 @@ local function serve(context, request)
   authenticate(context, request)
   local protocol = PROTOCOLS[context.scope]
   if not protocol then
+    context.protocol = guess_protocol(request)
     authentication.refuse("scope", "Credential should be scoped to correct service: 'lambda'. ",
       context.protocol)
   end
