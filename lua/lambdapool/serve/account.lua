@@ -8,7 +8,6 @@ local lookup = require "lambdapool.serve.lookup"
 local operations = {}
 
 local STORAGE = 80530636800 -- 75 GB
-local LARGEST_ZIP = 52428800
 
 function operations.GetAccountSettings(context)
   local service, region = context.service, context.region
@@ -21,7 +20,7 @@ function operations.GetAccountSettings(context)
     AccountLimit = {
       TotalCodeSize = STORAGE,
       CodeSizeUnzipped = code.LARGEST,
-      CodeSizeZipped = LARGEST_ZIP,
+      CodeSizeZipped = code.LARGEST_ZIP,
       ConcurrentExecutions = limit,
       UnreservedConcurrentExecutions = limit - concurrency.reserved_total(service, region),
     },

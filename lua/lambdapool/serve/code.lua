@@ -6,7 +6,8 @@ local fault = require "lambdapool.serve.fault"
 
 local code = {}
 
-local LARGEST_ZIP = 52428800
+--- A zip that is sent with a request.
+code.LARGEST_ZIP = 52428800
 
 --- A function and its layers together, unpacked.
 code.LARGEST = 262144000
@@ -30,9 +31,9 @@ local function refuse_foreign(source)
 end
 
 local function check_zip(bytes)
-  if #bytes > LARGEST_ZIP then
+  if #bytes > code.LARGEST_ZIP then
     fault(413, "RequestEntityTooLargeException",
-      ("Zipped size must be smaller than %d bytes"):format(LARGEST_ZIP))
+      ("Zipped size must be smaller than %d bytes"):format(code.LARGEST_ZIP))
   end
   local facts, problem, message = archive.check(bytes, { unzipped = code.LARGEST })
   if not facts then
