@@ -17,7 +17,7 @@ end
 -- The same in the background, until `signal` comes, which is once `ready` is in its output. Returns
 -- what it printed on stdout and on stderr, and its exit code.
 local function serve_until(signal, arguments, during)
-  local text, code = support.run(([[cd '%s' && exec 3>&1 && {
+  local text, code = support.run(([[cd '%s' && rm -f err && {
       %s/lambdapool serve --port 0 --dir data %s >out 2>err & pid=$!
       until grep -qs AWS_ENDPOINT_URL err; do kill -0 $pid || exit 98; sleep 0.01; done
       url=$(sed -n 's/.*serving Lambda on //p' err); %s

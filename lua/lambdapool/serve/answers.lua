@@ -1,5 +1,5 @@
 --- The three protocols that the services here answer in: REST with JSON for Lambda, JSON with a
---- target for CloudWatch Logs, and XML for IAM and STS. Each says how a result and how a fault look.
+--- target for CloudWatch Logs, and XML for IAM and STS. Each says how results and faults look.
 
 local fault = require "lambdapool.serve.fault"
 local json = require "lambdapool.json"

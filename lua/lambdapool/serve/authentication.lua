@@ -9,8 +9,8 @@ local authentication = {}
 
 local INVALID_TOKEN = "The security token included in the request is invalid."
 local EXPIRED_TOKEN = "The security token included in the request is expired"
-local MISMATCH = "The request signature we calculated does not match the signature you provided. " ..
-  "Check your AWS Secret Access Key and signing method. " ..
+local MISMATCH = "The request signature we calculated does not match the signature you " ..
+  "provided. Check your AWS Secret Access Key and signing method. " ..
   "Consult the service documentation for details."
 
 -- Problem -> its name in JSON, its name in XML, and the text unless the verification has a better

@@ -69,8 +69,8 @@ function operations.CreatePolicy(context, parameters)
   end
   local arn = ("arn:aws:iam::%s:policy%s%s"):format(context.account, path, name)
   db:run([[INSERT INTO iam_policies (arn, name, id, path, document, description, created, tags)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)]], arn, name, credentials.identifier("ANPA", 17), path, document,
-    parameters.Description, math.floor(context.service.now()),
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)]], arn, name, credentials.identifier("ANPA", 17), path,
+    document, parameters.Description, math.floor(context.service.now()),
     iam_store.pack_tags(query.list(parameters, "Tags", { "Key", "Value" })))
   return { { "Policy", show(db, policy_of(context, { PolicyArn = arn }), true) } }
 end

@@ -1,61 +1,65 @@
---- The paths of the Lambda API: which operation is meant, and what the path and the query say of its
---- input. Segments may be %-encoded, and a slash at the end means nothing.
+--- The paths of the Lambda API: which operation is meant, and what the path and the query say of
+--- its input. Segments may be %-encoded, and a slash at the end means nothing.
 
 local fault = require "lambdapool.serve.fault"
 local uri = require "lambdapool.serve.uri"
 
--- Method, path, operation. What stands in braces is a member of the input.
+-- What a letter in braces stands for: a member of the input.
+local MEMBERS = { f = "FunctionName", l = "LayerName", n = "VersionNumber", s = "StatementId",
+  a = "Name", r = "Resource" }
+
+-- Method, path, operation.
 local ROUTES = [[
-POST   /2015-03-31/functions                                             CreateFunction
-GET    /2015-03-31/functions                                             ListFunctions
-GET    /2015-03-31/functions/{FunctionName}                              GetFunction
-DELETE /2015-03-31/functions/{FunctionName}                              DeleteFunction
-GET    /2015-03-31/functions/{FunctionName}/configuration                GetFunctionConfiguration
-PUT    /2015-03-31/functions/{FunctionName}/configuration                UpdateFunctionConfiguration
-PUT    /2015-03-31/functions/{FunctionName}/code                         UpdateFunctionCode
-POST   /2015-03-31/functions/{FunctionName}/versions                     PublishVersion
-GET    /2015-03-31/functions/{FunctionName}/versions                     ListVersionsByFunction
-POST   /2015-03-31/functions/{FunctionName}/aliases                      CreateAlias
-GET    /2015-03-31/functions/{FunctionName}/aliases                      ListAliases
-GET    /2015-03-31/functions/{FunctionName}/aliases/{Name}               GetAlias
-PUT    /2015-03-31/functions/{FunctionName}/aliases/{Name}               UpdateAlias
-DELETE /2015-03-31/functions/{FunctionName}/aliases/{Name}               DeleteAlias
-POST   /2015-03-31/functions/{FunctionName}/policy                       AddPermission
-GET    /2015-03-31/functions/{FunctionName}/policy                       GetPolicy
-DELETE /2015-03-31/functions/{FunctionName}/policy/{StatementId}         RemovePermission
-POST   /2015-03-31/functions/{FunctionName}/invocations                  Invoke
-POST   /2014-11-13/functions/{FunctionName}/invoke-async                 InvokeAsync
-POST   /2021-11-15/functions/{FunctionName}/response-streaming-invocations InvokeWithResponseStream
-GET    /2017-03-31/tags/{Resource}                                       ListTags
-POST   /2017-03-31/tags/{Resource}                                       TagResource
-DELETE /2017-03-31/tags/{Resource}                                       UntagResource
-PUT    /2017-10-31/functions/{FunctionName}/concurrency                  PutFunctionConcurrency
-DELETE /2017-10-31/functions/{FunctionName}/concurrency                  DeleteFunctionConcurrency
-GET    /2019-09-30/functions/{FunctionName}/concurrency                  GetFunctionConcurrency
-PUT    /2019-09-30/functions/{FunctionName}/provisioned-concurrency      PutProvisionedConcurrencyConfig
-GET    /2019-09-30/functions/{FunctionName}/provisioned-concurrency      GetProvisionedConcurrencyConfig
-DELETE /2019-09-30/functions/{FunctionName}/provisioned-concurrency      DeleteProvisionedConcurrencyConfig
-GET    /2018-10-31/layers                                                ListLayers
-POST   /2018-10-31/layers/{LayerName}/versions                           PublishLayerVersion
-GET    /2018-10-31/layers/{LayerName}/versions                           ListLayerVersions
-GET    /2018-10-31/layers/{LayerName}/versions/{VersionNumber}           GetLayerVersion
-DELETE /2018-10-31/layers/{LayerName}/versions/{VersionNumber}           DeleteLayerVersion
-POST   /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy    AddLayerVersionPermission
-GET    /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy    GetLayerVersionPolicy
-DELETE /2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId} RemoveLayerVersionPermission
-POST   /2021-10-31/functions/{FunctionName}/url                          CreateFunctionUrlConfig
-GET    /2021-10-31/functions/{FunctionName}/url                          GetFunctionUrlConfig
-PUT    /2021-10-31/functions/{FunctionName}/url                          UpdateFunctionUrlConfig
-DELETE /2021-10-31/functions/{FunctionName}/url                          DeleteFunctionUrlConfig
-GET    /2021-10-31/functions/{FunctionName}/urls                         ListFunctionUrlConfigs
-PUT    /2019-09-25/functions/{FunctionName}/event-invoke-config          PutFunctionEventInvokeConfig
-POST   /2019-09-25/functions/{FunctionName}/event-invoke-config          UpdateFunctionEventInvokeConfig
-GET    /2019-09-25/functions/{FunctionName}/event-invoke-config          GetFunctionEventInvokeConfig
-DELETE /2019-09-25/functions/{FunctionName}/event-invoke-config          DeleteFunctionEventInvokeConfig
-GET    /2019-09-25/functions/{FunctionName}/event-invoke-config/list     ListFunctionEventInvokeConfigs
-GET    /2016-08-19/account-settings                                      GetAccountSettings
-GET    /2020-06-30/functions/{FunctionName}/code-signing-config          GetFunctionCodeSigningConfig
-GET    /2015-03-31/event-source-mappings                                 ListEventSourceMappings
+POST   /2015-03-31/functions                                    CreateFunction
+GET    /2015-03-31/functions                                    ListFunctions
+GET    /2015-03-31/functions/{f}                                GetFunction
+DELETE /2015-03-31/functions/{f}                                DeleteFunction
+GET    /2015-03-31/functions/{f}/configuration                  GetFunctionConfiguration
+PUT    /2015-03-31/functions/{f}/configuration                  UpdateFunctionConfiguration
+PUT    /2015-03-31/functions/{f}/code                           UpdateFunctionCode
+POST   /2015-03-31/functions/{f}/versions                       PublishVersion
+GET    /2015-03-31/functions/{f}/versions                       ListVersionsByFunction
+POST   /2015-03-31/functions/{f}/aliases                        CreateAlias
+GET    /2015-03-31/functions/{f}/aliases                        ListAliases
+GET    /2015-03-31/functions/{f}/aliases/{a}                    GetAlias
+PUT    /2015-03-31/functions/{f}/aliases/{a}                    UpdateAlias
+DELETE /2015-03-31/functions/{f}/aliases/{a}                    DeleteAlias
+POST   /2015-03-31/functions/{f}/policy                         AddPermission
+GET    /2015-03-31/functions/{f}/policy                         GetPolicy
+DELETE /2015-03-31/functions/{f}/policy/{s}                     RemovePermission
+POST   /2015-03-31/functions/{f}/invocations                    Invoke
+POST   /2014-11-13/functions/{f}/invoke-async                   InvokeAsync
+POST   /2021-11-15/functions/{f}/response-streaming-invocations InvokeWithResponseStream
+GET    /2017-03-31/tags/{r}                                     ListTags
+POST   /2017-03-31/tags/{r}                                     TagResource
+DELETE /2017-03-31/tags/{r}                                     UntagResource
+PUT    /2017-10-31/functions/{f}/concurrency                    PutFunctionConcurrency
+DELETE /2017-10-31/functions/{f}/concurrency                    DeleteFunctionConcurrency
+GET    /2019-09-30/functions/{f}/concurrency                    GetFunctionConcurrency
+PUT    /2019-09-30/functions/{f}/provisioned-concurrency        PutProvisionedConcurrencyConfig
+GET    /2019-09-30/functions/{f}/provisioned-concurrency        GetProvisionedConcurrencyConfig
+DELETE /2019-09-30/functions/{f}/provisioned-concurrency        DeleteProvisionedConcurrencyConfig
+GET    /2018-10-31/layers                                       ListLayers
+POST   /2018-10-31/layers/{l}/versions                          PublishLayerVersion
+GET    /2018-10-31/layers/{l}/versions                          ListLayerVersions
+GET    /2018-10-31/layers/{l}/versions/{n}                      GetLayerVersion
+DELETE /2018-10-31/layers/{l}/versions/{n}                      DeleteLayerVersion
+POST   /2018-10-31/layers/{l}/versions/{n}/policy               AddLayerVersionPermission
+GET    /2018-10-31/layers/{l}/versions/{n}/policy               GetLayerVersionPolicy
+DELETE /2018-10-31/layers/{l}/versions/{n}/policy/{s}           RemoveLayerVersionPermission
+POST   /2021-10-31/functions/{f}/url                            CreateFunctionUrlConfig
+GET    /2021-10-31/functions/{f}/url                            GetFunctionUrlConfig
+PUT    /2021-10-31/functions/{f}/url                            UpdateFunctionUrlConfig
+DELETE /2021-10-31/functions/{f}/url                            DeleteFunctionUrlConfig
+GET    /2021-10-31/functions/{f}/urls                           ListFunctionUrlConfigs
+PUT    /2019-09-25/functions/{f}/event-invoke-config            PutFunctionEventInvokeConfig
+POST   /2019-09-25/functions/{f}/event-invoke-config            UpdateFunctionEventInvokeConfig
+GET    /2019-09-25/functions/{f}/event-invoke-config            GetFunctionEventInvokeConfig
+DELETE /2019-09-25/functions/{f}/event-invoke-config            DeleteFunctionEventInvokeConfig
+GET    /2019-09-25/functions/{f}/event-invoke-config/list       ListFunctionEventInvokeConfigs
+GET    /2016-08-19/account-settings                             GetAccountSettings
+GET    /2020-06-30/functions/{f}/code-signing-config            GetFunctionCodeSigningConfig
+GET    /2015-03-31/event-source-mappings                        ListEventSourceMappings
 ]]
 
 -- The same path, but for a parameter of the query.
@@ -71,7 +75,7 @@ local NUMBERS = { MaxItems = true, VersionNumber = true }
 local tree = { children = {}, methods = {} }
 
 local function step(node, segment)
-  local name = segment:match "^{(.*)}$"
+  local name = MEMBERS[segment:match "^{(.)}$"]
   local key = name and "{}" or segment
   local child = node.children[key] or { children = {}, methods = {}, name = name }
   node.children[key] = child
