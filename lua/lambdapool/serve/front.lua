@@ -109,10 +109,12 @@ local function authenticate(context, request)
   context.access_key, context.scope, context.region = access_key, scope, region
 end
 
+-- The fields that are nil make room for what comes.
 local function new_context(service, request)
   return {
     service = service, request = request, request_id = crypto.uuid(), account = service.account,
     protocol = answers.rest, started = system.monotonic(), done = service.done,
+    access_key = nil, scope = nil, region = nil, operation = nil, subject = nil,
   }
 end
 
@@ -271,15 +273,17 @@ end
 -- Function URLs -----------------------------------------------------------------------------------
 
 -- The id and the path, if the request is for the URL of a function.
-local function find_url(request)
-  local path = request:path()
-  local id, rest = path:match(FUNCTION_URL)
+local function find_url(request, path)
+  local host = request:header "host"
+  local id = host and host:match(FUNCTION_HOST)
+  if id then
+    return id, path
+  end
+  local rest
+  id, rest = path:match(FUNCTION_URL)
   if id and (rest == "" or rest:sub(1, 1) == "/") then
     return id, rest
   end
-  local host = request:header "host"
-  id = host and host:match(FUNCTION_HOST)
-  return id, path
 end
 
 local function serve_url(context, request, id, path)
@@ -293,12 +297,13 @@ end
 -- Requests ----------------------------------------------------------------------------------------
 
 local function dispatch(context, request)
-  local id, path = find_url(request)
+  local path = request:path()
+  local id, rest = find_url(request, path)
   if id then
-    return serve_url(context, request, id, path)
+    return serve_url(context, request, id, rest)
   end
-  local name = request:method() == "POST" and request:path():match(INVOCATIONS)
-  if name then
+  local name = path:match(INVOCATIONS)
+  if name and request:method() == "POST" then
     return serve_invocation(context, request, name)
   end
   return serve(context, request)
