@@ -243,6 +243,33 @@ describe("STS", function()
   end)
 end)
 
+describe("every operation", function()
+  it("takes any parameters", function()
+    create()
+    local all = {}
+    for _, operations in ipairs { iam.operations, sts.operations } do
+      for name in pairs(operations) do
+        all[#all + 1] = name
+      end
+    end
+    for _, name in ipairs(all) do
+      for _, member in ipairs { "RoleName", "PolicyName", "PolicyArn", "Path", "PathPrefix",
+        "PolicyDocument", "AssumeRolePolicyDocument", "Marker", "MaxItems", "DurationSeconds",
+        "Tags.member.1", "Tags.member.1.Key", "Tags.member.1.Value", "TagKeys.member.1", "RoleArn",
+        "RoleSessionName", "MaxSessionDuration", "Description", "UserName", "VersionId" } do
+        for _, value in ipairs { "", "x", "\0\255", "99999999999999999999", "9223372036854775807",
+          "-1", "null", "[]", "arn:aws:iam::aws:policy/", "arn:aws:iam::123456789012:role/lp" } do
+          local parameters = { RoleName = "lp", PolicyName = "p", RoleSessionName = "me",
+            PolicyArn = "arn:aws:iam::123456789012:policy/p", PolicyDocument = TRUST,
+            AssumeRolePolicyDocument = TRUST, RoleArn = ROLE }
+          parameters[member] = value
+          call(name, parameters) -- anything but an error that is no fault
+        end
+      end
+    end
+  end)
+end)
+
 describe("answers in XML", function()
   local function answered(f)
     local got

@@ -89,6 +89,25 @@ describe("log groups", function()
     assert.matches("^400 SerializationException", call("CreateLogGroup", { logGroupName = 1 }))
   end)
 
+  it("are refused when their input is of other types", function()
+    local names_of = {}
+    for name in pairs(logs.operations) do
+      names_of[#names_of + 1] = name
+    end
+    for _, name in ipairs(names_of) do
+      for _, member in ipairs { "logGroupName", "logGroupIdentifier", "logStreamName", "nextToken",
+        "resourceArn", "logGroupNamePrefix", "logGroupNamePattern", "logStreamNamePrefix", "tags",
+        "filterPattern", "orderBy", "logEvents", "logStreamNames", "tagKeys", "limit",
+        "startTime", "endTime", "retentionInDays", "startFromHead" } do
+        for _, value in ipairs { 1, true, { 1 }, { { 1 } }, { x = {} }, 1.5, "", "x" } do
+          local input = { logGroupName = "/g", logStreamName = "s" }
+          input[member] = value
+          call(name, input) -- anything but an error that is no fault
+        end
+      end
+    end
+  end)
+
   it("are of one region", function()
     call("CreateLogGroup", { logGroupName = "/a" })
     region = "eu-west-1"

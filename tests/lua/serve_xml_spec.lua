@@ -21,6 +21,8 @@ describe("XML", function()
     assert.equal("&lt;a href=&quot;x&quot;&gt;&amp;&#39;&lt;/a&gt;&#xD;\n\t",
       xml.escape "<a href=\"x\">&'</a>\r\n\t")
     assert.equal("a\u{FFFD}b\u{FFFD}", xml.escape "a\0b\27")
+    assert.equal("\u{FFFD}\u{FFFD}&amp;", xml.escape "\195\255&")
+    assert.equal("ü", xml.escape "ü")
   end)
 end)
 

@@ -57,7 +57,8 @@ local function token_of(request)
     return token
   end
   local query = request:query()
-  return query and uri.parse(query)["X-Amz-Security-Token"]
+  return query and query:find("X-Amz-Security-Token=", 1, true)
+    and uri.parse(query)["X-Amz-Security-Token"]
 end
 
 -- The keys of sessions are not known before somebody uses them.

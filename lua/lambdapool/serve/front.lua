@@ -88,8 +88,8 @@ local function guess_protocol(request)
   if request:header "x-amz-target" then
     return answers.target, "logs"
   elseif (request:header "content-type" or ""):find("x-www-form-urlencoded", 1, true) then
-    local version = uri.parse(request:body()).Version
-    return answers.query, version == "2011-06-15" and "sts" or "iam"
+    local is_sts = request:body():find("Version=2011-06-15", 1, true)
+    return answers.query, is_sts and "sts" or "iam"
   end
   return answers.rest, "lambda"
 end
@@ -119,6 +119,17 @@ local function new_context(service, request)
 end
 
 -- The services ------------------------------------------------------------------------------------
+
+-- Bodies of requests that are not for Lambda.
+local FORM_BYTES = 1 << 20
+local LOGS_BYTES = 16 << 20
+
+local function check_size(request, limit)
+  if request:size() > limit then
+    fault(413, "RequestEntityTooLargeException",
+      ("Request must be smaller than %d bytes"):format(limit))
+  end
+end
 
 local function finish(context, request, status, output)
   context.protocol.result(context, request, status, output)
@@ -187,6 +198,7 @@ local function serve_lambda(context, request)
 end
 
 local function serve_query(context, request)
+  check_size(request, FORM_BYTES)
   local parameters = query.parameters(request)
   local name = parameters.Action
   local operation = (context.scope == "sts" and sts or iam).operations[name]
@@ -201,12 +213,14 @@ local function serve_query(context, request)
 end
 
 local function serve_logs(context, request)
+  check_size(request, LOGS_BYTES)
   local name = (request:header "x-amz-target" or ""):match "^Logs_20140328%.(%w+)$"
   local operation = name and logs.operations[name]
   if not operation then
     fault(400, "UnknownOperationException", "")
   end
-  local input = json.decode(request:body())
+  local text = request:body()
+  local input = json.check(text) and json.decode(text)
   if type(input) ~= "table" then
     fault(400, "SerializationException", "Start of structure or map found where not expected.")
   end

@@ -53,9 +53,9 @@ function methods:stream(group, name)
 end
 
 --- Makes a group; it must not be there.
-function methods:create_group(region, name, tags)
-  self.db:run("INSERT INTO groups (region, name, created, tags) VALUES (?, ?, ?, ?)", region, name,
-    self:milliseconds(), tags or "{}")
+function methods:create_group(region, name)
+  self.db:run("INSERT INTO groups (region, name, created) VALUES (?, ?, ?)", region, name,
+    self:milliseconds())
 end
 
 --- Makes a stream; it must not be there. `group` is a row.

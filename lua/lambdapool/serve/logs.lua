@@ -65,6 +65,39 @@ local function stream_name(input)
   return text_of(input, "logStreamName", "[:*]", "[^:*]*")
 end
 
+local STRINGS = { "logGroupName", "logGroupIdentifier", "logStreamName", "nextToken", "resourceArn",
+  "logGroupNamePrefix", "logGroupNamePattern", "logStreamNamePrefix", "filterPattern", "orderBy" }
+
+-- A list or a map, and what its values are.
+local CONTAINERS = { logEvents = "table", logStreamNames = "string", tagKeys = "string",
+  tags = "string" }
+
+local function is_container(value, of)
+  if type(value) ~= "table" then
+    return false
+  end
+  for _, item in pairs(value) do
+    if type(item) ~= of then
+      return false
+    end
+  end
+  return true
+end
+
+-- Members are of the types that the API has, whatever the operation.
+local function check_types(input)
+  for _, name in ipairs(STRINGS) do
+    if input[name] ~= nil and type(input[name]) ~= "string" then
+      fault(400, "SerializationException", ("%s is not a string"):format(name))
+    end
+  end
+  for name, of in pairs(CONTAINERS) do
+    if input[name] ~= nil and not is_container(input[name], of) then
+      fault(400, "SerializationException", ("%s is not what it must be"):format(name))
+    end
+  end
+end
+
 -- An ARN or the name of a group.
 local function name_in(identifier)
   return identifier:match "^arn:[^:]*:logs:[^:]*:[^:]*:log%-group:([^:]+)" or identifier
@@ -96,6 +129,7 @@ local function page(input, name, list, default, most, convert)
     if not first or first < 1 then
       invalid "The specified nextToken is invalid."
     end
+    first = math.min(first, #list + 1)
   end
   local last = math.min(#list, first + integer_of(input, "limit", default, 1, most) - 1)
   local items = {}
@@ -117,7 +151,10 @@ function operations.CreateLogGroup(context, input)
   if logs:group(context.region, name) then
     fault(400, "ResourceAlreadyExistsException", "The specified log group already exists")
   end
-  logs:create_group(context.region, name, json.encode(input.tags or {}))
+  logs:create_group(context.region, name)
+  if input.tags then
+    operations.TagLogGroup(context, input)
+  end
 end
 
 function operations.DeleteLogGroup(context, input)
@@ -184,7 +221,7 @@ end
 function operations.TagResource(context, input)
   change_tags(context, input, function(tags)
     for key, value in pairs(input.tags or {}) do
-      tags[key] = value
+      tags[tostring(key)] = value
     end
   end)
 end
@@ -407,6 +444,14 @@ function operations.FilterLogEvents(context, input)
   end
   return { events = json.array(events), searchedLogStreams = json.array {},
     nextToken = not found.done and log_reader.token(found.position) or nil }
+end
+
+-- Every operation looks at the types first.
+for name, operation in pairs(operations) do
+  operations[name] = function(context, input)
+    check_types(input)
+    return operation(context, input)
+  end
 end
 
 return { operations = operations }

@@ -97,7 +97,7 @@ end
 ---@param convert fun(item: any): any what is written for an item
 ---@return table
 function query.page(parameters, name, list, convert)
-  local first = query.number(parameters, "Marker", 1, 1, math.maxinteger)
+  local first = math.min(query.number(parameters, "Marker", 1, 1, math.maxinteger), #list + 1)
   local last = math.min(#list, first + query.number(parameters, "MaxItems", 100, 1, 1000) - 1)
   local members = {}
   for i = first, last do

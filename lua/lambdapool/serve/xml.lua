@@ -13,6 +13,9 @@ local ESCAPES = {
 ---@param text string
 ---@return string
 function xml.escape(text)
+  if not utf8.len(text) then
+    text = text:gsub("[\128-\255]", "\u{FFFD}")
+  end
   text = text:gsub("[&<>\"'\r]", ESCAPES)
   return (text:gsub("[%z\1-\8\11\12\14-\31]", "\u{FFFD}"))
 end
