@@ -223,9 +223,11 @@ static void test_descriptors(void **state) {
   close(high);
 }
 
+/* glibc keeps signals 32 and 33 for itself; make leaves them ignored. */
 static void test_limits(void **state) {
-  static const char script[] = "ulimit -n; ulimit -Hn; ulimit -c; umask; cat; "
-                               "grep -E 'Sig(Blk|Ign)' /proc/self/status";
+  static const char script[] =
+      "ulimit -n; ulimit -Hn; ulimit -c; umask; cat; "
+      "grep -E 'Sig(Blk|Ign)' /proc/self/status | sed s/0180000000/0000000000/";
   static const char output[] = "1024\n1024\n0\n0022\n"
                                "SigBlk:\t0000000000000000\n"
                                "SigIgn:\t0000000000000000\n";
