@@ -11,9 +11,11 @@ local limits = require "lambdapool.serve.limits"
 local loop = require "lambdapool.loop"
 local system = require "lambdapool.system"
 
--- So many processes start at the same time; one that takes longer than a second is no burden.
-local STARTS = 64
-local START_SECONDS = 1
+-- So many processes start at the same time: more would only take the processors from each other,
+-- and from environments that could soon run what waits. One that takes longer waits for something
+-- else, and is no burden.
+local STARTS = 2 * system.cpus() + 2
+local START_SECONDS = 0.1
 
 -- A runtime that has answered asks for more at once. One that takes longer does not keep the answer
 -- from the client; one that does not is free again before the client can ask for more.
