@@ -339,6 +339,45 @@ describe("the store of logs", function()
     assert.equal(20, #call("FilterLogEvents", { logGroupName = "/g" }).events)
   end)
 
+  it("cuts what is large, and reads it page by page", function()
+    local lines = {}
+    for i = 1, 400 do
+      lines[#lines + 1] = NOW + i
+      lines[#lines + 1] = ("%d %s\n"):format(i, ("x"):rep(100000))
+    end
+    store:append(region, "/g", "s", lines)
+    local input, count, pages = { logGroupName = "/g" }, 0, 0
+    repeat
+      local result = call("FilterLogEvents", input)
+      for _, event in ipairs(result.events) do
+        count = count + 1
+        assert.equal(count, tonumber(event.message:match "^%d+"))
+      end
+      input.nextToken, pages = result.nextToken, pages + 1
+    until not input.nextToken
+    assert.equal(400, count)
+    assert.is_true(pages >= 40)
+    input = { logGroupName = "/g", filterPattern = "nothing" }
+    assert.same({}, call("FilterLogEvents", input).events)
+    assert.is_string(call("FilterLogEvents", input).nextToken)
+  end)
+
+  it("answers in UTF-8, whatever a function has printed", function()
+    store:append(region, "/g", "s", { NOW, "\255ü\195", NOW, "\128" })
+    assert.same({ "\u{FFFD}ü\u{FFFD}", "\u{FFFD}" },
+      texts(call("FilterLogEvents", { logGroupName = "/g" })))
+  end)
+
+  it("makes again what a failure has undone", function()
+    store.failed = function() end
+    store.db:run "CREATE TRIGGER full BEFORE INSERT ON chunks BEGIN SELECT raise(ABORT, 'x'); END"
+    store:append(region, "/new", "s", { NOW, "a" })
+    assert.is_false(pcall(store.flush, store))
+    store.db:run "DROP TRIGGER full"
+    store:append(region, "/new", "s", { NOW, "b" })
+    assert.same({ "b" }, texts(call("FilterLogEvents", { logGroupName = "/new" })))
+  end)
+
   it("survives what cannot be written", function()
     local complaint
     store.failed = function(problem) complaint = problem end

@@ -13,10 +13,12 @@ local ASCENDING = [[
 local DESCENDING = ASCENDING:gsub(">= %(", "<= ("):gsub("first, chunks.id LIMIT",
   "first DESC, chunks.id DESC LIMIT")
 
--- A page ends at so many bytes, as AWS counts them, or so many chunks, whatever it has found.
+-- A page ends at so many bytes, as AWS counts them, or when so many chunks or bytes of them have
+-- been looked at, whatever it has found.
 local PAGE_BYTES = 1 << 20
 local EVENT_BYTES = 26
 local PAGE_CHUNKS = 2000
+local PAGE_LOOKED_AT = 8 << 20
 local CHUNKS_AT_ONCE = 100
 
 ---@class lambdapool.serve.LogPosition
@@ -51,6 +53,18 @@ function log_reader.position(token)
   return first and chunk and index and { first = first, chunk = chunk, index = index }
 end
 
+-- Functions print any bytes, but the answers to clients are UTF-8.
+local function repair(text)
+  local parts, from = {}, 1
+  local length, bad = utf8.len(text)
+  while not length do
+    parts[#parts + 1] = text:sub(from, bad - 1) .. "\u{FFFD}"
+    from = bad + 1
+    length, bad = utf8.len(text, from)
+  end
+  return table.concat(parts) .. text:sub(from)
+end
+
 --- The events of a chunk, in order.
 ---@param row table
 ---@return lambdapool.serve.LogEvent[]
@@ -60,6 +74,7 @@ local function unpack_chunk(row)
     local ms, message
     ms, message, position = string.unpack("<i8s4", row.events, position)
     index = index + 1
+    message = utf8.len(message) and message or repair(message)
     list[index] = { ms = ms, message = message, chunk = row.id, index = index, first = row.first,
       ingested = row.ingested, stream = row.stream_name }
   end
@@ -125,11 +140,12 @@ function log_reader.read(store, query)
   store:flush()
   local page = { events = {}, bytes = 0, position = query.position, done = false }
   local sql = (query.backwards and DESCENDING or ASCENDING):format(query.column)
-  local full, chunks = false, 0
+  local full, chunks, bytes = false, 0, 0
   repeat
     local rows = store.db:rows(sql, query.id, page.position.first, page.position.chunk,
       query.finish, query.start, CHUNKS_AT_ONCE)
     for _, row in ipairs(rows) do
+      bytes = bytes + #row.events
       if not full and (not query.wants or query.wants(row.stream_name)) then
         full = take(page, row, query)
       end
@@ -140,7 +156,7 @@ function log_reader.read(store, query)
     end
     chunks = chunks + #rows
     page.done = not full and #rows < CHUNKS_AT_ONCE
-  until full or page.done or chunks >= PAGE_CHUNKS
+  until full or page.done or chunks >= PAGE_CHUNKS or bytes >= PAGE_LOOKED_AT
   if query.backwards then
     reverse(page.events)
   end

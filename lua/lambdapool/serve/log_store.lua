@@ -29,6 +29,7 @@ local SCHEMA = [[
 
 local FLUSH_SECONDS = 0.02
 local FLUSH_BYTES = 1 << 20
+local CHUNK_BYTES = 1 << 16
 local RETENTION_SECONDS = 3600
 local DAY = 24 * 3600 * 1000
 
@@ -83,18 +84,22 @@ end
 
 -- Appending --------------------------------------------------------------------------------------
 
+local function flush_or_tell(self)
+  local ok, problem = pcall(self.flush, self)
+  if not ok then
+    self.failed(problem)
+  end
+end
+
 local function schedule(self)
   self.timer = self.timer or loop.after(FLUSH_SECONDS, function()
     self.timer = nil
-    local ok, problem = pcall(self.flush, self)
-    if not ok then
-      self.failed(problem)
-    end
+    flush_or_tell(self)
   end)
 end
 
 --- Appends events to a stream, which is made if it is not there, as its group is. They are written
---- soon. The table is the store's from now on.
+--- soon; that they cannot be is told to `failed`. The table is the store's from now on.
 ---@param region string
 ---@param group string
 ---@param stream string
@@ -111,7 +116,7 @@ function methods:append(region, group, stream, events)
     self.pending_bytes = self.pending_bytes + #events[i] + 16
   end
   if self.pending_bytes > FLUSH_BYTES then
-    self:flush()
+    flush_or_tell(self)
   else
     schedule(self)
   end
@@ -146,10 +151,23 @@ local formats = setmetatable({}, { __index = function(self, count)
   return self[count]
 end })
 
+-- Where the chunk ends that begins at `from`. Chunks stay small, so that reading a few of them
+-- never takes long.
+local function end_of_chunk(events, from)
+  local bytes = 0
+  for i = from + 1, #events, 2 do
+    bytes = bytes + #events[i]
+    if bytes > CHUNK_BYTES then
+      return i
+    end
+  end
+  return #events
+end
+
 -- The text of a chunk, and the first and the last time in it.
-local function pack(events)
+local function pack(events, from, last_one)
   local first, last, out = math.maxinteger, math.mininteger, {}
-  for i = 1, #events, 2 do
+  for i = from, last_one, 2 do
     local ms = events[i]
     if ms < first then
       first = ms
@@ -158,16 +176,16 @@ local function pack(events)
       last = ms
     end
   end
-  for i = 1, #events, 2 * PACKED do
-    local to = math.min(i + 2 * PACKED - 1, #events)
+  for i = from, last_one, 2 * PACKED do
+    local to = math.min(i + 2 * PACKED - 1, last_one)
     out[#out + 1] = string.pack(formats[(to - i + 1) // 2], table.unpack(events, i, to))
   end
   return table.concat(out), first, last
 end
 
-local function write(self, key, events)
-  local ids, ingested = identify(self, key), self:milliseconds()
-  local text, first, last = pack(events)
+local function write_chunk(self, ids, events, from, to)
+  local ingested = self:milliseconds()
+  local text, first, last = pack(events, from, to)
   self.db:run([[INSERT INTO chunks (log, stream, first, last, ingested, events)
     VALUES (?, ?, ?, ?, ?, CAST(? AS BLOB))]], ids.log, ids.stream, first, last, ingested, text)
   self.db:run([[UPDATE streams SET first = min(coalesce(first, ?), ?),
@@ -178,8 +196,11 @@ end
 
 local function write_all(self, pending)
   for key, events in pairs(pending) do
-    if events[1] then
-      write(self, key, events)
+    local from = 1
+    while from < #events do
+      local to = end_of_chunk(events, from)
+      write_chunk(self, identify(self, key), events, from, to)
+      from = to + 1
     end
   end
 end
@@ -192,7 +213,11 @@ function methods:flush()
   end
   local pending = self.pending
   self.pending, self.pending_bytes = {}, 0
-  self.db:transaction(write_all, self, pending)
+  local ok, problem = pcall(self.db.transaction, self.db, write_all, self, pending)
+  if not ok then
+    self.known, self.known_count = {}, 0 -- they may not be there
+    error(problem, 0)
+  end
 end
 
 -- Retention --------------------------------------------------------------------------------------
@@ -226,12 +251,9 @@ function methods:close()
   for _, timer in pairs { self.timer, self.retention } do
     timer:cancel()
   end
-  local ok, problem = pcall(self.flush, self)
+  flush_or_tell(self)
   self.db:close()
   self.db = nil
-  if not ok then
-    self.failed(problem)
-  end
 end
 
 ---@param options { path: string, now: fun(): number, failed: fun(problem: any)? }
