@@ -373,10 +373,10 @@ describe("environments", function()
       for _ = 1, 200 do
         world.call "f"
       end
-      world.run(0.5)
+      world.run(0.05)
       assert.equal(64, #world.processes)
-      world.run(1)
-      assert.equal(128, #world.processes)
+      world.run(4)
+      assert.equal(200, #world.processes)
     end)
 
     it("give what waits for a start the first that is free", function()

@@ -215,6 +215,15 @@ describe("a function URL", function()
       end
     end)
 
+    it("says so when the answer cannot be sent", function()
+      streams("text/\1plain", { "a" })
+      assert.equal(502, get().status)
+      world.urls.abc.mode = "BUFFERED"
+      returns '{"statusCode":200,"headers":{"a":"\\u0001"}}'
+      world.service.environments:forget("us-east-1", "f")
+      assert.equal(502, get().status)
+    end)
+
     it("says so when the description never ends", function()
       streams(PRELUDE, { '{"statusCode":202' })
       assert.equal(502, get().status)

@@ -173,14 +173,21 @@ function request_methods:headers()
   return list
 end
 
+local function check_answer(request, headers)
+  assert(not request.status, "it is answered already")
+  for _, value in pairs(headers) do
+    assert(type(value) ~= "string" or not value:find "%c", "HTTP does not allow this")
+  end
+end
+
 function request_methods:respond(status, headers, body)
-  assert(not self.status, "it is answered already")
+  check_answer(self, headers)
   self.status, self.answered, self.answer = status, headers, body
   self.complete = true
 end
 
 function request_methods:begin(status, headers)
-  assert(not self.status, "it is answered already")
+  check_answer(self, headers)
   self.status, self.answered, self.answer = status, headers, ""
 end
 
@@ -208,6 +215,7 @@ local function replacements(world)
     monotonic = function() return world.now end,
     now = function() return math.floor(1700000000000 + world.now * 1000) end,
     interrupted = function() return false end,
+    cpus = function() return 31 end,
   }, { __index = real })
   return {
     ["lambdapool.system"] = system,

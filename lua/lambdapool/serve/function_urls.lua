@@ -62,12 +62,14 @@ local function buffered_answer(invocation)
   return url_response.from(invocation.body)
 end
 
+-- What a function wants to answer need not be what HTTP allows.
 local function finish(invocation)
-  local answer = buffered_answer(invocation)
-  if answer then
-    respond(invocation.call, answer.status, answer.headers, answer.body)
+  local call, answer = invocation.call, buffered_answer(invocation)
+  if answer and pcall(call.request.respond, call.request, answer.status,
+    decorate(call, answer.headers), answer.body) then
+    done(call, answer.status, invocation)
   else
-    broken(invocation.call)
+    broken(call)
   end
 end
 
@@ -79,8 +81,11 @@ local streamed = {}
 
 local function start(invocation, answer)
   local call = invocation.call
+  if not pcall(call.request.begin, call.request, answer.status, decorate(call, answer.headers)) then
+    invocation.unfit = true
+    return
+  end
   call.status = answer.status
-  call.request:begin(answer.status, decorate(call, answer.headers))
   if answer.body ~= "" then
     streaming.write(invocation, answer.body)
   end
@@ -108,14 +113,14 @@ end
 function streamed.chunk(invocation, bytes)
   if invocation.prelude then
     read_prelude(invocation, bytes)
-  elseif bytes ~= "" then
+  elseif bytes ~= "" and not invocation.unfit then
     streaming.write(invocation, bytes)
   end
 end
 
 function streamed.finish(invocation)
   local call = invocation.call
-  if invocation.prelude then
+  if invocation.prelude or invocation.unfit then
     return broken(call)
   elseif not call.status then
     return finish(invocation)
