@@ -350,6 +350,28 @@ describe("requests", function()
   end)
 end)
 
+describe("what is too large", function()
+  it("is refused before it is looked at", function()
+    local body = ("x"):rep(70167212)
+    for path, where in pairs {
+      ["/2015-03-31/functions"] = "70167211 bytes for the CreateFunction operation",
+      ["/2015-03-31/functions/f/invocations"] = "6291456 bytes for the InvokeFunction operation",
+      ["/"] = "70167211 bytes",
+    } do
+      local status, headers, answer = send("POST", path, nil, body)
+      assert.same({ 413, "RequestEntityTooLargeException",
+        ('{"message":"Request must be smaller than %s"}'):format(where) },
+        { status, headers["x-amzn-errortype"], answer })
+    end
+  end)
+
+  it("is less for IAM and STS", function()
+    local status, _, body = query("iam", "Action=GetUser&X=" .. ("x"):rep(1 << 20))
+    assert.equal(413, status)
+    assert.matches("<Message>Request must be smaller than 1048576 bytes</Message>", body)
+  end)
+end)
+
 describe("the code of functions", function()
   it("is behind the URL that GetFunction gives", function()
     local hash, size = service.store.blobs:put "zip\0bytes", 9

@@ -172,12 +172,12 @@ local function add_body(input, request)
 end
 
 local function too_large(operation)
-  local name, limit = operation, 70167211
+  local limit, place = 70167211, operation and (" for the %s operation"):format(operation) or ""
   if operation == "Invoke" then
-    name, limit = "InvokeFunction", 6291456
+    limit, place = 6291456, " for the InvokeFunction operation"
   end
   fault(413, "RequestEntityTooLargeException",
-    ("Request must be smaller than %d bytes for the %s operation"):format(limit, name))
+    ("Request must be smaller than %d bytes%s"):format(limit, place))
 end
 
 local function serve_lambda(context, request)
