@@ -41,7 +41,6 @@ local LIMITS = {
 ---@field account string
 ---@field region string of requests that do not say
 ---@field credentials lambdapool.serve.Credentials
----@field secrets table<string, string>
 ---@field store lambdapool.serve.Store
 ---@field logs lambdapool.serve.LogStore
 ---@field environments table
@@ -62,7 +61,7 @@ function methods:close()
     return
   end
   self.closed = true
-  for _, name in ipairs { "server", "environments", "queue", "logs", "store" } do
+  for _, name in ipairs { "server", "queue", "environments", "logs", "store" } do
     if self[name] then
       self[name]:close()
     end
@@ -143,7 +142,6 @@ local function open_folder(self, options)
   if not self.credentials then
     return nil, message
   end
-  self.secrets = self.credentials.secrets
   self.logs, message = log_store.open { path = options.dir .. "/logs.db", now = self.now,
     failed = self.complain }
   return self.logs, message

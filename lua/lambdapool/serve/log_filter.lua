@@ -141,7 +141,7 @@ end
 
 local parse_or
 
--- A comparison, `$.x IS NULL`, `$.x EXISTS`-like words, or something in brackets.
+-- A comparison, `$.x IS NULL`, `$.x NOT EXISTS`, or something in brackets.
 local function parse_term(tokens, at)
   if tokens[at] == "(" then
     local test, last = parse_or(tokens, at + 1)
@@ -167,25 +167,26 @@ local function parse_term(tokens, at)
   return compare(selector, operator, operand), at + 3
 end
 
-local function parse_and(tokens, at)
-  local left, last = parse_term(tokens, at)
-  while tokens[last] == "&&" do
-    local first, right = left, nil
-    right, last = parse_term(tokens, last + 1)
-    left = function(document) return first(document) and right(document) end
+-- What `parse` reads, joined by `sign` any number of times.
+local function joined(parse, sign, join)
+  return function(tokens, at)
+    local test, last = parse(tokens, at)
+    while tokens[last] == sign do
+      local right
+      right, last = parse(tokens, last + 1)
+      test = join(test, right)
+    end
+    return test, last
   end
-  return left, last
 end
 
-function parse_or(tokens, at)
-  local left, last = parse_and(tokens, at)
-  while tokens[last] == "||" do
-    local first, right = left, nil
-    right, last = parse_and(tokens, last + 1)
-    left = function(document) return first(document) or right(document) end
-  end
-  return left, last
-end
+local parse_and = joined(parse_term, "&&", function(a, b)
+  return function(document) return a(document) and b(document) end
+end)
+
+parse_or = joined(parse_and, "||", function(a, b)
+  return function(document) return a(document) or b(document) end
+end)
 
 local function compile_json(pattern)
   local tokens = tokens_of(pattern:match "^%s*{(.*)}%s*$" or invalid(pattern))
