@@ -22,7 +22,8 @@ local SCHEMA = {
       attempts INTEGER NOT NULL DEFAULT 0,
       throttles INTEGER NOT NULL DEFAULT 0,
       depth INTEGER NOT NULL);
-    CREATE INDEX async_events_due ON async_events (due_ms)]],
+    CREATE INDEX async_events_due ON async_events (due_ms);
+    CREATE INDEX async_events_throttled ON async_events (region, name, id) WHERE throttles > 0]],
 }
 
 local RETRIES = 2
@@ -31,7 +32,8 @@ local AGE_SECONDS = 21600
 -- So many are taken from the table at a time.
 local BATCH = 100
 
--- Throttled events wait a second, then twice as long each time, up to this.
+-- Throttled events wait a second, then twice as long each time, up to this; or until another event
+-- of their function has run.
 local LONGEST_WAIT = 300
 
 -- Functions whose destinations are each other would go on for ever.
@@ -54,9 +56,14 @@ local function put_off(self, row, seconds)
   self.delayed[#self.delayed + 1] = row
 end
 
+local function key_of(row)
+  return row.region .. ":" .. row.name
+end
+
 -- It could not run now: that is no attempt.
 local function wait(self, row)
   row.throttles = row.throttles + 1
+  self.throttled[key_of(row)] = true
   put_off(self, row, math.min(2 ^ (row.throttles - 1), LONGEST_WAIT))
 end
 
@@ -75,6 +82,9 @@ end
 local function finish(invocation)
   local self, row, config = invocation.queue, invocation.row, invocation.config
   self.running = self.running - 1
+  if self.throttled[key_of(row)] then
+    self.wakes[#self.wakes + 1] = row
+  end
   if invocation.fault then
     wait(self, row)
   elseif not invocation.failed then
@@ -126,6 +136,17 @@ end
 
 -- The table ------------------------------------------------------------------------------------
 
+-- There is room for one more event of the same function.
+local function wake(self, row)
+  local now = system.now()
+  local changes = self.db:run([[UPDATE async_events SET due_ms = ? WHERE id = (SELECT id FROM
+    async_events WHERE region = ? AND name = ? AND throttles > 0 AND due_ms > ? ORDER BY id
+    LIMIT 1)]], now, row.region, row.name, now)
+  if changes == 0 then
+    self.throttled[key_of(row)] = nil
+  end
+end
+
 -- Writes down how attempts ended, and takes as many events as may run. `due_ms` may lie behind us.
 local function exchange(self, room)
   local db = self.db
@@ -135,6 +156,9 @@ local function exchange(self, room)
   for _, row in ipairs(self.delayed) do
     db:run("UPDATE async_events SET due_ms = ?, attempts = ?, throttles = ? WHERE id = ?",
       row.due_ms, row.attempts, row.throttles, row.id)
+  end
+  for _, row in ipairs(self.wakes) do
+    wake(self, row)
   end
   if room <= 0 then
     return {}
@@ -161,7 +185,7 @@ end
 
 local function pump(self)
   local rows = self.db:transaction(exchange, self, math.min(BATCH, self.most - self.running))
-  self.ended, self.delayed = {}, {}
+  self.ended, self.delayed, self.wakes = {}, {}, {}
   for _, row in ipairs(rows) do
     start(self, row)
   end
@@ -222,7 +246,8 @@ end
 local function open(service)
   local store = service.store
   store:migrate("asynchronous", SCHEMA)
-  store.db:run "UPDATE async_events SET due_ms = 0 WHERE due_ms IS NULL"
+  store.db:run [[UPDATE async_events SET due_ms = 0, throttles = 0
+    WHERE due_ms IS NULL OR throttles > 0]]
   local self = setmetatable({
     service = service,
     db = store.db,
@@ -231,6 +256,8 @@ local function open(service)
     running = 0,
     ended = {}, -- ids that are to be deleted
     delayed = {}, -- rows that are to be tried again
+    wakes = {}, -- rows that have ended while others of their function waited
+    throttled = {}, -- functions with events that wait because too many ran
   }, mt)
   schedule(self)
   return self
