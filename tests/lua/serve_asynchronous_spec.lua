@@ -261,6 +261,27 @@ describe("asynchronous invocations", function()
     assert.equal(1000, #runs())
   end)
 
+  it("do not all come into memory when they are large", function()
+    local most = 0
+    local event = ('"%s"'):format(("x"):rep(1000000))
+    world.behaviour = function(process, what)
+      local queue = world.service.queue
+      most = math.max(most, queue.running)
+      if what == "start" then
+        process:emit("ready")
+      else
+        process:emit_after(1, "response", "1", true)
+      end
+    end
+    for _ = 1, 150 do
+      push("f", event)
+    end
+    world.run(10)
+    assert.equal(0, stored())
+    assert.is_true(most > 50 and most <= 67)
+    assert.equal(0, world.service.queue.bytes)
+  end)
+
   it("outlast a store that fails for a while", function()
     local complaints = {}
     world.service.complain = function(problem)

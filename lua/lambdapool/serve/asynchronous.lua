@@ -17,6 +17,7 @@ local SCHEMA = {
       qualifier TEXT,
       request_id TEXT NOT NULL,
       event TEXT NOT NULL,
+      size INTEGER NOT NULL,
       queued_ms INTEGER NOT NULL,
       due_ms INTEGER,
       attempts INTEGER NOT NULL DEFAULT 0,
@@ -29,8 +30,9 @@ local SCHEMA = {
 local RETRIES = 2
 local AGE_SECONDS = 21600
 
--- So many are taken from the table at a time.
+-- So many are taken from the table at a time, and so many bytes may run.
 local BATCH = 100
+local BYTES = 64 << 20
 
 -- Throttled events wait a second, then twice as long each time, up to this; or until another event
 -- of their function has run.
@@ -81,7 +83,7 @@ end
 
 local function finish(invocation)
   local self, row, config = invocation.queue, invocation.row, invocation.config
-  self.running = self.running - 1
+  self.running, self.bytes = self.running - 1, self.bytes - row.size
   if self.throttled[key_of(row)] then
     self.wakes[#self.wakes + 1] = row
   end
@@ -117,7 +119,7 @@ local function attempt(self, row)
     trace_id = intake.trace(row.request_id), queue = self, row = row, config = config,
   }
   if ok then
-    self.running = self.running + 1
+    self.running, self.bytes = self.running + 1, self.bytes + row.size
   else
     wait(self, row)
   end
@@ -164,19 +166,22 @@ local function exchange(self, room)
     return {}
   end
   return db:rows([[UPDATE async_events SET due_ms = NULL WHERE id IN
-    (SELECT id FROM async_events WHERE due_ms <= ? ORDER BY due_ms, id LIMIT ?)
-    RETURNING *]], system.now(), room)
+    (SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY due_ms, id) AS bytes FROM
+      (SELECT id, due_ms, size FROM async_events WHERE due_ms <= ? ORDER BY due_ms, id LIMIT ?))
+      WHERE bytes <= ?)
+    RETURNING *]], system.now(), room, BYTES - self.bytes)
 end
 
--- When there is nothing to do now, wakes up for the next event.
+-- When there is nothing to do now, wakes up for the next event. Those that are due already wait for
+-- one that runs, which will wake up, too.
 local function sleep(self)
-  local row = self.db:row "SELECT min(due_ms) AS due FROM async_events"
+  local due = self.db:row("SELECT min(due_ms) AS due FROM async_events").due
   if self.alarm then
     self.alarm:cancel()
     self.alarm = nil
   end
-  if row and row.due and self.running < self.most then
-    self.alarm = loop.after(math.max(0, (row.due - system.now()) / 1000), function()
+  if due and (due > system.now() or self.running == 0) then
+    self.alarm = loop.after(math.max(0, (due - system.now()) / 1000), function()
       self.alarm = nil
       schedule(self)
     end)
@@ -227,9 +232,9 @@ end
 ---@param depth integer? how many destinations it has come through
 function methods:push(record, event, request_id, depth)
   local now = system.now()
-  self.db:run([[INSERT INTO async_events (region, name, qualifier, request_id, event, queued_ms,
-    due_ms, depth) VALUES (?, ?, ?, ?, ?, ?, ?, ?)]], record.region, record.name,
-    record.qualifier, request_id, event, now, now, depth or 0)
+  self.db:run([[INSERT INTO async_events (region, name, qualifier, request_id, event, size,
+    queued_ms, due_ms, depth) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)]], record.region, record.name,
+    record.qualifier, request_id, event, #event, now, now, depth or 0)
   schedule(self)
 end
 
@@ -253,7 +258,7 @@ local function open(service)
     db = store.db,
     retry_seconds = service.retry_seconds or 60,
     most = service.concurrency or 1000,
-    running = 0,
+    running = 0, bytes = 0,
     ended = {}, -- ids that are to be deleted
     delayed = {}, -- rows that are to be tried again
     wakes = {}, -- rows that have ended while others of their function waited

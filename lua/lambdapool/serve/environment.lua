@@ -79,7 +79,7 @@ function environment.invoke(self, next_one)
   local now = system.monotonic()
   local ms = next_one.record.timeout * 1000
   if self.phase == "retry" then
-    ms = math.max(1, ms - (now - next_one.started) * 1000 // 1 | 0)
+    ms = math.max(1, ms - math.floor((now - next_one.started) * 1000))
   else
     next_one.started = now
     self.journal:start(next_one)
