@@ -92,6 +92,20 @@ describe("environments", function()
     assert.equal(world.logs[1].stream, env.AWS_LAMBDA_LOG_STREAM_NAME)
   end)
 
+  it("are told where their folders are when they have none of their own", function()
+    world.folders["a+b"] = "/a%1b"
+    world.service.environments.isolated = false
+    world.define("v", { layer_hashes = { "a", "b" } })
+    world.call("v")
+    world.run(1)
+    local spec = world.processes[1].spec
+    assert.equal(folder .. "/bootstrap", spec.agent)
+    assert.same({ task = folder, layers = "/a%1b", tmp_mb = 512, isolated = false }, spec.lambda)
+    assert.equal(folder, spec.env.LAMBDA_TASK_ROOT)
+    assert.equal("/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/a%1b/bin", spec.env.PATH)
+    assert.truthy(spec.env.LD_LIBRARY_PATH:find(folder .. "/lib", 1, true))
+  end)
+
   it("end after a while without work", function()
     world.call "f"
     world.run(200)

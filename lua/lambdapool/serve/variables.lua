@@ -14,10 +14,11 @@ end
 
 -- Where there are no folders of its own, those of the host are searched instead.
 local function path(list, place)
-  if not place.isolated then
-    list = list:gsub("/var/task", place.task):gsub("/opt", place.layers or "/opt")
+  if place.isolated then
+    return list
   end
-  return list
+  local folders = { ["/var/task"] = place.task, ["/opt"] = place.layers }
+  return (list:gsub("/var/task", folders):gsub("/opt", folders))
 end
 
 --- The variables of an environment. Those of the function go over ours where Lambda lets them: the
