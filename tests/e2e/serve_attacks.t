@@ -302,6 +302,12 @@ def send_quietly(client):
         pass
 
 
+def descriptions(client):
+    """Of all functions, by name."""
+    pages = client.get_paginator("list_functions").paginate()
+    return {f["FunctionName"]: f["Description"] for page in pages for f in page["Functions"]}
+
+
 @test
 def nothing_acknowledged_is_lost_by_kill_9():
     chance = random.Random(9)
@@ -310,9 +316,9 @@ def nothing_acknowledged_is_lost_by_kill_9():
     for round_number in range(6):
         other = Server(place)
         client = other.client("lambda")
-        equal({f["FunctionName"]: f["Description"] for f in client.list_functions()["Functions"]},
-              {**known, **{k: v for k, v in maybe(client, known).items()}})
-        known = {f["FunctionName"]: f["Description"] for f in client.list_functions()["Functions"]}
+        found = descriptions(client)
+        equal(found, {**found, **known})
+        known = found
         killer = threading.Timer(chance.uniform(0.02, 0.3), other.process.send_signal,
                                  [signal.SIGKILL])
         killer.start()
@@ -320,19 +326,13 @@ def nothing_acknowledged_is_lost_by_kill_9():
         other.process.wait()
     other = Server(place)
     client = other.client("lambda")
-    found = {f["FunctionName"] for f in client.list_functions()["Functions"]}
-    equal(set(known) - found, set())
+    found = descriptions(client)
+    equal(set(known) - set(found), set())
     for name in sorted(found)[:3]:
         eventually(lambda: client.get_function(FunctionName=name)["Configuration"]["State"] == "Active")
         equal(json.load(client.invoke(FunctionName=name, Payload=b"[1]")["Payload"]), [1])
     other.stop()
     shutil.rmtree(place)
-
-
-def maybe(client, known):
-    """A function whose creation was under way when the server was killed may be there or not."""
-    return {f["FunctionName"]: f["Description"] for f in client.list_functions()["Functions"]
-            if f["FunctionName"] not in known}
 
 
 def write_until_killed(client, known, round_number):
