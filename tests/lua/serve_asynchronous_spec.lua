@@ -41,7 +41,7 @@ describe("asynchronous invocations", function()
     end
     world.define "f"
     world.open()
-    world.service.queue = world.load("serve.asynchronous").open(world.service)
+    world.service.queue = world.load("serve.run.asynchronous").open(world.service)
   end
 
   local function close()

@@ -1,4 +1,4 @@
-local clock = require "lambdapool.serve.clock"
+local clock = require "lambdapool.serve.lambda.clock"
 
 describe("times of the API", function()
   it("have milliseconds and an offset for functions", function()

@@ -1,5 +1,5 @@
 local archive = require "lambdapool.archive"
-local code = require "lambdapool.serve.code"
+local code = require "lambdapool.serve.lambda.code"
 local crypto = require "lambdapool.crypto"
 local fault = require "lambdapool.serve.fault"
 local support = require "lua.serve_store_support"

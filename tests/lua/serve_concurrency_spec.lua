@@ -1,4 +1,4 @@
-local concurrency = require "lambdapool.serve.concurrency"
+local concurrency = require "lambdapool.serve.lambda.concurrency"
 local support = require "lua.serve_store_support"
 
 local INVALID = "400 InvalidParameterValueException: "

@@ -1,4 +1,4 @@
-local functions = require "lambdapool.serve.functions"
+local functions = require "lambdapool.serve.lambda.functions"
 local support = require "lua.serve_store_support"
 
 local INVALID = "400 InvalidParameterValueException: "

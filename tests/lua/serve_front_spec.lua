@@ -324,7 +324,7 @@ describe("requests", function()
   end)
 
   it("that find a mistake of ours get a 500, and go on", function()
-    local operations = require("lambdapool.serve.logs").operations
+    local operations = require("lambdapool.serve.logs.operations").operations
     operations.Broken = function() error "oops" end
     local status, headers, body = logs("Broken", "{}")
     operations.Broken = nil

@@ -21,7 +21,7 @@ describe("a function URL", function()
   before_each(function()
     world = serve_world.new().open()
     world.define "f"
-    urls = world.load "serve.function_urls"
+    urls = world.load "serve.run.function_urls"
     world.urls.abc = { region = "us-east-1", name = "f", auth = "NONE", mode = "BUFFERED" }
   end)
 

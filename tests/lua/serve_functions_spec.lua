@@ -1,5 +1,5 @@
 local fault = require "lambdapool.serve.fault"
-local functions = require "lambdapool.serve.functions"
+local functions = require "lambdapool.serve.lambda.functions"
 local support = require "lua.serve_store_support"
 
 local UUID = "^%x%x%x%x%x%x%x%x%-%x%x%x%x%-4%x%x%x%-[89ab]%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x$"

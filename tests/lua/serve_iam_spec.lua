@@ -3,10 +3,10 @@
 local answers = require "lambdapool.serve.answers"
 local credentials = require "lambdapool.serve.credentials"
 local fault = require "lambdapool.serve.fault"
-local iam = require "lambdapool.serve.iam"
-local iam_store = require "lambdapool.serve.iam_store"
+local iam = require "lambdapool.serve.iam.operations"
+local iam_store = require "lambdapool.serve.iam.store"
 local stores = require "lambdapool.serve.store"
-local sts = require "lambdapool.serve.sts"
+local sts = require "lambdapool.serve.iam.sts"
 local xml = require "lambdapool.serve.xml"
 
 local TRUST = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow"}]}'

@@ -1,7 +1,7 @@
 local fault = require "lambdapool.serve.fault"
 local json = require "lambdapool.json"
-local lambda = require "lambdapool.serve.lambda"
-local shapes = require "lambdapool.serve.shapes"
+local lambda = require "lambdapool.serve.lambda.operations"
+local shapes = require "lambdapool.serve.lambda.shapes"
 local support = require "lua.serve_store_support"
 
 -- What clients that mean no good, or no JSON, may send for any member.

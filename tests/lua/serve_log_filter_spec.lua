@@ -1,5 +1,5 @@
 local fault = require "lambdapool.serve.fault"
-local log_filter = require "lambdapool.serve.log_filter"
+local log_filter = require "lambdapool.serve.logs.filter"
 
 local function matches(pattern, message)
   return log_filter.compile(pattern)(message)

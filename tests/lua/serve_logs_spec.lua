@@ -1,8 +1,8 @@
 --- CloudWatch Logs over a real database, called as the front does.
 
 local fault = require "lambdapool.serve.fault"
-local log_store = require "lambdapool.serve.log_store"
-local logs = require "lambdapool.serve.logs"
+local log_store = require "lambdapool.serve.logs.store"
+local logs = require "lambdapool.serve.logs.operations"
 local loop = require "lambdapool.loop"
 
 local DAY = 24 * 3600 * 1000

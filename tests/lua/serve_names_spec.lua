@@ -1,5 +1,5 @@
 local fault = require "lambdapool.serve.fault"
-local names = require "lambdapool.serve.names"
+local names = require "lambdapool.serve.lambda.names"
 
 local CONTEXT = { region = "eu-west-1", account = "123456789012" }
 

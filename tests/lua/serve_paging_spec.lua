@@ -1,7 +1,7 @@
 local crypto = require "lambdapool.crypto"
 local fault = require "lambdapool.serve.fault"
 local json = require "lambdapool.json"
-local paging = require "lambdapool.serve.paging"
+local paging = require "lambdapool.serve.lambda.paging"
 
 local function key(row)
   return { row.name, row.number }

@@ -1,5 +1,5 @@
 local json = require "lambdapool.json"
-local policies = require "lambdapool.serve.policies"
+local policies = require "lambdapool.serve.lambda.policies"
 local support = require "lua.serve_store_support"
 
 local ARN = support.ARN .. "f"

@@ -1,5 +1,5 @@
 local fault = require "lambdapool.serve.fault"
-local functions = require "lambdapool.serve.functions"
+local functions = require "lambdapool.serve.lambda.functions"
 local support = require "lua.serve_store_support"
 
 describe("resolving a function", function()

@@ -1,4 +1,4 @@
-local lambda = require "lambdapool.serve.lambda"
+local lambda = require "lambdapool.serve.lambda.operations"
 local lfs = require "lfs"
 local sqlite = require "lambdapool.sqlite"
 local stores = require "lambdapool.serve.store"

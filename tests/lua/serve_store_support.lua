@@ -4,7 +4,7 @@
 local archive = require "lambdapool.archive"
 local crypto = require "lambdapool.crypto"
 local fault = require "lambdapool.serve.fault"
-local lambda = require "lambdapool.serve.lambda"
+local lambda = require "lambdapool.serve.lambda.operations"
 local stores = require "lambdapool.serve.store"
 
 local support = {}

@@ -133,7 +133,7 @@ describe("a response stream", function()
 
   it("waits for the client", function()
     local request, process = call()
-    local streaming = world.load "serve.streaming"
+    local streaming = world.load "serve.run.streaming"
     process:emit("stream", "text/plain")
     request.unsent = 2 << 20
     process:emit("chunk", "a")

@@ -1,5 +1,5 @@
 local support = require "lua.serve_store_support"
-local urls_config = require "lambdapool.serve.urls_config"
+local urls_config = require "lambdapool.serve.lambda.urls_config"
 
 local NO_SUCH = "404 ResourceNotFoundException: The resource you requested does not exist."
 

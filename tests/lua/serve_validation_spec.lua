@@ -1,7 +1,7 @@
 local fault = require "lambdapool.serve.fault"
 local json = require "lambdapool.json"
-local shapes = require "lambdapool.serve.shapes"
-local validation = require "lambdapool.serve.validation"
+local shapes = require "lambdapool.serve.lambda.shapes"
+local validation = require "lambdapool.serve.lambda.validation"
 
 local function set(...)
   local list = { ... }

@@ -222,17 +222,17 @@ local function replacements(world)
     ["lambdapool.workers"] = {
       open = function() return setmetatable({ world = world }, handle_mt) end,
     },
-    ["lambdapool.serve.functions"] = {
+    ["lambdapool.serve.lambda.functions"] = {
       resolve = function(_, _, name) return world.resolve(name) end,
       event_config = function(_, _, name) return world.event_configs[name] end,
     },
-    ["lambdapool.serve.concurrency"] = {
+    ["lambdapool.serve.lambda.concurrency"] = {
       reserved_total = function() return world.reserved_total end,
     },
-    ["lambdapool.serve.policies"] = {
+    ["lambdapool.serve.lambda.policies"] = {
       allows_url = function() return world.url_allowed end,
     },
-    ["lambdapool.serve.urls_config"] = {
+    ["lambdapool.serve.lambda.urls_config"] = {
       find = function(_, id) return world.urls[id] end,
     },
     ["lambdapool.serve.authentication"] = {
@@ -359,8 +359,8 @@ function serve_world.new()
     world.loop.wait(function() return false end, nil, seconds)
   end
   function world.open()
-    world.service.environments = world.load("serve.environments").open(world.service)
-    world.invoke = world.load "serve.invoke"
+    world.service.environments = world.load("serve.run.environments").open(world.service)
+    world.invoke = world.load "serve.run.invoke"
     return world
   end
 
