@@ -7,14 +7,14 @@
 ---
 --- Everything that it has to keep is in `dir`, which belongs to one service at a time.
 
-local asynchronous = require "lambdapool.serve.asynchronous"
+local asynchronous = require "lambdapool.serve.run.asynchronous"
 local credentials = require "lambdapool.serve.credentials"
-local environments = require "lambdapool.serve.environments"
+local environments = require "lambdapool.serve.run.environments"
 local files = require "lambdapool.files"
 local front = require "lambdapool.serve.front"
-local iam = require "lambdapool.serve.iam"
-local iam_store = require "lambdapool.serve.iam_store"
-local log_store = require "lambdapool.serve.log_store"
+local iam = require "lambdapool.serve.iam.operations"
+local iam_store = require "lambdapool.serve.iam.store"
+local log_store = require "lambdapool.serve.logs.store"
 local loop = require "lambdapool.loop"
 local store = require "lambdapool.serve.store"
 local system = require "lambdapool.system"
