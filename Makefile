@@ -174,7 +174,7 @@ endif
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 # tests/run runs one test, in any language or mode, and prints TAP; prove runs all of them and counts.
-PROVE      = LAMBDAPOOL_BUILD=$(abspath $(BUILD)) FUZZ_TIME=$(FUZZ_TIME) prove --exec tests/run
+PROVE      = LAMBDAPOOL_BUILD=$(abspath $(BUILD)) FUZZ_TIME=$(FUZZ_TIME) prove -fo --exec tests/run
 TESTS      = $(C_TESTS) $(OOM) $(SPECS) $(SCRIPTS)
 CLOUD_SPECS = $(addprefix tests/lua/,$(addsuffix _spec.lua,archive crypto files json serve_blobs sigv4 sqlite))
 CHECKED    = $(C_TESTS) $(wildcard tests/lua/codec*_spec.lua tests/host/codec*_spec.lua) $(CLOUD_SPECS)

@@ -149,9 +149,16 @@ describe("a task", function()
   end)
 
   describe("that takes too long", function()
+    -- Three tries: a machine that stands still for half a second makes the other tasks late, too.
     local function times_out(f, gone)
-      local err = ends(f, "timeout", gone)
-      assert.is_nil(err.value)
+      local ok, err
+      for _ = 1, 3 do
+        ok, err = pcall(ends, f, "timeout", gone)
+        if ok then
+          return assert.is_nil(err.value)
+        end
+      end
+      error(err, 0)
     end
 
     it("in a loop", function()
