@@ -15,7 +15,9 @@ enum {
   READS_MAX = 64,
   /* The receive window to ask for, so that a body of some MB flows without
    * waiting for the host. */
-  WINDOW = 2 * 1024 * 1024
+  WINDOW = 2 * 1024 * 1024,
+  /* How long an answer waits for the event that goes with it. */
+  HOLD_MS = 10
 };
 
 /* --- open and closed ----------------------------------------------------- */
@@ -32,7 +34,7 @@ void lp__link_close(struct lp__link *link) {
   if (link->fd < 0)
     return;
   uv_close((uv_handle_t *)&link->poll, on_closed);
-  uv_close((uv_handle_t *)&link->prepare, on_closed);
+  uv_close((uv_handle_t *)&link->hold, on_closed);
   close(link->fd);
   link->fd = -1;
 }
@@ -68,8 +70,8 @@ int lp__link_open(struct lp__link **out, int fd, struct lp__api *api,
     free(link);
     return status;
   }
-  uv_prepare_init(uv, &link->prepare);
-  link->poll.data = link->prepare.data = link;
+  uv_timer_init(uv, &link->hold);
+  link->poll.data = link->hold.data = link;
   link->handles = 2;
   link->fd = fd;
   link->owner = owner;
@@ -116,22 +118,22 @@ void lp__link_send(struct lp__link *link) {
 }
 
 /* Sends what was held back. */
-static void on_prepare(uv_prepare_t *prepare) {
-  struct lp__link *link = prepare->data;
-  uv_prepare_stop(prepare);
+static void on_hold(uv_timer_t *hold) {
+  struct lp__link *link = hold->data;
   if (link->fd >= 0 && !link->writing)
     lp__link_send(link);
 }
 
 /* --- receiving ----------------------------------------------------------- */
 
-/* The worker has asked for an event, maybe together with its last answer, and
- * the caller is about to hear of that: what it invokes now goes out in one
- * piece with what the endpoint has to say. Otherwise that goes out when the
- * loop runs again. */
+/* A worker that asks for an event together with its last answer has nothing to
+ * do until there is one: what the endpoint has to say goes out in one piece
+ * with the next invocation, which spares both sides a system call and the
+ * worker a wake-up. After a while it goes out alone, so that the worker can
+ * tidy up. */
 static void answer(struct lp__link *link) {
   if (link->endpoint.waits)
-    uv_prepare_start(&link->prepare, on_prepare);
+    uv_timer_start(&link->hold, on_hold, HOLD_MS, 0);
   else
     lp__link_send(link);
 }

@@ -39,7 +39,7 @@ struct lp__link {
   bool paused;  /* does not read */
   int handles;  /* open ones */
   uv_poll_t poll;
-  uv_prepare_t prepare; /* for what was held back */
+  uv_timer_t hold; /* for what is held back */
 };
 
 /* Makes a link of a connected socket. Takes the socket, also when it fails;
