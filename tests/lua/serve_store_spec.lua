@@ -75,6 +75,10 @@ describe("the store", function()
     local store, message = stores.open(folder .. "/a")
     assert.is_nil(store)
     assert.equal(("cannot make the folder %s/a: Not a directory"):format(folder), message)
+    store, message = stores.open(folder)
+    assert.is_nil(store)
+    assert.equal(("cannot write %s/lock: Not a directory\n" ..
+      "  choose another folder with `--dir`"):format(folder), message)
   end)
 
   it("does not touch a file that is no database, and gives the folder back", function()

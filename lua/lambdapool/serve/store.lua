@@ -131,10 +131,17 @@ local function take_lock(lock)
   lock:run "BEGIN IMMEDIATE"
 end
 
+-- SQLite only says that it cannot open a file; the system knows why.
+local function unusable(dir, message)
+  local file <close>, reason = io.open(dir .. "/lock", "a")
+  return file and message or
+    ("cannot write %s\n  choose another folder with `--dir`"):format(reason)
+end
+
 local function lock_folder(dir)
   local lock, message = sqlite.open(dir .. "/lock")
   if not lock then
-    return nil, message
+    return nil, unusable(dir, message)
   end
   local ok, problem = pcall(take_lock, lock)
   if ok then
