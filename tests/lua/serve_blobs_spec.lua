@@ -105,12 +105,13 @@ describe("blobs", function()
     local script = root .. "/full.lua"
     write(script, ([[
       local store = require "lambdapool.serve.blobs".open(%q)
-      print(pcall(store.put, store, ("x"):rep(100000)))
+      local ok, problem = pcall(store.put, store, ("x"):rep(100000))
+      print(ok, problem, type(problem))
     ]]):format(store.dir))
     -- A limit on the size of files is as good as a full disk.
     local output = output_of(("trap '' XFSZ; ulimit -f 8; %s/lambdapool run %s")
       :format(build, script))
-    assert.matches("^false\tcannot store code: .*File too large\n$", output)
+    assert.matches("^false\tcannot store code: .*File too large\ttable\n$", output)
     assert.same({}, files.list(store.dir .. "/temporary"))
     assert.same({}, files.list(store.dir .. "/zips"))
   end)

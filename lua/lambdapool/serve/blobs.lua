@@ -23,6 +23,10 @@ local PREFIX = 40
 local methods = {}
 local mt = { __name = "lambdapool.serve.Blobs", __index = methods }
 
+-- What put raises is a failure of the world, like that of a database: a table, to which nobody adds
+-- the place in the program where it was met.
+local refusal = { __tostring = function(self) return self.message end }
+
 -- Names -----------------------------------------------------------------------------------------
 
 -- A name that nobody uses.
@@ -62,7 +66,8 @@ local function exists(path)
   return file ~= nil
 end
 
---- Stores a zip; equal bytes are stored once. Raises what the system says when it refuses.
+--- Stores a zip; equal bytes are stored once. Raises what the system says when it refuses,
+--- a table with `message`.
 ---@param bytes string
 ---@return string hash 64 hexadecimal digits
 ---@return string digest the same hash in base64
@@ -73,7 +78,7 @@ function methods:put(bytes)
   if not exists(path) then
     local stored, message = files.store(path, temporary(self), bytes)
     if not stored then
-      error("cannot store code: " .. message, 0)
+      error(setmetatable({ message = "cannot store code: " .. message }, refusal))
     end
   end
   return hash, base64_of(hash), #bytes
