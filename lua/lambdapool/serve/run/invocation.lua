@@ -30,6 +30,7 @@ local limits = require "lambdapool.serve.run.limits"
 ---@field answered boolean? the sink has it
 ---@field started number? when it was handed to the runtime, on the monotonic clock
 ---@field worker integer? the process that runs it
+---@field waits_in table? the pool in which it waits for an environment that becomes free
 ---@field duration number? milliseconds
 ---@field init number? milliseconds of the initialisation before it
 local invocation = {}
