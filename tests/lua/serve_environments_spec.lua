@@ -393,6 +393,26 @@ describe("environments", function()
       assert.equal(200, #world.processes)
     end)
 
+    it("are waited for where invocations are brief, but not for long", function()
+      world.call "f"
+      world.run(1)
+      world.behaviour = silent
+      world.call("f", "1")
+      local second = world.call("f", "2")
+      world.run(0.04)
+      world.processes[1]:emit("response", "1", true)
+      world.run(0.04)
+      assert.equal(1, #world.processes)
+      assert.equal("2", world.processes[1].invocation.event)
+      world.call("f", "3")
+      world.run(0.06)
+      assert.equal(2, #world.processes)
+      world.processes[1]:emit("response", "2", true)
+      world.run(1)
+      assert.equal("2", second.answer)
+      assert.equal("3", world.processes[2].invocation.event)
+    end)
+
     it("give what waits for a start the first that is free", function()
       world.behaviour = silent
       for _ = 1, 100 do
