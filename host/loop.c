@@ -94,8 +94,10 @@ void lp__loop_watches_more(struct lp__loop *loop) {
   loop->watches_more = true;
 }
 
+/* libuv runs timers before it waits, too. One that is due by then, because the
+ * machine stood still for a moment, would leave a wait without a limit. */
 static void on_wake(uv_timer_t *timer) {
-  (void)timer;
+  uv_stop(timer->loop);
 }
 
 /* The descriptor stays readable until the interrupt is taken, which is not for
