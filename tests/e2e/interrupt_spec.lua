@@ -48,7 +48,7 @@ local function interrupt(script, options)
 end
 
 -- The same by the key, on a terminal of its own, once the terminal shows `text`, too. Returns what
--- the terminal got, and the exit code.
+-- the terminal got, and the exit code. A shell in between would end by the key itself.
 local function press(script, text)
   write("script.lua", prelude:gsub("\n", " ") .. script)
   local _, _, code = os.execute(([[
@@ -56,8 +56,8 @@ local function press(script, text)
     (until [ -e ready ]; do sleep 0.01; done
      until [ -z '%s' ] || grep -qs '%s' .out; do sleep 0.01; done
      sleep 0.1; printf '\003'; sleep 0.5) |
-      TERM=xterm script -qefc '%s run script.lua' /dev/null >.out 2>&1]]):format(folder, text or "",
-    text or "", program))
+      TERM=xterm script -qefc 'exec %s run script.lua' /dev/null >.out 2>&1]]):format(
+    folder, text or "", text or "", program))
   return read ".out", code
 end
 

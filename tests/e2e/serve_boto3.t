@@ -240,9 +240,11 @@ def layers():
     equal(aws.get_layer_version_by_arn(Arn=second["LayerVersionArn"])["Version"], 2)
     answer = create("layered", "app.files", Layers=[first["LayerVersionArn"]])
     equal([layer["Arn"] for layer in answer["Layers"]], [first["LayerVersionArn"]])
-    equal(invoke("layered")[0], "from the layer")
+    if server.isolates:
+        equal(invoke("layered")[0], "from the layer")
     aws.delete_layer_version(LayerName="texts", VersionNumber=1)
-    equal(invoke("layered")[0], "from the layer")
+    if server.isolates:
+        equal(invoke("layered")[0], "from the layer")
     refused("ResourceNotFoundException", 404, "", aws.get_layer_version, LayerName="texts",
             VersionNumber=1)
     aws.delete_function(FunctionName="layered")

@@ -182,7 +182,9 @@ def the_bootstrap_may_be_broken():
 def tmp_is_small_and_private():
     create("disk", {"bootstrap": (PYTHON, 0o755)}, EphemeralStorage={"Size": 512})
     body, error, _ = invoke("disk", {"do": "disk"})
-    equal((json.loads(body), error), ("No space left on device", None))
+    equal(error, None)
+    if server.isolates:
+        equal(json.loads(body), "No space left on device")
 
 
 failed = run(tests, "runtimes: ")

@@ -33,6 +33,8 @@ class Server:
                 raise SystemExit("the server has ended: " + self.text())
             time.sleep(0.01)
         self.url = found.group()
+        # Where the system does not permit it, functions have no /opt and no /tmp of their own.
+        self.isolates = "functions are not isolated" not in self.text()
 
     def text(self):
         with open(self.log) as file:
