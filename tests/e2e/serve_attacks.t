@@ -269,6 +269,36 @@ def a_crowd_is_served():
 
 
 @test
+def a_fan_out_can_be_rehearsed():
+    place = tempfile.mkdtemp()
+    other = Server(place, "--concurrency", "2", "--latency", "100")
+    client = other.client("lambda")
+    create(client, "sleeper", "app.nap")
+    start = time.monotonic()
+    equal(json.load(client.invoke(FunctionName="sleeper", Payload=b'{"seconds":0}')["Payload"]), "awake")
+    if time.monotonic() - start < 0.1:
+        raise AssertionError("it came before its time")
+    asleep = [threading.Thread(target=send_quietly, args=[client]) for _ in range(2)]
+    for thread in asleep:
+        thread.start()
+
+    def throttled():
+        try:
+            client.invoke(FunctionName="sleeper", Payload=b'{"seconds":0}')
+            return None
+        except ClientError as error:
+            return error.response
+    answer = eventually(throttled)
+    equal((answer["Error"]["Code"], answer["Reason"]),
+          ("TooManyRequestsException", "ConcurrentInvocationLimitExceeded"))
+    equal(answer["ResponseMetadata"]["HTTPHeaders"]["retry-after"], "1")
+    other.kill()
+    for thread in asleep:
+        thread.join()
+    shutil.rmtree(place)
+
+
+@test
 def what_functions_start_ends_with_the_server():
     place = tempfile.mkdtemp()
     other = Server(place)

@@ -6,17 +6,9 @@ local json = require "lambdapool.json"
 local sqlite = require "lambdapool.sqlite"
 
 describe("asynchronous invocations", function()
-  local world, folder, db, fails
+  local world, db, fails
 
-  setup(function()
-    folder = serve_world.folder()
-    serve_world.task = folder
-  end)
-
-  teardown(function()
-    os.execute("rm -r " .. folder)
-    serve_world.task = nil
-  end)
+  serve_world.with_folder(setup, teardown)
 
   -- Functions run at once and do what `fails` says: it maps events to how often they fail.
   local function behave(process, what)

@@ -4,17 +4,9 @@
 local serve_world = require "tests.lua.serve_world"
 
 describe("environments", function()
-  local world, folder
+  local world
 
-  setup(function()
-    folder = serve_world.folder()
-    serve_world.task = folder
-  end)
-
-  teardown(function()
-    os.execute("rm -r " .. folder)
-    serve_world.task = nil
-  end)
+  serve_world.with_folder(setup, teardown)
 
   before_each(function()
     world = serve_world.new().open()
@@ -49,7 +41,7 @@ describe("environments", function()
     assert.equal(1, #world.processes)
     local spec = world.processes[1].spec
     assert.equal("/var/task/bootstrap", spec.agent)
-    assert.same({ task = folder, tmp_mb = 512, isolated = true }, spec.lambda)
+    assert.same({ task = serve_world.task, tmp_mb = 512, isolated = true }, spec.lambda)
     local handed = world.processes[1].invocations[2]
     assert.equal(second.context.request_id, handed.request_id)
     assert.equal(3000, handed.kill_ms)
@@ -99,11 +91,12 @@ describe("environments", function()
     world.call("v")
     world.run(1)
     local spec = world.processes[1].spec
-    assert.equal(folder .. "/bootstrap", spec.agent)
-    assert.same({ task = folder, layers = "/a%1b", tmp_mb = 512, isolated = false }, spec.lambda)
-    assert.equal(folder, spec.env.LAMBDA_TASK_ROOT)
+    assert.equal(serve_world.task .. "/bootstrap", spec.agent)
+    assert.same({ task = serve_world.task, layers = "/a%1b", tmp_mb = 512, isolated = false },
+      spec.lambda)
+    assert.equal(serve_world.task, spec.env.LAMBDA_TASK_ROOT)
     assert.equal("/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/a%1b/bin", spec.env.PATH)
-    assert.truthy(spec.env.LD_LIBRARY_PATH:find(folder .. "/lib", 1, true))
+    assert.truthy(spec.env.LD_LIBRARY_PATH:find(serve_world.task .. "/lib", 1, true))
   end)
 
   it("end after a while without work", function()

@@ -6,17 +6,9 @@ local crypto = require "lambdapool.crypto"
 local json = require "lambdapool.json"
 
 describe("a function URL", function()
-  local world, folder, urls
+  local world, urls
 
-  setup(function()
-    folder = serve_world.folder()
-    serve_world.task = folder
-  end)
-
-  teardown(function()
-    os.execute("rm -r " .. folder)
-    serve_world.task = nil
-  end)
+  serve_world.with_folder(setup, teardown)
 
   before_each(function()
     world = serve_world.new().open()

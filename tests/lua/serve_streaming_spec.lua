@@ -31,17 +31,9 @@ local function read_messages(bytes)
 end
 
 describe("a response stream", function()
-  local world, folder
+  local world
 
-  setup(function()
-    folder = serve_world.folder()
-    serve_world.task = folder
-  end)
-
-  teardown(function()
-    os.execute("rm -r " .. folder)
-    serve_world.task = nil
-  end)
+  serve_world.with_folder(setup, teardown)
 
   before_each(function()
     world = serve_world.new().open()

@@ -326,12 +326,24 @@ local function define(world, name, more)
   return record
 end
 
---- Makes a folder with a bootstrap in it; the caller removes it.
-function serve_world.folder()
+-- Makes a folder with a bootstrap in it.
+local function make_folder()
   local path = os.tmpname()
   os.remove(path)
   assert(os.execute(("mkdir %s && touch %s/bootstrap"):format(path, path)))
   return path
+end
+
+--- Gives the specs of a block a folder with a bootstrap in it, `serve_world.task`. The arguments
+--- are busted's.
+function serve_world.with_folder(setup, teardown)
+  setup(function()
+    serve_world.task = make_folder()
+  end)
+  teardown(function()
+    os.execute("rm -r " .. serve_world.task)
+    serve_world.task = nil
+  end)
 end
 
 function serve_world.new()
