@@ -26,9 +26,9 @@ AGENT_LIBS  = $(LUA_LIBS) -l:libzstd.a -lm
 HOST_LIBS   = $(LUA_LIBS) -luv -lhttp_parser -lzstd -lm
 STRIP_AGENT = -s
 
-# What needs OpenSSL, SQLite and libzip is a module of its own, loaded when it is first asked for: loading these
+# What needs OpenSSL, libcurl, expat, SQLite and libzip is a module of its own, loaded when it is first asked for: loading these
 # libraries would cost every start of the program a millisecond.
-CLOUD_LIBS = -lcrypto -lsqlite3 -lzip -lz
+CLOUD_LIBS = -lcrypto -lcurl -lexpat -lsqlite3 -luv -lzip -lz
 
 # Sources are found, not listed. The two main files and the embedded Lua are the programs; all the rest is one archive,
 # from which each program and each test takes what it names. The agent's malloc is for the agent alone.
@@ -36,6 +36,7 @@ C_FILES     := $(wildcard host/*.c host/codec/*.c host/cloud/*.c agent/*.c)
 PARTS       := $(filter-out host/main.c agent/main.c agent/malloc.c,$(C_FILES))
 CLOUD       := $(filter host/cloud/%,$(C_FILES))
 LUA_MODULES := $(sort $(shell find lua/lambdapool -name '*.lua' 2>/dev/null))
+ARGPARSE    := /usr/share/lua/5.4/argparse.lua
 C_TESTS     := $(wildcard tests/host/*_test.c tests/host/codec/*_test.c tests/agent/*_test.c)
 SPECS       := $(wildcard tests/*_spec.lua tests/*/*_spec.lua)
 SCRIPTS     := $(wildcard tests/*.t tests/*/*.t)
@@ -49,9 +50,9 @@ TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS) $(BUI
 
 # Debian 12 packages, by what needs them.
 BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev \
-  libxxhash-dev libssl-dev libsqlite3-dev libzip-dev zlib1g-dev
+  libxxhash-dev libssl-dev libcurl4-openssl-dev libexpat1-dev libsqlite3-dev libzip-dev zlib1g-dev lua-argparse
 TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-rt-14-dev perl zip unzip \
-  binutils procps curl awscli python3 python3-boto3 $(NODE_PACKAGES)
+  binutils procps curl luarocks awscli python3 python3-boto3 $(NODE_PACKAGES)
 # Node.js may be there from somewhere else, with an npm of its own.
 NODE_PACKAGES := $(shell command -v npm >/dev/null || echo nodejs npm ca-certificates)
 BENCH_PACKAGES = python3 python3-cloudpickle python3-boto3
@@ -123,7 +124,7 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/embed.c: host/embed.lua $(LUA_MODULES) Makefile
 	@mkdir -p $(@D)
-	lua5.4 host/embed.lua lua/lambdapool $(LUA_MODULES) > $@
+	lua5.4 host/embed.lua lua/lambdapool $(LUA_MODULES) lambdapool.argparse=$(ARGPARSE) > $@
 
 $(BUILD)/embed.o: $(BUILD)/embed.c
 	$(CC) $(C_FLAGS) $(CFLAGS) -g0 -c -o $@ $<

@@ -1,19 +1,24 @@
 --- Compiles the Lua library into C: `lua5.4 host/embed.lua lua/lambdapool FILE...` prints the
 --- source of the table that host/embed.h declares. The bytecode keeps its debug information, so
 --- tracebacks stay readable, and its chunks are named `@lambdapool/pool.lua`, wherever the tree
---- lies. The same files in any order give the same bytes.
+--- lies. The same files in any order give the same bytes. A file of a library elsewhere is given as
+--- MODULE=FILE.
 
 local parent = assert(arg[1], "usage: embed.lua FOLDER FILE..."):gsub("[^/]*/*$", "")
 
 -- "lua/lambdapool/backend/local.lua" -> "lambdapool/backend/local.lua", "lambdapool.backend.local"
 local function names(path)
+  local module = path:match "^(.-)="
+  if module then
+    return module:gsub("%.", "/") .. ".lua", module
+  end
   assert(path:sub(1, #parent) == parent, path .. " is not in " .. parent)
   local chunk = path:sub(#parent + 1)
   return chunk, (chunk:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", "."))
 end
 
 local function compile(path)
-  local file <close> = assert(io.open(path, "rb"))
+  local file <close> = assert(io.open((path:gsub("^.-=", "")), "rb"))
   local chunk, name = names(path)
   return { name = name, bytes = string.dump(assert(load(file:read("a"), "@" .. chunk, "t"))) }
 end

@@ -70,10 +70,12 @@ static const char *read_block(lua_State *L, void *data, size_t *size) {
   return *size > 0 ? source->block : NULL;
 }
 
+static int load_compiled(lua_State *L, const char *name);
+
 /* Loads a module from `folder`, as text, under the chunk name that the copy
- * inside has, so that tracebacks do not differ. Pushes the function, an error
- * message, or, when there is no such file, nothing but the value that a
- * searcher gives then.  [-0, +1, m] */
+ * inside has, so that tracebacks do not differ; the copy, when there is no such
+ * file: not all come from there. Pushes the function or an error message.
+ * [-0, +1, m] */
 static int load_from_folder(lua_State *L, const char *folder,
                             const char *name) {
   struct source source;
@@ -81,16 +83,16 @@ static int load_from_folder(lua_State *L, const char *folder,
   push_file_name(L, folder, name); /* path */
   lua_pushfstring(L, "@%s", lua_tostring(L, -1) + strlen(folder) + 1);
   source.file = fopen(lua_tostring(L, -2), "rb"); /* path chunkname */
-  if (source.file == NULL) {
-    lua_pushfstring(L, "no file '%s'", lua_tostring(L, -2));
-    return LUA_OK;
-  }
+  if (source.file == NULL)
+    return load_compiled(L, name);
   status = lua_load(L, read_block, &source, lua_tostring(L, -1), "t");
   fclose(source.file);
   return status;
 }
 
-/* Loads the copy of a module that is compiled in.  [-0, +1, m] */
+/* Loads the copy of a module that is compiled in. Pushes the function, an
+ * error message, or the text that a searcher gives when there is none.
+ * [-0, +1, m] */
 static int load_compiled(lua_State *L, const char *name) {
   const struct lp__module *module = lp__modules;
   while (module->name != NULL && strcmp(module->name, name) != 0)

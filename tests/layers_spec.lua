@@ -111,18 +111,23 @@ end)
 
 -- From the bottom up; a module may require its own layer and those below it.
 local LAYERS = {
-  "lambdapool%.codec lambdapool%.workers lambdapool%.system lambdapool%.json%.native",
+  "lambdapool%.argparse lambdapool%.codec lambdapool%.workers lambdapool%.system " ..
+    "lambdapool%.json%.native",
   "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest lambdapool%.cloud",
   "lambdapool%.arguments lambdapool%.interrupt lambdapool%.meter lambdapool%.retry " ..
     "lambdapool%.sizer lambdapool%.source lambdapool%.tally lambdapool%.timers " ..
-    "lambdapool%.archive lambdapool%.crypto lambdapool%.files lambdapool%.sqlite",
-  "lambdapool%.aws%..+ lambdapool%.loop lambdapool%.progress",
-  "lambdapool%.backend%..+ lambdapool%.flow lambdapool%.completion lambdapool%.serve%..+",
+    "lambdapool%.archive lambdapool%.command lambdapool%.crypto lambdapool%.files " ..
+    "lambdapool%.sqlite lambdapool%.xml lambdapool%.config",
+  "lambdapool%.loop lambdapool%.progress lambdapool%.aws%.sigv4",
+  "lambdapool%.flow lambdapool%.completion lambdapool%.serve%..+",
+  "lambdapool%.http lambdapool%.serve",
+  "lambdapool%.aws%..+",
+  "lambdapool%.account",
+  "lambdapool%.backend%..+",
   "lambdapool%.future lambdapool%.batch lambdapool%.queue lambdapool%.outcome " ..
     "lambdapool%.scheduler lambdapool%.packs",
-  "lambdapool%.engine lambdapool%.stream lambdapool%.waiting lambdapool%.async " ..
-    "lambdapool%.serve",
-  "lambdapool%.pool lambdapool%.executor",
+  "lambdapool%.engine lambdapool%.stream lambdapool%.waiting lambdapool%.async",
+  "lambdapool%.pool lambdapool%.executor lambdapool%.deploy%..+",
   "lambdapool",
   "lambdapool%.cli lambdapool%.cli%..+",
 }
