@@ -4,7 +4,8 @@
 local suggest = require "lambdapool.suggest"
 local system = require "lambdapool.system"
 
-local commands = { "run", "serve" }
+local commands = { "run", "serve", "create", "update", "deploy", "delete", "list", "show", "invoke",
+  "package", "layers", "permissions", "logs", "doctor", "whoami", "config" }
 
 local help = [[
   lambdapool run crawl.lua urls.txt
@@ -12,11 +13,33 @@ local help = [[
 usage: lambdapool COMMAND [ARGS]
 
 Work
-  run        run a Lua script whose functions can run on many workers
-  serve      a Lambda service on this machine, for the AWS CLI and SDKs
+  run          run a Lua script whose functions can run on many workers
+  serve        a Lambda service on this machine, for the AWS CLI and SDKs
 
-  --help     this text; `lambdapool COMMAND --help` for a command
-  --version  the versions of lambdapool and Lua
+Functions
+  create       make a function of files and folders
+  update       send what has changed of it
+  deploy       create it or update it
+  delete       remove it, and its role
+  list         the functions that lambdapool made
+  show         everything about one of them
+  invoke       call one with JSON
+  package      only make the zip
+  layers       list, publish, attach …
+  permissions  who may call it, and what you need to be allowed
+
+Runs
+  logs         what functions have printed
+
+Checks
+  doctor       find what is wrong, and say what to do
+  whoami       the account, and where the credentials come from
+
+Set-up
+  config       what is configured, and where
+
+  --help       this text; `lambdapool COMMAND --help` for a command
+  --version    the versions of lambdapool and Lua
 ]]
 
 local function is_command(name)

@@ -1,0 +1,90 @@
+--- The help of commands: an example first, then the usage, what the command does, what it takes.
+
+local help = {}
+
+-- Appends rows of two columns, the second one where the longest of the first ends.
+local function append_rows(lines, rows)
+  local width = 0
+  for _, row in ipairs(rows) do
+    width = math.max(width, #row[1])
+  end
+  for _, row in ipairs(rows) do
+    local gap = (" "):rep(width - #row[1] + 2)
+    lines[#lines + 1] = ("  %s%s%s"):format(row[1], gap, (row[2]:gsub("\n", "\n" ..
+      (" "):rep(width + 4))))
+  end
+end
+
+-- Text of any length as lines of 80 columns; lines that were there stay.
+local function wrap(text)
+  local lines = {}
+  for paragraph in (text .. "\n"):gmatch "(.-)\n" do
+    local line = ""
+    for word in paragraph:gmatch "%S+" do
+      if line ~= "" and #line + 1 + #word > 80 then
+        lines[#lines + 1], line = line, word
+      else
+        line = line == "" and word or line .. " " .. word
+      end
+    end
+    lines[#lines + 1] = line
+  end
+  return table.concat(lines, "\n")
+end
+
+local function append_example(lines, example)
+  for line in (example .. "\n"):gmatch "(.-)\n" do
+    lines[#lines + 1] = "  " .. line
+  end
+end
+
+-- "-y --yes" -> "-y, --yes"; options without a short name are where the others' long ones are.
+local function option_row(option)
+  local names = option[1]:gsub("%s+", ", ")
+  local value = option[2] and " " .. option[2] or ""
+  return { names .. value, option[3] .. (option.repeated and "; may be repeated" or "") }
+end
+
+--- The help of one command.
+---@param spec lambdapool.cli.Command
+---@param options lambdapool.cli.Option[] all of them
+---@return string
+function help.command(spec, options)
+  local lines = {}
+  append_example(lines, spec.example)
+  lines[#lines + 1] = ("\nusage: lambdapool %s [OPTIONS]\n\n%s\n"):format(spec.usage,
+    wrap(spec.about))
+  local rows = {}
+  for _, argument in ipairs(spec.arguments or {}) do
+    rows[#rows + 1] = { argument[1]:upper(), argument[2] }
+  end
+  for _, option in ipairs(options) do
+    rows[#rows + 1] = option_row(option)
+  end
+  append_rows(lines, rows)
+  return table.concat(lines, "\n") .. "\n"
+end
+
+--- The help of a group of commands.
+---@param spec { name: string, about: string, example: string, commands: table<string, table> }
+---@return string
+function help.group(spec)
+  local lines, names, rows = {}, {}, {}
+  append_example(lines, spec.example)
+  lines[#lines + 1] = ("\nusage: lambdapool %s COMMAND [ARGS]\n\n%s\n"):format(spec.name,
+    wrap(spec.about))
+  for name in pairs(spec.commands) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local inner = spec.commands[name]
+    rows[#rows + 1] = { inner.usage or name, (inner.about:match "^(.-)%.%s" or
+      inner.about:gsub("%.$", "")) }
+  end
+  append_rows(lines, rows)
+  lines[#lines + 1] = ("\n  `lambdapool %s COMMAND --help` for a command"):format(spec.name)
+  return table.concat(lines, "\n") .. "\n"
+end
+
+return help
