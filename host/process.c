@@ -16,9 +16,7 @@ void lp__close_fd(int *fd) {
   *fd = -1;
 }
 
-/* A descriptor above those that the child's end of things is copied to (the
- * caller may have closed its standard streams). Takes `fd`. */
-static int move_up(int fd) {
+int lp__process_move_up(int fd) {
   if (fd < 0 || fd > LP__PROGRESS_FD)
     return fd;
   int moved = fcntl(fd, F_DUPFD_CLOEXEC, LP__PROGRESS_FD + 1);
@@ -32,8 +30,8 @@ int lp__process_pipe(int *read_end, int *write_end) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) < 0)
     return -errno;
-  *read_end = move_up(ends[0]);
-  *write_end = move_up(ends[1]);
+  *read_end = lp__process_move_up(ends[0]);
+  *write_end = lp__process_move_up(ends[1]);
   if (*read_end >= 0 && *write_end >= 0)
     return 0;
   int status = -errno;
@@ -46,7 +44,7 @@ int lp__process_pipe(int *read_end, int *write_end) {
 static int open_progress(struct lp__progress **progress, int *fd) {
   *progress = lp__progress_create(fd);
   if (*progress)
-    *fd = move_up(*fd);
+    *fd = lp__process_move_up(*fd);
   if (*progress && *fd >= 0)
     return 0;
   int status = -errno;
@@ -76,7 +74,7 @@ static int add_files(posix_spawn_file_actions_t *files,
   return status;
 }
 
-static int set_attributes(posix_spawnattr_t *attributes) {
+int lp__process_set_attributes(posix_spawnattr_t *attributes) {
   sigset_t none, all;
   sigemptyset(&none);
   sigfillset(&all);
@@ -104,7 +102,7 @@ static int spawn(pid_t *pid, const char *path, char *const *environment,
   if (status == 0) {
     status = add_files(&files, ends);
     if (status == 0)
-      status = set_attributes(&attributes);
+      status = lp__process_set_attributes(&attributes);
     if (status == 0)
       status =
           posix_spawn(pid, path, &files, &attributes, arguments, environment);

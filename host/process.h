@@ -16,6 +16,7 @@
 
 #include "progress.h"
 
+#include <spawn.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -54,6 +55,15 @@ void lp__process_close(struct lp__process *process);
 /* For who starts a child in another way: a pipe with descriptors above those
  * that a child gets, both ends set or both -1. 0 or a negative errno. */
 int lp__process_pipe(int *read_end, int *write_end);
+
+/* For the same: a descriptor above those that the child's end of things is
+ * copied to (the caller may have closed its standard streams). Takes `fd`,
+ * which may be -1; -1 and errno when it fails. */
+int lp__process_move_up(int fd);
+
+/* For the same: a session of its own, and signals as a program finds them. 0 or
+ * an errno. */
+int lp__process_set_attributes(posix_spawnattr_t *attributes);
 
 /* For the same: opens the pidfd of process->pid. 0, also where there is none,
  * or a negative errno, and then the child is gone. */
