@@ -14,6 +14,8 @@ const struct lp__failure lp__out_of_memory = {"Function.OutOfMemory",
                                               "Lambdapool.OutOfMemory"};
 const struct lp__failure lp__invalid_call = {"Runtime.InvalidCall",
                                              "Lambdapool.InvalidCall"};
+const struct lp__failure lp__call_mismatch = {"Runtime.CallVersion",
+                                              "Lambdapool.CallVersion"};
 const struct lp__failure lp__invalid_event = {"Runtime.UnmarshalError",
                                               "Runtime.UnmarshalError"};
 const struct lp__failure lp__invalid_result = {"Runtime.MarshalError",

@@ -26,6 +26,7 @@ extern const struct lp__failure lp__user_error;     /* user code raised */
 extern const struct lp__failure lp__timeout;        /* its time was up */
 extern const struct lp__failure lp__out_of_memory;  /* its memory was used up */
 extern const struct lp__failure lp__invalid_call;   /* cannot be decoded */
+extern const struct lp__failure lp__call_mismatch;  /* of another version */
 extern const struct lp__failure lp__invalid_event;  /* it is not JSON */
 extern const struct lp__failure lp__invalid_result; /* cannot become JSON */
 extern const struct lp__failure lp__no_handler;     /* for this event */

@@ -83,12 +83,13 @@ static uint64_t peak_memory(void *context) {
   return lp__limits_peak(task->limits);
 }
 
-/* Makes the failure of the message at the top. */
+/* refuse(answer, failure, message): makes the failure of the message. */
 static int refuse(lua_State *L) {
   struct lp__answer *answer = lua_touserdata(L, 1);
-  lua_pushnil(L);   /* answer message nil */
-  lua_insert(L, 2); /* answer nil message */
-  lp__answer_failure(L, answer, &lp__invalid_call);
+  const struct lp__failure *failure = lua_touserdata(L, 2);
+  lua_pushnil(L);   /* answer failure message nil */
+  lua_insert(L, 3); /* answer failure nil message */
+  lp__answer_failure(L, answer, failure);
   return 1;
 }
 
@@ -97,15 +98,18 @@ static void run_call(lua_State *L, const struct lp__event *event,
                      struct lp__progress *progress, struct lp__answer *answer) {
   struct lp__call_hooks hooks = {task,        begin,    end,
                                  peak_memory, progress, lp__allocation_note()};
+  const struct lp__failure *failure = &lp__invalid_call;
   if (lp__call_run(L, event->body, event->size, &hooks, cold) == LP_OK) {
     lp__answer_result(L, answer, "application/octet-stream");
     return;
   }
+  if (lp__call_version(event->body, event->size) != LP__CALL_VERSION)
+    failure = &lp__call_mismatch;
   lua_pushcfunction(L, refuse); /* message refuse */
-  lua_insert(L, -2);            /* refuse message */
   lua_pushlightuserdata(L, answer);
-  lua_insert(L, -2); /* refuse answer message */
-  if (lua_pcall(L, 2, 1, 0) != LUA_OK)
+  lua_pushlightuserdata(L, (void *)failure);
+  lua_rotate(L, -4, 3); /* refuse answer failure message */
+  if (lua_pcall(L, 3, 1, 0) != LUA_OK)
     lp__answer_no_memory(answer);
 }
 

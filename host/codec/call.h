@@ -1,7 +1,7 @@
 /*
  * A call: a function and the argument lists to run it with.
  *
- *   request  = {"lambdapool":1,"call":"<base64 of a sealed call>"}
+ *   request  = {"lambdapool":2,"call":"<base64 of a sealed call>"}
  *   call     = varint(timeout in ms, 0: none) varint(compress from)
  *              varint(stop in ms, 0: 1000) u64(seed) varint(position)
  *              u32(size) code  u32(tasks)  { u32(size) body }
@@ -11,10 +11,14 @@
  *   response = sealed, compressed from that size on
  *              16 bytes (XXH3-128 of the code that ran) byte(cold)
  *              u64(us) u64(peak memory in bytes) u32(tasks that ran)
- *              { record }
+ *              { record } module*
  *   record   = byte(end) u32(size) body
  *   end      = enum lp__task_end; the body has the task's results, or for
  *              another end than OK message, traceback and error value
+ *   module   = 16 bytes u32(size) name: a module that the worker has of its
+ *              own was used, and this is the hash of its text (deployed.h)
+ *
+ * The number in front, LP__CALL_VERSION, changes with any of this.
  *
  * Lambda takes only JSON requests, but answers any bytes.  A response may
  * report fewer tasks than the call has: the others did certainly not start.
@@ -32,6 +36,12 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* A worker runs calls of its own version only: one that was deployed long ago,
+ * or by a newer client, says so instead of guessing. */
+#define LP__CALL_VERSION 2
+#define LP__CALL_PREFIX  "{\"lambdapool\":2,\"call\":\""
+#define LP__CALL_SUFFIX  "\"}"
 
 /* AWS's limits of a synchronous invocation, in bytes. */
 enum { LP__MAX_REQUEST = 6291456, LP__MAX_RESPONSE = 6291556 };
@@ -84,8 +94,9 @@ int lp__call_request(lua_State *L);
  * Value j of task k goes to columns[j][base + k].  When columns.counts is a
  * table, counts[base + k] is how many values there are, unless that is 1; when
  * columns.n is a number, columns are made with room for n rows.
- * report: { done, values, max_values, cold, run_us, peak_memory }, where
- * `values` is the last task's number of values.
+ * report: { done, values, max_values, cold, run_us, peak_memory, stale }, where
+ * `values` is the last task's number of values, and `stale` the name of a
+ * module that the worker has in another version than this state, or nil.
  * errors: task -> { kind, message, traceback, value }, or nil. */
 int lp__call_response(lua_State *L);
 
@@ -132,6 +143,9 @@ struct lp__call_hooks {
 
 /* Whether the event is a call: JSON with "lambdapool" and "call". */
 int lp__call_is_envelope(const char *event, size_t size);
+
+/* The version of the call in an envelope; 0 when it cannot be read. */
+int lp__call_version(const char *event, size_t size);
 
 /* Runs the call in the event.  Pushes the response and returns LP_OK; or
  * pushes why it is no call that can be run and returns LP_ELUA.  Never raises.

@@ -4,7 +4,9 @@
 
 #include "call.h"
 #include "call_code.h"
+#include "deployed.h"
 #include "load.h"
+#include "reference.h"
 #include "seal.h"
 #include "wire.h"
 
@@ -215,6 +217,36 @@ static void check_hash(lua_State *L, struct response *r) {
   lua_pop(L, 1);
 }
 
+/* Whether this state has, or would load, another text under the name of the
+ * module on top than the one with the hash at `hash`.  What it does not have
+ * at all cannot differ.  [-0, +0, m] */
+static int is_stale(lua_State *L, const unsigned char *hash) {
+  int top = lua_gettop(L), stale = 0;
+  if (lp__reference_module(L, top) == LP__SHIP_TEXT) {
+    lp__deployed_hash(L);
+    stale = memcmp(lua_tostring(L, -1), hash, 16) != 0;
+  }
+  lua_settop(L, top);
+  return stale;
+}
+
+/* Reads the modules that the worker used, up to the end. Sets report.stale for
+ * one that is not what this state has. */
+static void get_modules(lua_State *L, struct response *r) {
+  while (r->at.at < r->at.end) {
+    const unsigned char *hash = get_bytes(L, r, 16).at;
+    uint32_t size = lp__get_u32(get_bytes(L, r, 4).at);
+    struct lp__bytes name = get_bytes(L, r, size);
+    if (size == 0 || size > LP__DEPLOYED_NAME_MAX)
+      malformed(L);
+    lua_pushlstring(L, (const char *)name.at, size);
+    if (is_stale(L, hash))
+      lua_setfield(L, REPORT, "stale");
+    else
+      lua_pop(L, 1);
+  }
+}
+
 /* Checks the arguments that both have, and pushes report and errors. */
 static void begin(lua_State *L, struct response *r) {
   size_t size;
@@ -250,8 +282,9 @@ int lp__call_response(lua_State *L) {
   set_integer(L, "run_us", lp__get_u64(get_bytes(L, &r, 8).at));
   set_integer(L, "peak_memory", lp__get_u64(get_bytes(L, &r, 8).at));
   done = (lua_Integer)lp__get_u32(get_bytes(L, &r, 4).at);
-  if (get_records(L, &r, done) != done || r.at.at != r.at.end)
+  if (get_records(L, &r, done) != done)
     malformed(L);
+  get_modules(L, &r);
   return end(L, &r, done);
 }
 

@@ -20,6 +20,7 @@
 #include "../progress.h"
 #include "../state.h"
 #include "call.h"
+#include "deployed.h"
 #include "dump.h"
 #include "load.h"
 #include "offered.h"
@@ -30,15 +31,14 @@
 /* After so much output no further task of a call is begun, as after stop_ms. */
 enum { STOP_AFTER_BYTES = 256 << 10, DEFAULT_STOP_MS = 1000 };
 
-#define PREFIX "{\"lambdapool\":1,\"call\":\""
-#define SUFFIX "\"}"
-
 /* --- the envelope ------------------------------------------------------- */
 
 static int has_prefix(const char *event, size_t size) {
-  size_t prefix = sizeof PREFIX - 1, suffix = sizeof SUFFIX - 1;
-  return size >= prefix + suffix && memcmp(event, PREFIX, prefix) == 0 &&
-         memcmp(event + size - suffix, SUFFIX, suffix) == 0;
+  size_t prefix = sizeof LP__CALL_PREFIX - 1,
+         suffix = sizeof LP__CALL_SUFFIX - 1;
+  return size >= prefix + suffix &&
+         memcmp(event, LP__CALL_PREFIX, prefix) == 0 &&
+         memcmp(event + size - suffix, LP__CALL_SUFFIX, suffix) == 0;
 }
 
 /* Whether the object's first key is one of the two, and the other follows. */
@@ -57,13 +57,42 @@ int lp__call_is_envelope(const char *event, size_t size) {
          memmem(at, (size_t)(end - at), "\"lambdapool\"", 12) != NULL;
 }
 
+/* What stands behind the key "lambdapool", which is the first one in what our
+ * clients send. */
+int lp__call_version(const char *event, size_t size) {
+  static const char key[] = "\"lambdapool\"";
+  const char *end = event + size;
+  const char *at = memmem(event, size, key, sizeof key - 1);
+  int version = 0;
+  if (at == NULL)
+    return 0;
+  for (at += sizeof key - 1; at < end && strchr(" \t\r\n:", *at) && *at;)
+    at++;
+  for (; at < end && *at >= '0' && *at <= '9' && version < 100000; at++)
+    version = 10 * version + (*at - '0');
+  return version;
+}
+
+/* Raises for a call of another version than ours. */
+static void check_version(lua_State *L, const char *event, size_t size) {
+  int version = lp__call_version(event, size);
+  if (version == LP__CALL_VERSION)
+    return;
+  luaL_error(L,
+             "the agent is %s than the client: it is lambdapool " LP_VERSION
+             " and understands calls of version %d, not %d",
+             version > LP__CALL_VERSION ? "older" : "newer", LP__CALL_VERSION,
+             version);
+}
+
 /* Finds the base64 text; pushes what keeps it alive. */
 static struct lp__bytes find_text(lua_State *L, const char *event,
                                   size_t size) {
   struct lp__bytes text;
   if (has_prefix(event, size)) {
-    text.at = (const unsigned char *)event + sizeof PREFIX - 1;
-    text.end = (const unsigned char *)event + size - (sizeof SUFFIX - 1);
+    text.at = (const unsigned char *)event + sizeof LP__CALL_PREFIX - 1;
+    text.end =
+        (const unsigned char *)event + size - (sizeof LP__CALL_SUFFIX - 1);
     lua_pushnil(L);
     return text;
   }
@@ -73,12 +102,7 @@ static struct lp__bytes find_text(lua_State *L, const char *event,
   lua_getfield(L, -1, "decode");
   lua_pushlstring(L, event, size);
   lua_call(L, 1, 1); /* cjson envelope */
-  lua_getfield(L, -1, "lambdapool");
-  if (lua_tonumber(L, -1) != 1) {
-    luaL_error(L, "this worker understands calls of version 1, not %s",
-               luaL_tolstring(L, -1, NULL));
-  }
-  lua_getfield(L, -2, "call");
+  lua_getfield(L, -1, "call");
   if (lua_type(L, -1) != LUA_TSTRING)
     luaL_error(L, "the call is no string");
   text.at = (const unsigned char *)lua_tolstring(L, -1, &size);
@@ -582,9 +606,31 @@ static void fill_head(struct run *r, struct lp__bytes code) {
   lp__put_u32(at + 16, (uint32_t)r->done);
 }
 
+/* Adds what the call has used of the worker's own modules. */
+static void put_modules(lua_State *L, struct run *r) {
+  int list = lua_gettop(L) + 1;
+  lua_Integer i, n;
+  lp__deployed_push(L);
+  n = lua_istable(L, list) ? (lua_Integer)lua_rawlen(L, list) : 0;
+  for (i = 1; i < n; i += 2) {
+    unsigned char *at = lp__buffer_reserve(L, &r->out.buffer, 20);
+    lua_rawgeti(L, list, i);
+    lua_rawgeti(L, list, i + 1);
+    memcpy(at, lua_tostring(L, -1), 16);
+    lp__put_u32(at + 16, (uint32_t)lua_rawlen(L, -2));
+    r->out.buffer.size += 20;
+    lua_pop(L, 1);
+    lp__buffer_add(L, &r->out.buffer, lua_tostring(L, -1), lua_rawlen(L, -1));
+    lua_pop(L, 1);
+  }
+  lua_settop(L, list - 1);
+}
+
 /* Pushes the response. */
 static void push_response(lua_State *L, struct run *r, struct lp__bytes code) {
-  size_t size = lp__rope_size(&r->out);
+  size_t size;
+  put_modules(L, r);
+  size = lp__rope_size(&r->out);
   fill_head(r, code);
   if (size > LP__MAX_RESPONSE ||
       (r->compress_from && size >= r->compress_from)) {
@@ -612,6 +658,7 @@ static int run_call(lua_State *L) {
   lua_newtable(L);
   lua_pushnil(L); /* the function */
   lua_pushcfunction(L, handle_error);
+  check_version(L, r->event, r->size);
   text = find_text(L, r->event, r->size);
   size = (size_t)(text.end - text.at);
   bytes = lua_newuserdatauv(L, size / 4 * 3 + 1, 0);

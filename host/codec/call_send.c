@@ -10,8 +10,8 @@
 #include "seal.h"
 #include "wire.h"
 
-static const char prefix[] = "{\"lambdapool\":1,\"call\":\"";
-static const char suffix[] = "\"}";
+static const char prefix[] = LP__CALL_PREFIX;
+static const char suffix[] = LP__CALL_SUFFIX;
 
 /* Stack indexes in the protected functions.  OPTIONS: of request; STAR: of
  * encode.  RECORD: what the dump of the current task recorded; RECORDS: the

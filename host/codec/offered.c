@@ -3,6 +3,7 @@
 
 #include <lauxlib.h>
 
+#include "deployed.h"
 #include "reference.h"
 #include "source.h"
 
@@ -105,19 +106,34 @@ static void note_globals(lua_State *L, int before) {
   lua_settop(L, top);
 }
 
+/* Whether the module whose name is at `name` was loaded from an offer. */
+static int was_offered(lua_State *L, int name) {
+  int offered;
+  push_table(L, LOADED);
+  lua_pushvalue(L, name);
+  offered = lua_rawget(L, -2) != LUA_TNIL;
+  lua_pop(L, 2);
+  return offered;
+}
+
 /* require(name); upvalue 1 is the original. */
 static int require_module(lua_State *L) {
+  lua_Integer entered;
   luaL_checkstring(L, 1);
   lua_settop(L, 1);
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushvalue(L, 1);
-  if (lua_rawget(L, 2) != LUA_TNIL && lua_toboolean(L, -1))
+  if (lua_rawget(L, 2) != LUA_TNIL && lua_toboolean(L, -1)) {
+    lp__deployed_use(L, 1);
     return 1;
+  }
   lua_settop(L, 1);
   push_global_names(L); /* name before */
+  entered = lp__deployed_enter(L);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 1);
   lua_call(L, 1, LUA_MULTRET);
+  lp__deployed_leave(L, entered, 1, was_offered(L, 1));
   note_globals(L, 2);
   return lua_gettop(L) - 2;
 }
@@ -156,6 +172,7 @@ void lp__offered_open(lua_State *L) {
 }
 
 void lp__offered_begin(lua_State *L) {
+  lp__deployed_begin(L);
   push_table(L, OFFERED);
   lua_pop(L, 1);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
@@ -179,11 +196,7 @@ static int is_local(lua_State *L) {
   int top = lua_gettop(L), local;
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushvalue(L, top);
-  local = lua_rawget(L, -2) != LUA_TNIL;
-  push_table(L, LOADED);
-  lua_pushvalue(L, top);
-  if (lua_rawget(L, -2) != LUA_TNIL)
-    local = 0;
+  local = lua_rawget(L, -2) != LUA_TNIL && !was_offered(L, top);
   lua_settop(L, top);
   return local;
 }

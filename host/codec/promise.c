@@ -9,6 +9,7 @@
 
 #include <lauxlib.h>
 
+#include "deployed.h"
 #include "frame.h"
 #include "rebuilder.h"
 #include "reference.h"
@@ -105,7 +106,9 @@ static void resolve_module(lua_State *L, const struct lp__promises *p) {
     lp__reference_standard(L);
     lua_pushvalue(L, -2);
     lua_call(L, 1, 1);
-  } else if (lua_isnil(L, -1)) {
+  } else if (!lua_isnil(L, -1)) {
+    lp__deployed_use(L, -2);
+  } else {
     luaL_error(L,
                "cannot load: module '%s' is not loaded here\n  require it "
                "first; loading runs no code",

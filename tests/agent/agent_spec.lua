@@ -1,56 +1,15 @@
 --- The agent as a whole: the real program against a scripted Runtime API (rapi.c).
-local build = os.getenv("LAMBDAPOOL_BUILD") or "build"
-local tasks = os.getenv("PWD") .. "/tests/agent/tasks"
 local cjson = require "cjson"
 local codec = require "lambdapool.codec"
+local support = require "tests.agent.agent_support"
+
+local build, quote, write = support.build, support.quote, support.write
+local event, command, tasks = support.event, support.command, support.tasks
+local play, calls = support.play, support.calls
 
 local ECHO = { _HANDLER = "handlers.echo" }
 
-local function quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
-local function write(name, text)
-  local file = assert(io.open(name, "wb"))
-  file:write(text)
-  file:close()
-  return name
-end
-
 local folder
-
---- A file of `text` in the folder of this test.
-local files = 0
-local function file_of(text)
-  files = files + 1
-  return write(folder .. "/" .. files, text)
-end
-
---- The script's line for an event.
-local function event(text, deadline, id)
-  return ("event %s %d %s"):format(id or "id-1", deadline or 0, file_of(text))
-end
-
-local function command(script, environment)
-  local words = { build .. "/tests/rapi", file_of(table.concat(script, "\n") .. "\n"),
-    build .. "/bootstrap" }
-  environment.LAMBDA_TASK_ROOT = environment.LAMBDA_TASK_ROOT or tasks
-  for name, value in pairs(environment) do
-    words[#words + 1] = name .. "=" .. value
-  end
-  for i, word in ipairs(words) do
-    words[i] = quote(word)
-  end
-  return table.concat(words, " ")
-end
-
---- Plays a script; returns the requests that came, with `output`, `code` and `signal`.
-local function play(script, environment)
-  local pipe = assert(io.popen(command(script, environment or {})))
-  local text = pipe:read("a")
-  assert(pipe:close(), "rapi failed: " .. text)
-  return assert(load(text, "=rapi", "t", {}))()
-end
 
 --- Plays one event; returns the POST that answers it.
 local function answer(handler, text, deadline, environment)
@@ -77,14 +36,10 @@ local function assert_failure(post, metric, type, message)
 end
 
 setup(function()
-  local pipe = assert(io.popen("mktemp -d"))
-  folder = pipe:read("l")
-  pipe:close()
+  folder = support.open()
 end)
 
-teardown(function()
-  os.execute("rm -r " .. quote(folder))
-end)
+teardown(support.close)
 
 describe("the protocol", function()
   it("asks for an event, posts its result and asks again", function()
@@ -356,23 +311,24 @@ end)
 describe("a call", function()
   it("that cannot be decoded is an error of its own type", function()
     for _, call in ipairs { "", "!", "AAAA", "bm9uc2Vuc2U=" } do
-      local envelope = ('{"lambdapool":1,"call":"%s"}'):format(call)
+      local envelope = ('{"lambdapool":2,"call":"%s"}'):format(call)
       local post = answer("", envelope, 0, { _HANDLER = "lambdapool" })
       assert_failure(post, "Runtime.InvalidCall", "Lambdapool.InvalidCall", ".")
     end
   end)
-end)
 
---- Requests that run f on items `first` to `last` each, as lines of a script.
-local function calls(code, list, ranges, options)
-  local script, origins = {}, {}
-  for i, range in ipairs(ranges) do
-    local request
-    request, origins[i] = codec.request(code, list, range[1], range[2], options)
-    script[2 * i - 1], script[2 * i] = event(request), "post 202"
-  end
-  return script, origins
-end
+  it("of another version says whose program is the older one", function()
+    for version, age in pairs { ["1"] = "newer", ["3"] = "older", ["99999999999"] = "older",
+      ['"x"'] = "newer" } do
+      for _, space in ipairs { "", " " } do
+        local envelope = ('{"lambdapool":%s%s, "call":"AAAA"}'):format(space, version)
+        local post = answer("", envelope, 0, { _HANDLER = "lambdapool" })
+        assert_failure(post, "Runtime.CallVersion", "Lambdapool.CallVersion",
+          "the agent is " .. age .. " than the client: it is lambdapool %d")
+      end
+    end
+  end)
+end)
 
 --- Runs f on the items, cut into these ranges; returns its first results and the errors by item.
 local function map(f, list, ranges, options, environment)
