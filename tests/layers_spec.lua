@@ -112,7 +112,7 @@ end)
 -- From the bottom up; a module may require its own layer and those below it.
 local LAYERS = {
   "lambdapool%.argparse lambdapool%.codec lambdapool%.workers lambdapool%.system " ..
-    "lambdapool%.json%.native",
+    "lambdapool%.json%.native lambdapool%.command%.native",
   "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest lambdapool%.cloud",
   "lambdapool%.arguments lambdapool%.interrupt lambdapool%.meter lambdapool%.retry " ..
     "lambdapool%.sizer lambdapool%.source lambdapool%.tally lambdapool%.timers " ..
