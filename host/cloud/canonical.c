@@ -49,7 +49,7 @@ static bool is_unreserved(unsigned char c) {
          (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
 }
 
-static char *put_encoded(char *out, unsigned char c) {
+char *lp__put_encoded(char *out, unsigned char c) {
   static const char digits[] = "0123456789ABCDEF";
   if (is_unreserved(c)) {
     *out++ = (char)c;
@@ -99,8 +99,16 @@ static char *parent(char *start, char *end) {
   return end;
 }
 
+static char *put_name(char *out, struct lp__span name, bool as_is) {
+  if (as_is)
+    return put(out, name);
+  for (size_t i = 0; i < name.size; i++)
+    out = lp__put_encoded(out, (unsigned char)name.at[i]);
+  return out;
+}
+
 /* At most 3 bytes for each, and one. */
-static char *put_path(char *out, struct lp__span path) {
+static char *put_resolved(char *out, struct lp__span path, bool as_is) {
   char *start = out;
   struct lp__span rest = path, name;
   while (lp__span_next(&rest, '/', &name)) {
@@ -111,11 +119,24 @@ static char *put_path(char *out, struct lp__span path) {
       continue;
     }
     *out++ = '/';
-    for (size_t i = 0; i < name.size; i++)
-      out = put_encoded(out, (unsigned char)name.at[i]);
+    out = put_name(out, name, as_is);
   }
   if (out == start || path.at[path.size - 1] == '/')
     *out++ = '/';
+  return out;
+}
+
+/* At most 3 bytes for each, and one. */
+static char *put_path(char *out, struct lp__span path,
+                      const struct lp__canonical_rules *rules) {
+  struct lp__span rest = path, name;
+  if (!rules->with_dots)
+    return put_resolved(out, path, rules->path_as_is);
+  while (lp__span_next(&rest, '/', &name)) {
+    if (name.at > path.at)
+      *out++ = '/';
+    out = put_name(out, name, rules->path_as_is);
+  }
   return out;
 }
 
@@ -150,7 +171,7 @@ static int compare_parameters(const void *a, const void *b) {
 static struct lp__span recode(char **out, struct lp__span span) {
   struct lp__span result = {*out, 0};
   while (span.size > 0)
-    *out = put_encoded(*out, next_byte(&span));
+    *out = lp__put_encoded(*out, next_byte(&span));
   result.size = (size_t)(*out - result.at);
   return result;
 }
@@ -274,7 +295,7 @@ int lp__canonical_write(struct lp__canonical *canonical,
     return -1;
   char *out = put(canonical->text.at, method);
   *out++ = '\n';
-  out = rules->path_as_is ? put(out, path) : put_path(out, path);
+  out = put_path(out, path, rules);
   *out++ = '\n';
   out = put_parameters(out, list, parameters);
   *out++ = '\n';

@@ -44,7 +44,8 @@ struct lp__canonical {
 void lp__canonical_free(struct lp__canonical *canonical);
 
 struct lp__canonical_rules {
-  bool path_as_is;         /* S3 */
+  bool path_as_is;         /* S3: it is not encoded again */
+  bool with_dots;          /* S3: nor are "//", "/./" and "/../" resolved */
   bool without_signature;  /* leave out X-Amz-Signature of the query */
   struct lp__span names;   /* of the signed fields: "a;b", lower case, sorted,
                             * each once */
@@ -67,5 +68,9 @@ bool lp__span_next(struct lp__span *rest, char separator,
 /* Undoes %XX and makes "+" a space.  Writes at most span.size bytes to `out`
  * and returns the end. */
 char *lp__query_decode(char *out, struct lp__span span);
+
+/* Writes one byte as it stands in a canonical form: itself, or %XX. Returns the
+ * end. */
+char *lp__put_encoded(char *out, unsigned char c);
 
 #endif

@@ -1,6 +1,5 @@
 /*
- * The Lua module "lambdapool.crypto" without sign() and presign(), which are
- * in lua/lambdapool/crypto.lua.
+ * The Lua module "lambdapool.crypto".
  *
  *   crypto.sha256(bytes) -> 64 hex digits
  *   crypto.sha256_base64(bytes)

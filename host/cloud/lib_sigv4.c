@@ -1,12 +1,11 @@
 /*
- * Signatures for Lua; what they are stands in sigv4.h.
+ * Who signed a request, for Lua; what signatures are stands in sigv4.h, and
+ * lib_sign.c makes them.
  *
  *   crypto.authenticate(request, secrets[, now])
  *       -> access_key, service, region, token | nil
  *        | nil, problem, detail
  *   crypto.peek(request) -> the same, of what is claimed but not verified
- *   crypto.signature(request, { secret_key =, names =, timestamp =, scope =,
- *       region =, service =, payload =, presigned = }) -> 64 hex digits
  *
  * `request` is one that the server received, or a table { method =, path =,
  * query =, headers = { { name, value }, ... }, body = } with names in lower
@@ -190,35 +189,6 @@ static int crypto_authenticate(lua_State *L) {
   return push_claim(L, &claim);
 }
 
-/* --- signing ------------------------------------------------------------- */
-
-static int crypto_signature(lua_State *L) {
-  char signature[LP__SHA256_HEX];
-  struct lp__sigv4_claim claim = {0};
-  luaL_checktype(L, 2, LUA_TTABLE);
-  lua_settop(L, 2);
-  const struct lp__request *request = check_request(L);
-  struct lp__span timestamp = text_field(L, 2, "timestamp");
-  claim.names = text_field(L, 2, "names");
-  claim.scope = text_field(L, 2, "scope");
-  claim.region = text_field(L, 2, "region");
-  claim.service = text_field(L, 2, "service");
-  luaL_argcheck(L, lp__sigv4_time(timestamp, &claim.time), 2,
-                "'timestamp' must be like 20150830T123600Z");
-  luaL_argcheck(L, lp__sigv4_names_ok(claim.names), 2,
-                "'names' must be in order, each once");
-  memcpy(claim.timestamp, timestamp.at, timestamp.size);
-  claim.date = (struct lp__span){claim.timestamp, 8};
-  lua_getfield(L, 2, "presigned");
-  claim.presigned = lua_toboolean(L, -1);
-  if (lp__sigv4_calculate(verifier(L), request, &claim,
-                          text_field(L, 2, "payload"),
-                          text_field(L, 2, "secret_key"), signature))
-    return no_memory(L);
-  lua_pushlstring(L, signature, sizeof signature);
-  return 1;
-}
-
 /* --- the module ---------------------------------------------------------- */
 
 static int verifier_gc(lua_State *L) {
@@ -243,7 +213,6 @@ static void push_verifier(lua_State *L) {
 static const luaL_Reg functions[] = {
     {"authenticate", crypto_authenticate},
     {"peek", crypto_peek},
-    {"signature", crypto_signature},
     {NULL, NULL},
 };
 

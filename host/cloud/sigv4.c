@@ -164,16 +164,11 @@ static int write_to_sign(struct lp__sigv4 *sigv4,
 int lp__sigv4_calculate(struct lp__sigv4 *sigv4,
                         const struct lp__request *request,
                         const struct lp__sigv4_claim *claim,
-                        struct lp__span payload, struct lp__span secret,
+                        const struct lp__canonical_rules *rules,
+                        struct lp__span secret,
                         char signature[LP__SHA256_HEX]) {
   unsigned char digest[LP__SHA256_SIZE];
-  struct lp__canonical_rules rules = {
-      .path_as_is = lp__span_is(claim->service, "s3"),
-      .without_signature = claim->presigned,
-      .names = claim->names,
-      .payload = payload,
-  };
-  if (lp__canonical_write(&sigv4->canonical, request, &rules) < 0 ||
+  if (lp__canonical_write(&sigv4->canonical, request, rules) < 0 ||
       write_to_sign(sigv4, claim) < 0)
     return -1;
   lp__hmac(digest,
@@ -210,19 +205,25 @@ enum lp__sigv4_problem lp__sigv4_verify(struct lp__sigv4 *sigv4,
                                         struct lp__span secret) {
   unsigned char digest[LP__SHA256_SIZE];
   char hex[LP__SHA256_HEX], signature[LP__SHA256_HEX];
-  struct lp__span payload = {UNSIGNED, sizeof UNSIGNED - 1};
+  struct lp__canonical_rules rules = {
+      .path_as_is = lp__span_is(claim->service, "s3"),
+      .with_dots = lp__span_is(claim->service, "s3"),
+      .without_signature = claim->presigned,
+      .names = claim->names,
+      .payload = {UNSIGNED, sizeof UNSIGNED - 1},
+  };
   struct lp__span declared = lp__sigv4_field(request, "x-amz-content-sha256");
   if (!is_open(claim, declared)) {
     lp__sha256(digest, request->body, request->body_size);
     lp__sha256_hex(hex, digest);
-    payload = (struct lp__span){hex, sizeof hex};
+    rules.payload = (struct lp__span){hex, sizeof hex};
     if (declared.at && (declared.size != sizeof hex ||
                         memcmp(declared.at, hex, sizeof hex) != 0))
       return lp__sigv4_say(sigv4, LP__SIGV4_PAYLOAD,
                            "The provided 'x-amz-content-sha256' header does "
                            "not match what was computed.");
   }
-  if (lp__sigv4_calculate(sigv4, request, claim, payload, secret, signature))
+  if (lp__sigv4_calculate(sigv4, request, claim, &rules, secret, signature))
     return LP__SIGV4_NO_MEMORY;
   if (claim->signature.size != sizeof signature ||
       CRYPTO_memcmp(claim->signature.at, signature, sizeof signature) != 0)

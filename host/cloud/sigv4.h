@@ -7,7 +7,7 @@
  * whether it is. A request says it in its Authorization header, or, presigned,
  * in parameters of its query.
  *
- * The same calculation signs: see lp__sigv4_calculate.
+ * The same calculation signs: see sign.h.
  *
  * Comparisons with what is secret take the same time whatever is equal.
  */
@@ -76,17 +76,12 @@ enum lp__sigv4_problem lp__sigv4_verify(struct lp__sigv4 *sigv4,
                                         struct lp__span secret);
 
 /* Writes the signature of `request`, 64 hex digits, for what `claim` says of
- * scope, names, timestamp, region, service and date.  `payload` is the hash
- * of the body in hex, or what stands for it.  0, or -1 without memory. */
+ * scope, timestamp, region, service and date.  0, or -1 without memory. */
 int lp__sigv4_calculate(struct lp__sigv4 *sigv4,
                         const struct lp__request *request,
                         const struct lp__sigv4_claim *claim,
-                        struct lp__span payload, struct lp__span secret,
-                        char signature[LP__SHA256_HEX]);
-
-/* Whether `names` is a list of signed fields: lower case, each name greater
- * than the one before, at most 256. What goes to lp__sigv4_calculate is. */
-bool lp__sigv4_names_ok(struct lp__span names);
+                        const struct lp__canonical_rules *rules,
+                        struct lp__span secret, char signature[LP__SHA256_HEX]);
 
 /* Reads "20150830T123600Z" as seconds since 1970.  False when it is none. */
 bool lp__sigv4_time(struct lp__span text, int64_t *seconds);

@@ -37,6 +37,7 @@ static struct lp__field read_field(struct lp__span line) {
 
 static void check(struct lp__sigv4 *sigv4, const struct lp__request *request) {
   struct lp__sigv4_claim claim;
+  struct lp__canonical_rules rules = {.payload = {"x", 1}};
   char again[LP__SHA256_HEX];
   struct lp__span secret = {"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", 40};
   enum lp__sigv4_problem problem = lp__sigv4_parse(sigv4, request, &claim);
@@ -46,10 +47,10 @@ static void check(struct lp__sigv4 *sigv4, const struct lp__request *request) {
     problem = lp__sigv4_verify(sigv4, request, &claim, secret);
   if (problem && *lp__sigv4_message(sigv4) == '\0')
     abort();
+  rules.names = claim.names;
   if (!problem &&
       (claim.date.size != 8 || claim.signature.size != 64 ||
-       lp__sigv4_calculate(sigv4, request, &claim, (struct lp__span){"x", 1},
-                           secret, again) < 0 ||
+       lp__sigv4_calculate(sigv4, request, &claim, &rules, secret, again) < 0 ||
        memcmp(again, claim.signature.at, sizeof again) == 0))
     abort();
 }

@@ -119,8 +119,10 @@ static void check_canonical(const struct lp__request *request,
                             const char *names, bool path_as_is,
                             const char *expected) {
   struct lp__canonical canonical = {.text = {NULL, 0, 0}};
-  struct lp__canonical_rules rules = {
-      .path_as_is = path_as_is, .names = span(names), .payload = span("HASH")};
+  struct lp__canonical_rules rules = {.path_as_is = path_as_is,
+                                      .with_dots = path_as_is,
+                                      .names = span(names),
+                                      .payload = span("HASH")};
   assert_int_equal(lp__canonical_write(&canonical, request, &rules), 0);
   char *text = strndup(canonical.text.at, canonical.text.size);
   assert_string_equal(text, expected);

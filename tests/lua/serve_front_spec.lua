@@ -1,10 +1,10 @@
 --- The front of the service as its clients see it: signed and unsigned requests over HTTP, sent by
 --- curl beside this process, which serves them.
 
-local crypto = require "lambdapool.crypto"
 local json = require "lambdapool.json"
 local loop = require "lambdapool.loop"
 local serve = require "lambdapool.serve"
+local sigv4 = require "lambdapool.aws.sigv4"
 local system = require "lambdapool.system"
 
 local INVALID = "The security token included in the request is invalid."
@@ -63,23 +63,30 @@ local function send(method, path, headers, body)
   return parse(read(folder .. "/answer"))
 end
 
--- Sends a signed request; `options` are those of crypto.sign.
-local function signed(method, path, body, options)
-  options = options or {}
+-- Signs a request and returns its headers; `options` may also have `headers` and the credentials.
+local function sign(method, path, body, options)
   local headers = options.headers or {}
   if body then
     headers["content-type"] = headers["content-type"] or "application/json"
   end
-  local added = crypto.sign {
-    method = method, url = service.url .. path, headers = headers, body = body,
-    access_key = options.access_key or "AKID", secret_key = options.secret_key or "secret",
-    token = options.token, service = options.service or "lambda",
-    region = options.region or "us-east-1", time = options.time or math.floor(now()),
-  }
-  for name, value in pairs(added) do
-    headers[name] = value
-  end
-  return send(method, path, headers, body)
+  headers.host = service.url:match "//(.*)$"
+  return sigv4.sign({ method = method, path = path, headers = headers, body = body },
+    { access_key = options.access_key or "AKID", secret_key = options.secret_key or "secret",
+      token = options.token },
+    { service = options.service or "lambda", region = options.region or "us-east-1",
+      time = options.time or now() }, headers)
+end
+
+local function signed(method, path, body, options)
+  return send(method, path, sign(method, path, body, options or {}), body)
+end
+
+-- A path with a signature for a minute in its query.
+local function presigned(path)
+  return path .. "?" .. sigv4.presign(
+    { path = path, headers = { host = service.url:match "//(.*)$" } },
+    { access_key = "AKID", secret_key = "secret" },
+    { service = "lambda", region = "us-east-1", time = now(), expires = 60 })
 end
 
 local function query(scope, text, options)
@@ -201,9 +208,7 @@ describe("who signed wrongly", function()
   end)
 
   it("another body than the one that was sent", function()
-    local headers = crypto.sign { method = "POST", url = service.url .. "/2015-03-31/functions",
-      body = "{}", access_key = "AKID", secret_key = "secret", service = "lambda",
-      region = "us-east-1", time = math.floor(now()) }
+    local headers = sign("POST", "/2015-03-31/functions", "{}", {})
     local status, answered = send("POST", "/2015-03-31/functions", headers, '{"x":1}')
     assert.equal(403, status)
     assert.equal("InvalidSignatureException", answered["x-amzn-errortype"])
@@ -272,16 +277,12 @@ describe("requests", function()
   end)
 
   it("may be signed in the query", function()
-    local url = crypto.presign { method = "GET", url = service.url .. "/2015-03-31/functions",
-      access_key = "AKID", secret_key = "secret", service = "lambda", region = "us-east-1",
-      time = math.floor(now()), expires = 60 }
-    local status, _, body = send("GET", url:sub(#service.url + 1))
+    local status, _, body = send("GET", presigned "/2015-03-31/functions")
     assert.same({ 200, '{"Functions":[]}' }, { status, body })
     now = function() return system.now() / 1000 - 100 end
-    url = crypto.presign { method = "GET", url = service.url .. "/2015-03-31/functions",
-      access_key = "AKID", secret_key = "secret", service = "lambda", region = "us-east-1",
-      time = math.floor(now()), expires = 60 }
-    status = send("GET", url:sub(#service.url + 1))
+    local path = presigned "/2015-03-31/functions"
+    now = function() return system.now() / 1000 end
+    status = send("GET", path)
     assert.equal(403, status)
   end)
 
@@ -376,10 +377,7 @@ describe("the code of functions", function()
   it("is behind the URL that GetFunction gives", function()
     local hash, size = service.store.blobs:put "zip\0bytes", 9
     local path = "/_lambdapool/code/" .. hash
-    local url = crypto.presign { method = "GET", url = service.url .. path, access_key = "AKID",
-      secret_key = "secret", service = "lambda", region = "us-east-1", time = math.floor(now()),
-      expires = 60 }
-    local status, headers, body = send("GET", url:sub(#service.url + 1))
+    local status, headers, body = send("GET", presigned(path))
     assert.same({ 200, "application/zip", "zip\0bytes" }, { status, headers["content-type"], body })
     assert.equal(9, size)
     assert.equal(403, (send("GET", path)))

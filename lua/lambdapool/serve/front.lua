@@ -16,6 +16,7 @@ local lambda = require "lambdapool.serve.lambda.operations"
 local logs = require "lambdapool.serve.logs.operations"
 local query = require "lambdapool.serve.query"
 local routes = require "lambdapool.serve.routes"
+local sigv4 = require "lambdapool.aws.sigv4"
 local streaming = require "lambdapool.serve.run.streaming"
 local sts = require "lambdapool.serve.iam.sts"
 local system = require "lambdapool.system"
@@ -143,11 +144,11 @@ local function presigner(context, request)
   return function(path)
     local credentials = context.service.credentials
     local host = request:header "host" or context.service.url:match "//(.*)$"
-    return crypto.presign {
-      method = "GET", url = "http://" .. host .. path, expires = CODE_SECONDS,
-      access_key = credentials.access_key, secret_key = credentials.secret_key,
-      service = "lambda", region = context.region, time = math.floor(context.service.now()),
-    }
+    local text = sigv4.presign({ path = path, headers = { host = host } },
+      { access_key = credentials.access_key, secret_key = credentials.secret_key },
+      { service = "lambda", region = context.region, time = context.service.now(),
+        expires = CODE_SECONDS })
+    return ("http://%s%s?%s"):format(host, path, text)
   end
 end
 
