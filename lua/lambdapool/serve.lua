@@ -46,6 +46,7 @@ local LIMITS = {
 ---@field environments table
 ---@field queue table
 ---@field complain fun(problem: any) hears of what should not have happened
+---@field private notice string? the file in the folder that says where the service is
 ---@field done fun(context: table, status: integer)? hears of each answer
 local methods = {}
 local mt = { __name = "lambdapool.serve.Service", __index = methods }
@@ -61,6 +62,9 @@ function methods:close()
     return
   end
   self.closed = true
+  if self.notice then
+    os.remove(self.notice)
+  end
   for _, name in ipairs { "server", "queue", "environments", "logs", "store" } do
     if self[name] then
       self[name]:close()
@@ -125,6 +129,11 @@ local function private()
   return setmetatable({}, { __close = function() system.umask(before) end })
 end
 
+local function process_id()
+  local file <close> = assert(io.open "/proc/self/stat")
+  return file:read "n"
+end
+
 -- Everything that is kept in the folder.
 local function open_folder(self, options)
   local _ <close> = private()
@@ -132,9 +141,10 @@ local function open_folder(self, options)
   if not made then
     return nil, message
   end
-  self.store, message = store.open(options.dir)
+  local code
+  self.store, message, code = store.open(options.dir)
   if not self.store then
-    return nil, message
+    return nil, message, code
   end
   self.store:migrate("iam", iam_store.schema)
   self.credentials, message = credentials.open { dir = options.dir, now = self.now,
@@ -164,10 +174,22 @@ local function listen(self, options)
   return true
 end
 
+-- Others who want the same folder find the service by a file in it. It names the process, too, so
+-- that a file that was left behind is known for one, and the access key that is needed.
+local function announce(self, dir)
+  local _ <close> = private()
+  local path = dir .. "/url"
+  local file <close> = assert(io.open(path .. ".new", "w"))
+  assert(file:write(("%s %d %s\n"):format(self.url, process_id(), self.credentials.access_key)))
+  assert(file:close())
+  assert(os.rename(path .. ".new", path))
+  self.notice = path
+end
+
 local function start(self, options)
-  local ok, message = open_folder(self, options)
+  local ok, message, code = open_folder(self, options)
   if not ok then
-    return nil, message
+    return nil, message, code
   end
   self.environments = environments.open(self)
   ok, message = listen(self, options)
@@ -175,6 +197,7 @@ local function start(self, options)
     return nil, message
   end
   self.queue = asynchronous.open(self)
+  announce(self, options.dir)
   return true
 end
 
@@ -199,14 +222,25 @@ end
 ---@param options lambdapool.serve.Options
 ---@return lambdapool.serve.Service?
 ---@return string? message
+---@return "busy"? code another service has the folder
 local function open(options)
   local self = new(options)
-  local raised, ok, message = pcall(start, self, options)
-  if raised and ok then
+  local returned, ok, message, code = pcall(start, self, options)
+  if returned and ok then
     return self
   end
   self:close()
-  return nil, tostring(raised and message or ok)
+  return nil, tostring(returned and message or ok), code
 end
 
-return { open = open }
+--- The folder that is used when nobody names another one; nil without a home to keep it in.
+---@return string?
+local function folder()
+  local home, state = os.getenv "HOME", os.getenv "XDG_STATE_HOME"
+  if not state or state == "" then
+    state = home and home ~= "" and home .. "/.local/state" or nil
+  end
+  return state and state .. "/lambdapool/serve"
+end
+
+return { open = open, folder = folder }

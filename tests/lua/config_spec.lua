@@ -98,6 +98,7 @@ describe("the configuration", function()
       environment = { ["LAMBDAPOOL_" .. name] = "x" }
       assert.error(function() open():pool() end, ("LAMBDAPOOL_%s: %s"):format(name, complaint))
     end
+    environment = {}
     assert.error(function() open():set_flags { workers = "many" } end,
       "--workers: 'workers' must be an integer from 1 to 10000, got 'many'")
     assert.equal("lambdapool.conf.lua:2: 'workers' must be an integer from 1 to 10000, got 'many'",

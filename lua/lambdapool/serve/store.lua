@@ -153,7 +153,7 @@ local function lock_folder(dir)
   lock:close()
   local who = known and owner and (" (process %d)"):format(owner.process) or ""
   return nil, ("the folder %s is in use by another server%s\n" ..
-    "  stop it, or choose another folder with `--dir`"):format(dir, who)
+    "  stop it, or choose another folder with `--dir`"):format(dir, who), "busy"
 end
 
 local function prepare(db, dir)
@@ -286,15 +286,16 @@ end
 ---@param dir string
 ---@return lambdapool.serve.Store?
 ---@return string? message
+---@return "busy"? code another server has the folder
 local function open(dir)
   local made, message = files.make(dir)
   if not made then
     return nil, ("cannot make the folder %s"):format(message)
   end
-  local lock, db, zips
-  lock, message = lock_folder(dir)
+  local lock, db, zips, code
+  lock, message, code = lock_folder(dir)
   if not lock then
-    return nil, message
+    return nil, message, code
   end
   db, message = open_database(dir)
   if db then

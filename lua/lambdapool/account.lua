@@ -1,0 +1,303 @@
+--- Accounts: where functions live. Either the local service, which is the Lambda service of
+--- `lambdapool serve` in this process, or an account of AWS. Both are reached in the same way: by a
+--- session that signs, through clients and the pools' backend.
+---
+---     local account <close> = require("lambdapool.account").open { backend = "local" }
+---     for one in account.session:lambda():pages("ListFunctions", {}, "Functions") do … end
+---
+--- The folder of the local service belongs to one process at a time. When another one has it, this
+--- one talks to that; when that ends, this one opens the folder in its place, at the same address.
+
+local config = require "lambdapool.config"
+local loop = require "lambdapool.loop"
+local serve = require "lambdapool.serve"
+local sessions = require "lambdapool.aws.session"
+local system = require "lambdapool.system"
+
+-- How long somebody may take between having the folder and answering, or the other way round.
+local PATIENCE_SECONDS = 10
+local STEP_SECONDS = 0.05
+
+-- How often is looked whether the other process is still there.
+local WATCH_SECONDS = 0.25
+
+-- The local service ----------------------------------------------------------------------------
+
+---@class lambdapool.account.Place
+---@field dir string
+---@field url string
+---@field access_key string
+---@field secret_key string
+---@field private service lambdapool.serve.Service? when it is in this process
+---@field private notice string? what the other process has written about it, when it is in another
+---@field private timer lambdapool.Timer?
+---@field private users integer
+local place_methods = {}
+local place_mt = { __index = place_methods }
+
+-- The place in this process, while somebody uses it.
+local place
+
+local function read(path)
+  local file <close> = io.open(path)
+  return file and file:read "a"
+end
+
+-- What the file in the folder says of the service that another process has there: nothing while
+-- that is not yet, or no longer, the case.
+local function read_notice(dir)
+  local notice = read(dir .. "/url")
+  local url, process, access_key = (notice or ""):match "^(http://%S+) (%d+) (%S+)\n$"
+  if url and read(("/proc/%s/stat"):format(process)) then
+    return notice, url, access_key
+  end
+end
+
+local function complain(problem)
+  io.stderr:write("lambdapool: the local service: ", tostring(problem), "\n")
+end
+
+local function open_service(dir, port)
+  return serve.open { dir = dir, port = port, complain = complain }
+end
+
+local function use_service(self, service)
+  system.raise_descriptors() -- a connection and its environment take five
+  self.service, self.notice, self.url = service, nil, service.url
+  self.access_key = service.credentials.access_key
+  self.secret_key = service.credentials.secret_key
+end
+
+-- The service of another process was found. Its key is in the folder, unless it was given another.
+local function use_other(self, notice, url, access_key)
+  local text = read(self.dir .. "/credentials") or ""
+  local secret_key = text:match "aws_secret_access_key%s*=%s*(%S+)"
+  if text:match "aws_access_key_id%s*=%s*(%S+)" ~= access_key or not secret_key then
+    error(("the service at %s, which has the folder %s, was given a key of its own\n" ..
+      "  stop it, or start it without `--access-key`"):format(url, self.dir), 0)
+  end
+  self.notice, self.url = notice, url
+  self.access_key, self.secret_key = access_key, secret_key
+end
+
+-- Opens the folder, or finds who has it. Nil and a message when there is neither, for the moment.
+local function try_open(self, port)
+  local service, message, code = open_service(self.dir, port)
+  if service then
+    use_service(self, service)
+    return true
+  elseif code ~= "busy" then
+    error(message, 0)
+  end
+  local notice, url, access_key = read_notice(self.dir)
+  if notice then
+    use_other(self, notice, url, access_key)
+    return true
+  end
+  return nil, message
+end
+
+local watch
+
+-- The other process is gone. Everybody who talked to it tries to follow; whoever comes first takes
+-- its address, so that for the others nothing has changed.
+local function follow(self)
+  local port = math.tointeger(self.url:match ":(%d+)$")
+  local ok, done = pcall(try_open, self, port)
+  if not ok then
+    ok, done = pcall(try_open, self, 0)
+  end
+  if not ok then
+    self.notice = nil
+    complain(done)
+  elseif done then
+    self:tell()
+  end
+end
+
+--- Looks, now and then, whether the other process is still there.
+function watch(self)
+  self.timer = loop.after(WATCH_SECONDS, function()
+    if self.notice ~= (read_notice(self.dir)) then
+      follow(self)
+    end
+    if self.notice then
+      watch(self)
+    end
+  end)
+end
+
+-- Lets everybody know where the service is now.
+function place_methods:tell()
+  for session in pairs(self.sessions) do
+    session.endpoint_url = self.url
+  end
+end
+
+local function open_place(dir)
+  local self = setmetatable({ dir = dir, users = 0, sessions = setmetatable({}, { __mode = "k" }) },
+    place_mt)
+  local limit = system.monotonic() + PATIENCE_SECONDS
+  while true do
+    local done, message = try_open(self, 0)
+    if done then
+      break
+    elseif system.monotonic() > limit then
+      error(message, 0)
+    end
+    loop.wait(function() return false end, nil, STEP_SECONDS)
+  end
+  if self.notice then
+    watch(self)
+  end
+  return self
+end
+
+local function take_place()
+  local dir = serve.folder()
+  if not dir then
+    error("there is no home to keep functions in\n  set HOME or XDG_STATE_HOME", 0)
+  end
+  place = place or open_place(dir)
+  place.users = place.users + 1
+  return place
+end
+
+function place_methods:leave()
+  self.users = self.users - 1
+  if self.users > 0 then
+    return
+  end
+  place = nil
+  if self.timer then
+    self.timer:cancel()
+  end
+  if self.service then
+    self.service:close()
+  end
+end
+
+-- Accounts -------------------------------------------------------------------------------------
+
+---@class lambdapool.Account
+---@field session lambdapool.aws.Session
+---@field backend "local"|"aws"
+---@field name string for messages: "the local service", "AWS in us-east-1"
+---@field private shared table what others who have opened the same have, too
+local methods = {}
+local mt = { __name = "lambdapool.Account", __index = methods }
+
+-- What is open, by what it was opened with: pools that ask for the same share it.
+local opened = {}
+
+local function release(shared)
+  shared.users = shared.users - 1
+  if shared.users == 0 then
+    opened[shared.key] = nil
+    if shared.place then
+      shared.place:leave()
+    end
+  end
+end
+
+--- Gives the account back. When everybody has, and it was local, the service ends. May run twice.
+function methods:close()
+  local shared = self.shared
+  if shared then
+    self.shared = nil
+    release(shared)
+  end
+end
+
+mt.__close = methods.close
+
+-- The environment has no say: its endpoints, proxies and keys are for AWS.
+local function nothing()
+end
+
+local function open_local(options)
+  local at = take_place()
+  local session = sessions.new {
+    region = options.region or "us-east-1", endpoint_url = at.url, proxy = "",
+    environment = nothing,
+    credentials = { access_key = at.access_key, secret_key = at.secret_key },
+  }
+  at.sessions[session] = true
+  return { session = session, name = "the local service", place = at }
+end
+
+local function open_aws(options)
+  local session = sessions.new(options)
+  return { session = session, name = session.region and "AWS in " .. session.region or "AWS" }
+end
+
+-- What sessions take.
+local NAMES = { "region", "profile", "endpoint_url", "aws_access_key_id", "aws_secret_access_key",
+  "aws_session_token" }
+
+-- What was asked for, completed by the configuration.
+local function complete(given)
+  local options = {}
+  for _, name in ipairs(NAMES) do
+    options[name] = given[name]
+  end
+  for _, name in ipairs { "region", "profile", "endpoint_url" } do
+    options[name] = options[name] or (config.get(name))
+  end
+  return options
+end
+
+local function key_of(backend, options)
+  local key = { backend }
+  for i, name in ipairs(NAMES) do
+    key[i + 1] = ("%q"):format(options[name] or "")
+  end
+  return table.concat(key, "\n")
+end
+
+-- Somebody who names an endpoint means it.
+local function check_endpoint(backend, given)
+  local _, origin = config.get "endpoint_url"
+  if backend == "local" and (given.endpoint_url or origin == "--endpoint-url") then
+    error("an endpoint is for accounts of AWS: give `--backend aws` with it", 0)
+  end
+end
+
+---@class lambdapool.account.Options
+---@field backend "local"|"aws"|nil default: as configured, or "local"
+---@field region string?
+---@field profile string?
+---@field endpoint_url string?
+---@field aws_access_key_id string?
+---@field aws_secret_access_key string?
+---@field aws_session_token string?
+
+--- Opens an account; whoever does so closes it. Raises what keeps it from that.
+---@param given lambdapool.account.Options?
+---@return lambdapool.Account
+local function open(given)
+  given = given or {}
+  local backend = given.backend or config.get "backend" or "local"
+  check_endpoint(backend, given)
+  local options = complete(given)
+  local key = key_of(backend, options)
+  local shared = opened[key]
+  if not shared then
+    shared = backend == "aws" and open_aws(options) or open_local(options)
+    shared.key, shared.users = key, 0
+    opened[key] = shared
+  end
+  shared.users = shared.users + 1
+  return setmetatable({ session = shared.session, backend = backend, name = shared.name,
+    shared = shared }, mt)
+end
+
+--- Closes what pools have left open: for the end of programs.
+local function close_all()
+  for _, shared in pairs(opened) do
+    shared.users = 1
+    release(shared)
+  end
+end
+
+return { open = open, close_all = close_all }
