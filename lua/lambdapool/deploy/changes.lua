@@ -1,0 +1,298 @@
+--- Updating a function: what is asked for is compared with what is there, and only the difference
+--- is sent.
+
+local creation = require "lambdapool.deploy.creation"
+local describe = require "lambdapool.deploy.describe"
+local lookup = require "lambdapool.deploy.lookup"
+local names = require "lambdapool.deploy.names"
+local plan = require "lambdapool.deploy.plan"
+local problem = require "lambdapool.deploy.problem"
+local settings = require "lambdapool.deploy.settings"
+local settle = require "lambdapool.deploy.settle"
+
+local changes = {}
+
+-- What is compared ----------------------------------------------------------------------------
+
+local function note(steps, setting, from, to)
+  table.insert(steps.changes, { setting = setting, from = from, to = to })
+end
+
+-- Option -> the member of Lambda's configuration.
+local PLAIN = {
+  { "memory", "MemorySize" }, { "timeout", "Timeout" }, { "handler", "Handler" },
+  { "description", "Description" }, { "role", "Role" },
+}
+
+local function compare_plain(steps, input, configuration, given)
+  for _, pair in ipairs(PLAIN) do
+    local wanted, there = given[pair[1]], configuration[pair[2]]
+    if wanted ~= nil and wanted ~= there then
+      input[pair[2]] = wanted
+      note(steps, pair[1], there, wanted)
+    end
+  end
+end
+
+local function compare_layers(steps, input, configuration, given)
+  local there = describe.layers(configuration)
+  local from, to = table.concat(there, ","), table.concat(given.layers or there, ",")
+  if from ~= to then
+    input.Layers = given.layers
+    note(steps, "layers", from, to)
+  end
+end
+
+local function sorted(map)
+  local list = {}
+  for key in pairs(map) do
+    list[#list + 1] = key
+  end
+  table.sort(list)
+  return list
+end
+
+-- Notes what sets and removes change in a map, and makes the changes. Returns whether there were
+-- any. Values are only noted when they are no secrets.
+local function edit(steps, map, sets, removed, options)
+  local changed = false
+  for _, key in ipairs(sorted(sets or {})) do
+    if map[key] ~= sets[key] then
+      note(steps, options.label .. key, options.open and map[key] or nil,
+        options.open and sets[key] or (map[key] and "(changed)" or "(set)"))
+      map[key], changed = sets[key], true
+    end
+  end
+  for _, key in ipairs(removed or {}) do
+    if map[key] ~= nil then
+      note(steps, options.label .. key, options.open and map[key] or "(set)", nil)
+      map[key], changed = nil, true
+    end
+  end
+  return changed
+end
+
+local function compare_environment(steps, input, configuration, given)
+  if not given.environment and not given.remove_environment then
+    return
+  end
+  local there, message = describe.environment(configuration)
+  if not there then
+    problem.raise(problem.FAILED, "the environment of %s cannot be read, so it cannot be " ..
+      "changed\n  %s", configuration.FunctionName, message)
+  end
+  local merged = {}
+  for key, value in pairs(there) do
+    merged[key] = value
+  end
+  if edit(steps, merged, given.environment, given.remove_environment, { label = "env " }) then
+    input.Environment = { Variables = settings.check_environment(merged) }
+  end
+end
+
+-- Everything that UpdateFunctionConfiguration sets.
+local function compare_configuration(steps, configuration, given)
+  local input = {}
+  compare_plain(steps, input, configuration, given)
+  compare_layers(steps, input, configuration, given)
+  compare_environment(steps, input, configuration, given)
+  if configuration.Runtime ~= creation.RUNTIME then
+    input.Runtime = creation.RUNTIME
+    note(steps, "runtime", configuration.Runtime, creation.RUNTIME)
+  end
+  return input
+end
+
+-- Tags are compared like the environment: those that are not named stay.
+local function compare_tags(steps, found, given, more)
+  local tags, sets = {}, {}
+  for key, value in pairs(found.tags) do
+    tags[key] = value
+  end
+  for _, source in ipairs { more, given.tags or {} } do
+    for key, value in pairs(source) do
+      if tags[key] ~= value then
+        sets[key] = value
+      end
+    end
+  end
+  edit(steps, tags, sets, nil, { label = "tag ", open = true })
+  local removed = {}
+  for _, key in ipairs(given.remove_tags or {}) do
+    if key == "creator" or key:find "^lambdapool:" then
+      problem.raise(problem.USAGE, "the tag '%s' is lambdapool's own", key)
+    elseif tags[key] ~= nil then
+      removed[#removed + 1] = key
+    end
+  end
+  edit(steps, tags, nil, removed, { label = "tag ", open = true })
+  return sets, removed
+end
+
+-- Code ------------------------------------------------------------------------------------------
+
+local function check_architecture(configuration, given, has_code)
+  local there = (configuration.Architectures or { "x86_64" })[1]
+  if given.architecture and given.architecture ~= there and not has_code then
+    problem.raise(problem.USAGE, "the architecture can only be changed with the code: give its " ..
+      "files and folders, too")
+  end
+  return given.architecture or there
+end
+
+-- Functions that hold nothing but the agent can be brought up to date without being given paths.
+local function has_code(options, found)
+  return creation.has_files(options) or found.tags["lambdapool:code"] == "agent"
+end
+
+-- The package, if it differs from what is there.
+local function compare_code(steps, found, given, options)
+  local configuration = found.configuration
+  local with_code = has_code(options, found)
+  local architecture = check_architecture(configuration, given, with_code)
+  if not with_code then
+    return nil
+  end
+  local package = creation.build(options, architecture)
+  steps.package = package
+  local there = (configuration.Architectures or { "x86_64" })[1]
+  if architecture ~= there then
+    note(steps, "architecture", there, architecture)
+  elseif package.sha256 == configuration.CodeSha256 then
+    return nil
+  end
+  note(steps, "code", configuration.CodeSha256, package.sha256)
+  return package, architecture
+end
+
+-- The plan ----------------------------------------------------------------------------------------
+
+local function labels(list)
+  local seen, words = {}, {}
+  for _, change in ipairs(list) do
+    if not seen[change.setting] then
+      seen[change.setting] = true
+      words[#words + 1] = change.setting
+    end
+  end
+  return table.concat(words, ", ")
+end
+
+local function send(account, operation, input, journal)
+  local lambda = account.session:lambda()
+  settle.call(lambda, operation, input, journal)
+  journal.configuration = settle.confirm(lambda, input.FunctionName, journal.stop)
+end
+
+local function plan_configuration(steps, account, name, input, revision)
+  if next(input) == nil then
+    return
+  end
+  input.FunctionName, input.RevisionId = name, revision
+  local words = labels(steps.changes)
+  plan.add(steps, {
+    operation = "lambda:UpdateFunctionConfiguration",
+    about = ("change %s of %s"):format(words, name),
+    done = ("%s changed already"):format(words),
+    run = function(journal) send(account, "UpdateFunctionConfiguration", input, journal) end,
+  })
+end
+
+local function plan_code(steps, account, name, package, architecture)
+  if package then
+    plan.add(steps, {
+      operation = "lambda:UpdateFunctionCode",
+      about = ("upload the code of %s: %d bytes"):format(name, #package.bytes),
+      done = "the code was changed already",
+      run = function(journal)
+        send(account, "UpdateFunctionCode", { FunctionName = name, ZipFile = package.bytes,
+          Architectures = { architecture } }, journal)
+      end,
+    })
+  end
+end
+
+local function plan_tags(steps, account, arn, sets, removed)
+  local lambda = account.session:lambda()
+  if next(sets) then
+    plan.add(steps, {
+      operation = "lambda:TagResource", about = "set the tags " .. table.concat(sorted(sets), ", "),
+      run = function() lambda:call("TagResource", { Resource = arn, Tags = sets }) end,
+    })
+  end
+  if removed[1] then
+    plan.add(steps, {
+      operation = "lambda:UntagResource", about = "remove the tags " .. table.concat(removed, ", "),
+      run = function() lambda:call("UntagResource", { Resource = arn, TagKeys = removed }) end,
+    })
+  end
+end
+
+local function is_custom(runtime)
+  return tostring(runtime):find "^provided" ~= nil
+end
+
+local function check_adoption(found, options)
+  local configuration = found.configuration
+  if lookup.is_ours(found.tags) then
+    return {}
+  elseif configuration.PackageType == "Image" then
+    problem.raise(problem.FAILED, "the function %s is a container image, which lambdapool " ..
+      "cannot take over", configuration.FunctionName)
+  elseif not creation.has_files(options) and not is_custom(configuration.Runtime) then
+    problem.raise(problem.USAGE, "the function %s runs on %s: give the files and folders that " ..
+      "take the place of its code", configuration.FunctionName, configuration.Runtime)
+  end
+  return { creator = names.CREATOR }
+end
+
+-- The function as it is when nothing is under way with it.
+local function settled(account, name, options)
+  local hint = ("take it over with `lambdapool update %s --adopt`"):format(name)
+  local find = options.adopt and lookup.get or lookup.own
+  local found = find(account, name, hint)
+  if not settle.is_settled(found.configuration) then
+    settle.wait(account.session:lambda(), name, options.stop)
+    found = find(account, name, hint)
+  end
+  if found.configuration.State == "Failed" then
+    problem.raise(problem.FAILED, "the function %s never became ready: %s\n  delete it with " ..
+      "`lambdapool delete %s` and create it again", name,
+      found.configuration.StateReason or "Lambda does not say why", name)
+  end
+  return found
+end
+
+--- Plans the difference between a function and what `options` ask for. Without one, the plan has no
+--- steps and its action is "unchanged".
+---@param account table
+---@param name string
+---@param options lambdapool.deploy.Options
+---@return lambdapool.deploy.Plan
+function changes.plan(account, name, options)
+  names.check_function(name)
+  local given = settings.check(options)
+  local found = settled(account, name, options)
+  local configuration, steps = found.configuration, plan.new(name, "update")
+  local more = check_adoption(found, options)
+  local input = compare_configuration(steps, configuration, given)
+  plan_configuration(steps, account, name, input, configuration.RevisionId)
+  local package, architecture = compare_code(steps, found, given, options)
+  plan_code(steps, account, name, package, architecture)
+  for key, value in pairs(package and creation.code_tags(options) or {}) do
+    more[key] = value
+  end
+  plan_tags(steps, account, configuration.FunctionArn, compare_tags(steps, found, given, more))
+  if not steps.steps[1] then
+    steps.action = "unchanged"
+  end
+  steps.result = function(journal)
+    local now = lookup.find(account, name) or found
+    local item = describe.item(now.configuration or journal.configuration, now.tags)
+    item.action = steps.steps[1] and "updated" or "unchanged"
+    return item
+  end
+  return steps
+end
+
+return changes

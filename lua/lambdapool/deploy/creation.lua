@@ -1,0 +1,155 @@
+--- Creating a function: its role, the function itself, and the wait until it is ready.
+
+local describe = require "lambdapool.deploy.describe"
+local lookup = require "lambdapool.deploy.lookup"
+local names = require "lambdapool.deploy.names"
+local package_builder = require "lambdapool.deploy.package"
+local plan = require "lambdapool.deploy.plan"
+local problem = require "lambdapool.deploy.problem"
+local roles = require "lambdapool.deploy.roles"
+local settings = require "lambdapool.deploy.settings"
+local settle = require "lambdapool.deploy.settle"
+local system = require "lambdapool.system"
+
+local creation = { RUNTIME = "provided.al2023" }
+
+--- Makes the package of what `options` name.
+---@param options table
+---@param architecture string
+---@return table package
+function creation.build(options, architecture)
+  return package_builder.build {
+    paths = options.paths or {}, requirements = options.requirements, agent = options.agent,
+    architecture = architecture, log = options.log,
+  }
+end
+
+--- Whether there is something in the package beside the agent.
+---@param options table
+---@return boolean
+function creation.has_files(options)
+  return options.requirements ~= nil or options.paths ~= nil and options.paths[1] ~= nil
+end
+
+--- The tags that say by whom and from what a function's code is.
+---@param options table
+---@return table<string, string>
+function creation.code_tags(options)
+  return {
+    ["lambdapool:version"] = system.version,
+    ["lambdapool:code"] = creation.has_files(options) and "files" or "agent",
+  }
+end
+
+local function all_tags(options, given)
+  local tags = creation.code_tags(options)
+  tags.creator = names.CREATOR
+  for key, value in pairs(given or {}) do
+    tags[key] = value
+  end
+  return tags
+end
+
+local function input_of(name, given, package, options)
+  return {
+    FunctionName = name,
+    Runtime = creation.RUNTIME,
+    Handler = given.handler or settings.DEFAULTS.handler,
+    Role = given.role,
+    Code = { ZipFile = package.bytes },
+    Description = given.description,
+    MemorySize = given.memory or settings.DEFAULTS.memory,
+    Timeout = given.timeout or settings.DEFAULTS.timeout,
+    Architectures = { given.architecture or settings.DEFAULTS.architecture },
+    Environment = given.environment and { Variables = given.environment },
+    Layers = given.layers,
+    Tags = all_tags(options, given.tags),
+  }
+end
+
+local function exists(account, name, tags)
+  local hint = lookup.is_ours(tags) and ("change it with `lambdapool update %s`"):format(name)
+    or ("lambdapool did not make it; take it over with `lambdapool update %s --adopt`, or " ..
+      "choose another name"):format(name)
+  problem.raise(problem.FAILED, "there is a function %s in %s already\n  %s", name,
+    lookup.place(account), hint)
+end
+
+-- The function there is: this one, as a request whose answer was lost has made it?
+local function is_same(lambda, input, sha256)
+  local ok, answer = pcall(lambda.call, lambda, "GetFunctionConfiguration",
+    { FunctionName = input.FunctionName })
+  return ok and answer.CodeSha256 == sha256 and answer.Role == input.Role
+    and answer.MemorySize == input.MemorySize and answer.Timeout == input.Timeout
+end
+
+local function create(account, input, package, journal)
+  local lambda = account.session:lambda()
+  input.Role = input.Role or journal.role
+  local ok, failure = pcall(settle.call, lambda, "CreateFunction", input, journal)
+  if ok then
+    return
+  elseif type(failure) == "table" and failure.code == "ResourceConflictException" then
+    if not is_same(lambda, input, package.sha256) then
+      exists(account, input.FunctionName, { creator = names.CREATOR })
+    end
+  else
+    error(failure, 0)
+  end
+end
+
+-- Takes the function back, if it is the one that was sent.
+local function remove(account, name, sha256)
+  local found = lookup.find(account, name)
+  if found and found.configuration.CodeSha256 == sha256 then
+    settle.call(account.session:lambda(), "DeleteFunction", { FunctionName = name }, {})
+  end
+end
+
+local function add_steps(steps, account, input, package)
+  local name = input.FunctionName
+  plan.add(steps, {
+    operation = "lambda:CreateFunction",
+    about = ("create the function %s: %d bytes, %d MB, %d s"):format(name, #package.bytes,
+      input.MemorySize, input.Timeout),
+    made = "the function " .. name,
+    run = function(journal) create(account, input, package, journal) end,
+    undo = function() remove(account, name, package.sha256) end,
+  })
+  plan.add(steps, {
+    operation = "lambda:GetFunctionConfiguration", about = "wait until it is ready",
+    run = function(journal)
+      journal.configuration = settle.confirm(account.session:lambda(), name, journal.stop)
+    end,
+  })
+end
+
+--- Plans a new function.
+---@param account table
+---@param name string
+---@param options lambdapool.deploy.Options
+---@return lambdapool.deploy.Plan
+function creation.plan(account, name, options)
+  names.check_function(name)
+  local given = settings.check(options)
+  local there = lookup.find(account, name)
+  if there then
+    exists(account, name, there.tags)
+  end
+  local steps = plan.new(name, "create")
+  local package = creation.build(options, given.architecture or settings.DEFAULTS.architecture)
+  local input = input_of(name, given, package, options)
+  steps.package = package
+  if not input.Role then
+    roles.plan(steps, account, name)
+  end
+  add_steps(steps, account, input, package)
+  steps.result = function(journal)
+    local item = describe.item(journal.configuration, input.Tags)
+    item.action = "created"
+    return item
+  end
+  return steps
+end
+
+return creation

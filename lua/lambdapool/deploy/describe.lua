@@ -1,0 +1,127 @@
+--- How functions look in the results of deploy.*: plain tables with names in lower case.
+
+local json = require "lambdapool.json"
+local system = require "lambdapool.system"
+
+local describe = {}
+
+local function present(value)
+  if value ~= json.null then
+    return value
+  end
+end
+
+--- The ARNs of a function's layers, the lowest first.
+---@param configuration table
+---@return string[]
+function describe.layers(configuration)
+  local list = json.array {}
+  for i, layer in ipairs(present(configuration.Layers) or {}) do
+    list[i] = layer.Arn
+  end
+  return list
+end
+
+--- The environment of a function; nil and why when it cannot be read.
+---@param configuration table
+---@return table<string, string>?
+---@return string? message
+function describe.environment(configuration)
+  local environment = present(configuration.Environment) or {}
+  local failure = present(environment.Error)
+  if failure then
+    return nil, failure.Message or failure.ErrorCode or "Lambda does not say why"
+  end
+  return present(environment.Variables) or {}
+end
+
+-- "0.9.10" is newer than "0.9.2".
+local function is_older(version, other)
+  local theirs, ours = version:gmatch "%d+", other:gmatch "%d+"
+  while true do
+    local a, b = theirs(), ours()
+    if not a or not b then
+      return b ~= nil
+    elseif tonumber(a) ~= tonumber(b) then
+      return tonumber(a) < tonumber(b)
+    end
+  end
+end
+
+--- Whether what was deployed is older than this program.
+---@param version string?
+---@return boolean?
+function describe.is_outdated(version)
+  return version and is_older(version, system.version)
+end
+
+--- When a function was last changed, in seconds since 1970; nil when that cannot be read.
+---@param text any "2026-01-01T00:00:00.000+0000"
+---@return number?
+function describe.time(text)
+  local year, month, day, hour, min, sec =
+    tostring(text):match "^(%d%d%d%d)%-(%d%d)%-(%d%d)T(%d%d):(%d%d):(%d%d)"
+  if not year then
+    return nil
+  end
+  local local_time = os.time { year = year, month = month, day = day, hour = hour, min = min,
+    sec = sec, isdst = false }
+  local shown = os.date("!*t", local_time)
+  shown.isdst = false
+  return local_time + (local_time - os.time(shown))
+end
+
+--- What lists show of a function.
+---@param configuration table
+---@param tags table<string, string>
+---@return table
+function describe.item(configuration, tags)
+  return {
+    name = configuration.FunctionName,
+    arn = configuration.FunctionArn,
+    runtime = present(configuration.Runtime),
+    memory = configuration.MemorySize,
+    timeout = configuration.Timeout,
+    handler = present(configuration.Handler),
+    architecture = (present(configuration.Architectures) or { "x86_64" })[1],
+    code_size = configuration.CodeSize,
+    code_sha256 = configuration.CodeSha256,
+    modified = configuration.LastModified,
+    layers = describe.layers(configuration),
+    role = configuration.Role,
+    description = present(configuration.Description),
+    version = tags["lambdapool:version"],
+    outdated = describe.is_outdated(tags["lambdapool:version"]),
+  }
+end
+
+-- A copy that stays an object as JSON.
+local function copy(map)
+  local copied = {}
+  for key, value in pairs(map) do
+    copied[key] = value
+  end
+  return copied
+end
+
+--- Everything that is known of a function. The values of its environment are in it.
+---@param found lambdapool.deploy.Found
+---@return table
+function describe.whole(found)
+  local configuration = found.configuration
+  local item = describe.item(configuration, found.tags)
+  local environment, message = describe.environment(configuration)
+  item.environment = environment and copy(environment)
+  item.environment_error = message
+  item.tags = copy(found.tags)
+  item.state = present(configuration.State)
+  item.state_reason = present(configuration.StateReason)
+  item.update = present(configuration.LastUpdateStatus)
+  item.update_reason = present(configuration.LastUpdateStatusReason)
+  item.reserved_concurrency = present(found.concurrency)
+  item.log_group = (present(configuration.LoggingConfig) or {}).LogGroup
+    or "/aws/lambda/" .. configuration.FunctionName
+  return item
+end
+
+return describe

@@ -1,0 +1,101 @@
+--- Deleting a function, with the role that was made for it and, if that is wanted, its log.
+
+local lookup = require "lambdapool.deploy.lookup"
+local names = require "lambdapool.deploy.names"
+local plan = require "lambdapool.deploy.plan"
+local problem = require "lambdapool.deploy.problem"
+local roles = require "lambdapool.deploy.roles"
+local settle = require "lambdapool.deploy.settle"
+
+local removal = {}
+
+-- The role that was made for the function. Who may not look at roles has given functions theirs, so
+-- that is no error unless this function has one of ours.
+local function find_role(account, name, found)
+  local ok, role = pcall(roles.find, account, name)
+  if ok then
+    return role
+  end
+  local arn = found and found.configuration.Role
+  if arn and arn:find(names.PATH .. names.role(name), 1, true) or role.status ~= 403 then
+    error(role, 0)
+  end
+end
+
+local function other_users(account, name, role)
+  local users = {}
+  for _, configuration in ipairs(lookup.all(account)) do
+    if configuration.Role == role.Arn and configuration.FunctionName ~= name then
+      users[#users + 1] = configuration.FunctionName
+    end
+  end
+  return users
+end
+
+local function is_absent(failure)
+  return type(failure) == "table" and failure.code == "ResourceNotFoundException"
+end
+
+-- Runs a call whose object may have gone in between.
+local function tolerant(f, ...)
+  local ok, failure = pcall(f, ...)
+  if not ok and not is_absent(failure) then
+    error(failure, 0)
+  end
+end
+
+local function plan_function(steps, account, name)
+  plan.add(steps, {
+    operation = "lambda:DeleteFunction", about = "delete the function " .. name,
+    done = ("the function %s was deleted already"):format(name),
+    run = function(journal)
+      tolerant(settle.call, account.session:lambda(), "DeleteFunction", { FunctionName = name },
+        journal)
+    end,
+  })
+end
+
+local function plan_log(steps, account, name)
+  local group = names.log_group(name)
+  plan.add(steps, {
+    operation = "logs:DeleteLogGroup", about = "delete the log " .. group,
+    run = function()
+      local logs = account.session:logs()
+      tolerant(logs.call, logs, "DeleteLogGroup", { logGroupName = group })
+    end,
+  })
+end
+
+--- Plans the end of a function that lambdapool made. When only its role is left, of that.
+---@param account table
+---@param name string
+---@param options { logs: boolean? }
+---@return lambdapool.deploy.Plan
+function removal.plan(account, name, options)
+  names.check_function(name)
+  local found = lookup.find(account, name)
+  if found then
+    found = lookup.own(account, name, "delete it where it was made")
+  end
+  local steps, role = plan.new(name, "delete"), find_role(account, name, found)
+  if not found and not role then
+    problem.raise(problem.ABSENT, "there is no function %s in %s\n  see what there is with " ..
+      "`lambdapool list`", name, lookup.place(account))
+  end
+  if found then
+    plan_function(steps, account, name)
+  end
+  if role then
+    roles.plan_removal(steps, account, name, other_users(account, name, role))
+  end
+  if options.logs then
+    plan_log(steps, account, name)
+  end
+  steps.result = function()
+    return { name = name, action = "deleted", role_deleted = role ~= nil and not steps.kept,
+      kept = steps.kept, logs_deleted = options.logs or false }
+  end
+  return steps
+end
+
+return removal
