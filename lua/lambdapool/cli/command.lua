@@ -39,7 +39,7 @@ local command = {}
 ---@field name string
 ---@field usage string the command line behind "lambdapool "
 ---@field example string one or more lines
----@field about string
+---@field about string what it does, in lines of up to 100 columns
 ---@field arguments lambdapool.cli.Argument[]?
 ---@field options lambdapool.cli.Option[]?
 ---@field common table<"account"|"json"|"jsonl"|"dry_run"|"yes", boolean>? options it also has
@@ -282,11 +282,13 @@ end
 context_mt.__close = close_context
 
 -- Flags are the first place where the configuration looks.
-local function new_context(name, given)
-  require("lambdapool.config").set_flags {
-    backend = given.backend, region = given.region, profile = given.profile,
-    endpoint_url = given.endpoint_url,
-  }
+local function new_context(self, name, given)
+  if self.common and self.common.account then
+    require("lambdapool.config").set_flags {
+      backend = given.backend, region = given.region, profile = given.profile,
+      endpoint_url = given.endpoint_url,
+    }
+  end
   return setmetatable({ name = name, given = given, now = system.now() / 1000 }, context_mt)
 end
 
@@ -330,7 +332,7 @@ local function flush(code)
 end
 
 local function carry_out(self, name, given)
-  local context <close> = new_context(name, given)
+  local context <close> = new_context(self, name, given)
   return self.run(given, context) or 0
 end
 

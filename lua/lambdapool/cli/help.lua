@@ -15,23 +15,6 @@ local function append_rows(lines, rows)
   end
 end
 
--- Text of any length as lines of 80 columns; lines that were there stay.
-local function wrap(text)
-  local lines = {}
-  for paragraph in (text .. "\n"):gmatch "(.-)\n" do
-    local line = ""
-    for word in paragraph:gmatch "%S+" do
-      if line ~= "" and #line + 1 + #word > 80 then
-        lines[#lines + 1], line = line, word
-      else
-        line = line == "" and word or line .. " " .. word
-      end
-    end
-    lines[#lines + 1] = line
-  end
-  return table.concat(lines, "\n")
-end
-
 local function append_example(lines, example)
   for line in (example .. "\n"):gmatch "(.-)\n" do
     lines[#lines + 1] = "  " .. line
@@ -52,8 +35,7 @@ end
 function help.command(spec, options)
   local lines = {}
   append_example(lines, spec.example)
-  lines[#lines + 1] = ("\nusage: lambdapool %s [OPTIONS]\n\n%s\n"):format(spec.usage,
-    wrap(spec.about))
+  lines[#lines + 1] = ("\nusage: lambdapool %s [OPTIONS]\n\n%s\n"):format(spec.usage, spec.about)
   local rows = {}
   for _, argument in ipairs(spec.arguments or {}) do
     rows[#rows + 1] = { argument[1]:upper(), argument[2] }
@@ -72,7 +54,7 @@ function help.group(spec)
   local lines, names, rows = {}, {}, {}
   append_example(lines, spec.example)
   lines[#lines + 1] = ("\nusage: lambdapool %s COMMAND [ARGS]\n\n%s\n"):format(spec.name,
-    wrap(spec.about))
+    spec.about)
   for name in pairs(spec.commands) do
     names[#names + 1] = name
   end
