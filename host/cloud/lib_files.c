@@ -9,6 +9,11 @@
  *   files.is_folder(path) -> boolean
  *   files.real(path) -> the same place as an absolute path without links
  *   files.list(folder) -> names, in no order
+ *   files.status(path [, nofollow]) -> { kind = "file" | "folder" | "link" |
+ *       "pipe" | "socket" | "device", size =, executable = by its owner,
+ *       changed = seconds since 1970, id = the same for the same file only }
+ *       of what a link leads to, unless `nofollow`
+ *   files.temporary(prefix) -> a new folder of mode 0700, a name that begins so
  *
  * The first four return true. All return nil, message, errno when the system
  * refuses.
@@ -95,11 +100,65 @@ static int files_list(lua_State *L) {
   return status == LUA_OK ? 1 : lua_error(L);
 }
 
+static const char *kind_of(mode_t mode) {
+  switch (mode & S_IFMT) {
+  case S_IFREG:
+    return "file";
+  case S_IFDIR:
+    return "folder";
+  case S_IFLNK:
+    return "link";
+  case S_IFIFO:
+    return "pipe";
+  case S_IFSOCK:
+    return "socket";
+  default:
+    return "device";
+  }
+}
+
+static int files_status(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  struct stat status;
+  int found = lua_toboolean(L, 2) ? lstat(path, &status) : stat(path, &status);
+  if (found != 0)
+    return luaL_fileresult(L, 0, path);
+  lua_createtable(L, 0, 5);
+  lua_pushstring(L, kind_of(status.st_mode));
+  lua_setfield(L, -2, "kind");
+  lua_pushinteger(L, status.st_size);
+  lua_setfield(L, -2, "size");
+  lua_pushboolean(L, (status.st_mode & S_IXUSR) != 0);
+  lua_setfield(L, -2, "executable");
+  lua_pushinteger(L, status.st_mtime);
+  lua_setfield(L, -2, "changed");
+  lua_pushfstring(L, "%I:%I", (lua_Integer)status.st_dev,
+                  (lua_Integer)status.st_ino);
+  lua_setfield(L, -2, "id");
+  return 1;
+}
+
+static int files_temporary(lua_State *L) {
+  const char *prefix = luaL_checkstring(L, 1);
+  char path[PATH_MAX];
+  if (strlen(prefix) + sizeof "XXXXXX" > sizeof path) {
+    errno = ENAMETOOLONG;
+    return luaL_fileresult(L, 0, prefix);
+  }
+  strcpy(path, prefix);
+  strcat(path, "XXXXXX");
+  if (mkdtemp(path) == NULL)
+    return luaL_fileresult(L, 0, prefix);
+  lua_pushstring(L, path);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"make", files_make},           {"store", files_store},
     {"remove", files_remove},       {"overlay", files_overlay},
     {"is_folder", files_is_folder}, {"list", files_list},
-    {"real", files_real},           {NULL, NULL},
+    {"real", files_real},           {"status", files_status},
+    {"temporary", files_temporary}, {NULL, NULL},
 };
 
 int luaopen_lambdapool_files(lua_State *L) {

@@ -116,4 +116,28 @@ describe("files", function()
     assert.equal(files.real(root) .. "/a", files.real(root .. "/./b/"))
     assert.matches("No such file", select(2, files.real(root .. "/none")))
   end)
+
+  it("tells what is there", function()
+    sh "mkdir folder && printf text > file && chmod 744 file && touch -d @1000 file"
+    sh "ln -s file link && ln -s none broken && mkfifo pipe"
+    local status = files.status(root .. "/file")
+    assert.same({ "file", 4, true, 1000 },
+      { status.kind, status.size, status.executable, status.changed })
+    assert.same(status, files.status(root .. "/link"))
+    assert.equal("link", files.status(root .. "/link", true).kind)
+    assert.equal("folder", files.status(root .. "/folder").kind)
+    assert.equal("pipe", files.status(root .. "/pipe").kind)
+    assert.equal("device", files.status("/dev/null").kind)
+    assert.is_not.equal(status.id, files.status(root .. "/pipe").id)
+    assert.matches("broken: No such file", select(2, files.status(root .. "/broken")))
+  end)
+
+  it("makes folders that are new", function()
+    local one, two = files.temporary(root .. "/new-"), files.temporary(root .. "/new-")
+    assert.is_not.equal(one, two)
+    assert.is_true(files.is_folder(one) and files.is_folder(two))
+    assert.equal("700\n", output_of("stat -c %a " .. one))
+    assert.matches("No such file", select(2, files.temporary(root .. "/none/new-")))
+    assert.matches("too long", select(2, files.temporary(("a"):rep(5000))))
+  end)
 end)
