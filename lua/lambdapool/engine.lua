@@ -1,5 +1,6 @@
 --- What pools and executors share: their options, and a backend with a scheduler in front of it.
 
+local config = require "lambdapool.config"
 local options = require "lambdapool.options"
 local retries = require "lambdapool.retry"
 local schedulers = require "lambdapool.scheduler"
@@ -52,17 +53,42 @@ engine.map_rules = with(engine.call_rules, { wait = { "seconds" } })
 ---   timeout    default 900, the longest that Lambda offers
 ---   seed       an integer that all random numbers of tasks depend on; default: another each time
 ---   prefix     true puts "[worker 2] " before each line that tasks print; default false
----   backend    "local", the default: processes on this machine
 ---   chaos      faults on purpose: see lambdapool.backend.chaos
+---
+--- Where tasks run, which the configuration may say as well (lambdapool.config):
+---   backend        "local", the default: on this machine; "aws": on AWS Lambda
+---   function_name  the function that runs them, in the account of the backend; for AWS its default
+---                  is "lambdapool". The local backend without one has processes of its own
+---   qualifier      a version of the function, or an alias
+---   max_cost       US dollars: once they are used up, what was not sent is cancelled
+---   region, profile, endpoint_url, aws_access_key_id, aws_secret_access_key, aws_session_token
+---                  as in the SDKs of AWS, whose files and environment hold otherwise
+---
+--- With a function, `workers` is how many invocations are under way at once, by default 1000 on
+--- AWS; and `memory` and `timeout`, where they are given, are what the function must have at least.
 engine.rules = with(engine.call_rules, {
   workers = { "integer", min = 1, max = 10000 },
-  memory = { "integer", min = 128, max = 10240, default = 1769 },
-  timeout = { "seconds", default = 900 },
+  memory = { "integer", min = 128, max = 10240 },
+  timeout = { "seconds" },
   seed = { "integer", min = math.mininteger },
   prefix = { "boolean", default = false },
-  backend = { "choice", choices = { "local" }, default = "local" },
+  backend = { "choice", choices = { "local", "aws" } },
+  function_name = { "text" },
+  qualifier = { "text" },
+  region = { "text" },
+  profile = { "text" },
+  endpoint_url = { "text" },
+  aws_access_key_id = { "text" },
+  aws_secret_access_key = { "text", secret = true },
+  aws_session_token = { "text", secret = true },
+  aws_region_name = { "text" },
+  max_cost = { "amount" },
   chaos = { "table" },
 })
+
+-- What one vCPU comes with on Lambda, the longest that a function may run there, and how many
+-- invocations an account may have at once unless AWS was asked for more.
+local MEMORY, TIMEOUT, CONCURRENCY = 1769, 900, 1000
 
 local function milliseconds(seconds)
   return seconds and math.max(1, math.ceil(seconds * 1000))
@@ -74,6 +100,31 @@ local function new_seed()
   return string.unpack("<I8", file:read(8)) >> 11
 end
 
+-- What the script does not say the configuration may.
+local function configured(checked)
+  for name, value in pairs(config.pool()) do
+    if engine.rules[name] and checked[name] == nil then
+      checked[name] = value
+    end
+  end
+  checked.backend = checked.backend or "local"
+  checked.region = checked.region or checked.aws_region_name
+  if checked.backend == "aws" then
+    checked.function_name = checked.function_name or "lambdapool"
+  end
+end
+
+-- The defaults, which depend on where tasks run.
+local function complete(checked)
+  if checked.function_name then
+    checked.wanted = { memory = checked.memory, timeout = checked.timeout }
+  end
+  checked.workers = checked.workers or checked.backend == "aws" and CONCURRENCY or system.cpus()
+  checked.memory = checked.memory or MEMORY
+  checked.timeout = checked.timeout or TIMEOUT
+  checked.seed = checked.seed or new_seed()
+end
+
 --- Makes the backend and the scheduler for a pool or an executor.
 ---@param where string for complaints: "lambdapool.pool"
 ---@param given table?
@@ -81,10 +132,11 @@ end
 ---@return table options checked, with defaults
 function engine.open(where, given)
   local checked = options.check(where, given, engine.rules, 3)
-  checked.workers = checked.workers or system.cpus()
-  checked.seed = checked.seed or new_seed()
+  configured(checked)
+  complete(checked)
   local retry = retries.new(where, checked, 3)
-  local backend = require("lambdapool.backend." .. checked.backend).new(checked)
+  local kind = checked.function_name and "aws" or "local"
+  local backend = require("lambdapool.backend." .. kind).new(checked)
   if checked.chaos then
     backend = require "lambdapool.backend.chaos".new(backend, where, checked.chaos, 3)
   end

@@ -28,6 +28,20 @@ function checks.seconds(value)
   return value
 end
 
+function checks.amount(value)
+  if type(value) ~= "number" or value ~= value or value <= 0 then
+    return nil, "a number above 0"
+  end
+  return value
+end
+
+function checks.text(value)
+  if type(value) ~= "string" or value == "" or value:find "%c" then
+    return nil, "a text on one line"
+  end
+  return value
+end
+
 function checks.timeout(value)
   if type(value) ~= "number" or value ~= value or value < 0 then
     return nil, "a number of seconds, 0 or more"
@@ -91,7 +105,8 @@ local function show(value)
 end
 
 --- Checks `given` and returns a new table with the defaults filled in.
---- `rules` maps each name to { kind, min =, max =, default = }, where kind is a name in `checks`.
+--- `rules` maps each name to { kind, min =, max =, default =, secret = }, where kind is a name in
+--- `checks`, and what is secret does not appear in complaints.
 ---@param where string what complaints begin with: "lambdapool.pool"
 ---@param given table?
 ---@param rules table<string, table>
@@ -114,7 +129,8 @@ local function check(where, given, rules, level)
     end
     local checked, wanted = checks[rule[1]](value, rule)
     if checked == nil then
-      error(("%s: option '%s' must be %s, got %s"):format(where, name, wanted, show(value)), level)
+      local got = rule.secret and "a " .. type(value) or show(value)
+      error(("%s: option '%s' must be %s, got %s"):format(where, name, wanted, got), level)
     end
     result[name] = checked
   end

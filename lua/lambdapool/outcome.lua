@@ -12,15 +12,20 @@ local tallies = require "lambdapool.tally"
 -- An invocation that its worker never took goes to another one, so often and no more.
 local HANDOVERS = 3
 
--- What a service that throttles is offered again, so often, whatever the retry policy.
+-- What a service that throttles is offered again, so often, whatever the retry policy, unless the
+-- backend has done that already.
 local throttled = retries.new("", { retry = { times = 10 } }, 1)
+
+-- What one task can do to the others of its invocation.
+local contagious = { crashed = true, timeout = true, out_of_memory = true }
 
 local outcomes = {}
 
 -- Whether the policy of the call wants item `i` again, which has failed with `err`; and the policy.
-local function is_wanted_again(scheduler, batch, i, err, attempt)
-  local policy = err.kind == "throttled" and throttled or batch.call.retry
-  if not policy or scheduler.ended or batch:is_moot(i) then
+local function is_wanted_again(scheduler, batch, i, err, attempt, outcome)
+  local waits = err.kind == "throttled" and not outcome.exhausted
+  local policy = waits and throttled or batch.call.retry
+  if not policy or outcome.final or scheduler.ended or batch:is_moot(i) then
     return false
   end
   local ok, wanted = pcall(policy.wants, policy, err, attempt)
@@ -31,16 +36,26 @@ local function is_wanted_again(scheduler, batch, i, err, attempt)
   return wanted, policy
 end
 
--- Starts the items of `range` from `first` to `last` once more, together.
-local function try_again(scheduler, range, first, last, policy)
+local function start_again(scheduler, range, first, last, policy)
   local again = queue.part(range, first, last)
-  local batch = again.batch
   again.attempt = range.attempt + 1
+  scheduler:start_later(again, policy:delay(range.attempt))
+end
+
+-- Starts the items of `range` from `first` to `last` once more: together, unless one of them may
+-- have taken the others with it, and nobody knows which.
+local function try_again(scheduler, range, first, last, policy, outcome)
+  local batch = range.batch
   batch.attempts = batch.attempts or {}
   for i = first, last do
-    batch.attempts[i] = again.attempt
+    batch.attempts[i] = range.attempt + 1
   end
-  scheduler:start_later(again, policy:delay(range.attempt))
+  if not scheduler.backend.opaque or not contagious[outcome.kind] then
+    return start_again(scheduler, range, first, last, policy)
+  end
+  for i = first, last do
+    start_again(scheduler, range, i, i, policy)
+  end
 end
 
 -- What becomes of item `i` of a range: "ended", or "again" with the policy that wants it.
@@ -50,8 +65,9 @@ local function judge(scheduler, range, i, failure, outcome)
     return "ended"
   end
   failure.worker, failure.request_id = outcome.worker, outcome.request_id
+  failure.code = outcome.code
   local err = batch:error(i, failure.kind, range.attempt, failure)
-  local again, policy = is_wanted_again(scheduler, batch, i, err, range.attempt)
+  local again, policy = is_wanted_again(scheduler, batch, i, err, range.attempt, outcome)
   if again then
     return "again", policy
   end
@@ -80,7 +96,7 @@ local function conclude(scheduler, range, first, last, failures, outcome)
       end
     until i > last or fate ~= its_fate or policy ~= its_policy
     if its_fate == "again" then
-      try_again(scheduler, range, from, i - 1, its_policy)
+      try_again(scheduler, range, from, i - 1, its_policy, outcome)
     else
       range.batch:finish(from, i - 1)
     end
@@ -96,6 +112,16 @@ local function conclude_all(scheduler, range, first, last, kind, message, outcom
   conclude(scheduler, range, first, last, failures, outcome)
 end
 
+-- A worker has a module of its own that is not what stands here. Its results are not ours.
+local function settle_stale(scheduler, range, module, outcome)
+  local of_function = scheduler.backend.complain_of_module
+  local message = of_function and of_function(scheduler.backend, module)
+    or ("a worker has another version of module '%s' than this program: its file has changed " ..
+      "since\n  open a new pool"):format(module)
+  outcome.code, outcome.final = "StaleModule", true
+  conclude_all(scheduler, range, range.first, range.last, "lost", message, outcome)
+end
+
 -- The worker has answered.
 local function settle_response(scheduler, range, outcome)
   local batch, first, last = range.batch, range.first, range.last
@@ -107,6 +133,9 @@ local function settle_response(scheduler, range, outcome)
   elseif report.done == 0 and range.handovers >= HANDOVERS then
     return conclude_all(scheduler, range, first, last, "lost",
       "the worker answered without running the task", outcome)
+  end
+  if report.stale then
+    return settle_stale(scheduler, range, report.stale, outcome)
   end
   local ran = math.min(last, first + report.done - 1)
   if ran < last then

@@ -108,6 +108,9 @@ end
 -- Takes tasks that have not begun back from the invocation that would need longest for them.
 -- Returns them, or nil when no worker has any to spare.
 local function steal(self)
+  if self.backend.opaque then
+    return nil
+  end
   local now, best, most = system.monotonic(), nil, 0
   for range in pairs(self.running) do
     local call = range.batch.call
@@ -137,6 +140,9 @@ end
 
 -- Idle workers look again, whether a task that takes long holds up others, while there are some.
 local function look_again(self)
+  if self.backend.opaque then
+    return
+  end
   for range in pairs(self.running) do
     if not range.batch.call.size and range.first < range.last and not self.looking then
       self.looking = loop.after(PATIENCE, function()
@@ -321,13 +327,14 @@ end
 
 --- Cancels an item that has not ended: one in the queue is not sent, one that runs is stopped and
 --- its worker replaced. False when it has ended already and only its result is on the way, or the
---- backend cannot stop it.
+--- backend cannot stop it. Where nobody sees which items of an invocation have ended, one of
+--- several goes on there, and its result is not looked at.
 ---@param batch lambdapool.Batch
 ---@param i integer
 ---@return boolean
 function methods:cancel(batch, i)
   local range = range_of(self, batch, i)
-  if range then
+  if range and not (self.backend.opaque and range.first < range.last) then
     local place = i - range.first + 1
     local begun = self.backend:cut(range.ticket, place - 1)
     local _, finished = self.backend:progress(range.ticket)
@@ -410,13 +417,21 @@ function methods:call(call)
   return call
 end
 
+-- Functions cost something.
+local function add_costs(self, stats)
+  for name, value in pairs(self.backend.costs and self.backend:costs() or {}) do
+    stats[name] = value
+  end
+  return stats
+end
+
 --- What has happened so far: see Pool:stats.
 ---@return table
 function methods:stats()
   loop.glance()
   local tally, counts = self.tally, self.counts
   local ended = tally.done + tally.failed + tally.cancelled
-  return {
+  return add_costs(self, {
     tasks = tally.tasks,
     done = tally.done,
     failed = tally.failed,
@@ -436,7 +451,7 @@ function methods:stats()
     workers = self.backend:alive(),
     workers_started = self.backend:started(),
     seed = self.defaults.seed,
-  }
+  })
 end
 
 -- Futures hold on to the scheduler, and a running invocation does too: when it is collected,

@@ -1,4 +1,4 @@
---- Faults on purpose: a backend in front of the local one that makes some invocations fail, so that
+--- Faults on purpose: a backend in front of another one that makes some invocations fail, so that
 --- users can try their retry policies and tests can prove the pool's contract. The option is
 ---
 ---   chaos = { crash = 0.05, delay = 0.05, throttle = 0.05, lose = 0.05, seed = 1 }
@@ -98,7 +98,9 @@ end
 
 -- An answer that came before the kill: as if the worker had died over its last task.
 local function crash_after(outcome, ticket)
-  loop.kill(ticket.worker.id)
+  if ticket.worker then -- it is a process of ours
+    loop.kill(ticket.worker.id)
+  end
   return {
     kind = "crashed",
     message = "killed on purpose",
@@ -161,6 +163,16 @@ end
 forward "alive"
 forward "started"
 
+-- What not every backend has.
+function methods:costs()
+  return self.backend.costs and self.backend:costs()
+end
+
+function methods:complain_of_module(module)
+  local complain = self.backend.complain_of_module
+  return complain and complain(self.backend, module)
+end
+
 -- Nobody waits for answers any more.
 local function forget_late(self)
   for timer in pairs(self.timers) do
@@ -194,6 +206,7 @@ local function new(backend, where, given, level)
   return setmetatable({
     backend = backend,
     workers = backend.workers,
+    opaque = backend.opaque,
     shares = shares,
     state = shares.seed or system.now(),
     pending = {}, -- tickets of what is about to be refused

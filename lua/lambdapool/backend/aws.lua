@@ -1,0 +1,512 @@
+--- The backend for functions: invocations of a Lambda function, in an AWS account or in the local
+--- service. The interface is that of lambdapool.backend.local; `opaque` says that nobody can see
+--- how far an invocation is, or take tasks back from it.
+---
+--- An invocation waits here until there are credentials and pacing allows it. What certainly did
+--- not run is sent again from here: it was throttled, the function was still being made, no
+--- connection could be made, or credentials had expired. That goes on for a while in which nothing
+--- else gets through, and then all that wait end. What may have run is lost instead; whether it is
+--- tried again is for the user's retry policy to say.
+
+local accounts = require "lambdapool.account"
+local answers = require "lambdapool.backend.aws.answers"
+local crypto = require "lambdapool.crypto"
+local flow = require "lambdapool.flow"
+local jobs = require "lambdapool.backend.aws.jobs"
+local ledgers = require "lambdapool.backend.aws.ledger"
+local loop = require "lambdapool.loop"
+local output = require "lambdapool.backend.aws.output"
+local pacing = require "lambdapool.backend.aws.pacing"
+local reports = require "lambdapool.aws.report"
+local retries = require "lambdapool.retry"
+local senders = require "lambdapool.backend.aws.sender"
+local settings = require "lambdapool.backend.aws.settings"
+local sizer = require "lambdapool.sizer"
+local system = require "lambdapool.system"
+
+-- How long nothing may get through until those that wait end, in seconds; and how long one of them
+-- may be put off while others get through.
+local PATIENCE = { throttled = 60, pending = 60, unreachable = 10 }
+local LONGEST = 900
+
+-- Between attempts, unless the service says how long.
+local backoff = retries.new("", { retry = { times = 100, base = 0.2, cap = 5 } }, 1)
+local LONGEST_PAUSE = 30
+
+-- What every invocation of a function is refused for holds for those that come next, too.
+local REFUSAL_SECONDS = 1
+
+-- The longest that Lambda lets a function run, what starting it may take, and what sending the
+-- answers may.
+local MOST_SECONDS, START_SECONDS, TRANSFER_SECONDS = 900, 10, 30
+
+-- The agent's own limit of an invocation that says none; see host/codec/call.h.
+local STOP_MS = 1000
+
+-- A pool that wants certain settings waits for them so long before it sends anything.
+local SETTINGS_SECONDS = 5
+
+---@class lambdapool.AwsBackend
+---@field workers integer
+---@field waiting lambdapool.backend.aws.Jobs
+---@field sent table<lambdapool.backend.aws.Job, boolean> that are under way
+---@field running integer how many those are
+local methods = {}
+local mt = { __name = "lambdapool.AwsBackend", __index = methods }
+
+-- The end of invocations -------------------------------------------------------------------------
+
+-- Ends a job. Its outcome may bring about new ones.
+local function finish(job, outcome)
+  if not job.ended then
+    job.ended = true
+    job.done(outcome)
+  end
+end
+
+-- Ends jobs once the loop runs: `invoke` and `cancel` must have returned.
+local function finish_later(self, job, outcome)
+  local endings = self.endings
+  endings[#endings + 1] = { job, outcome }
+  if #endings == 1 then
+    loop.after(0, function()
+      self.endings = {}
+      for _, ending in ipairs(endings) do
+        finish(ending[1], ending[2])
+      end
+    end)
+  end
+end
+
+local function copy(outcome)
+  local copied = {}
+  for name, value in pairs(outcome) do
+    copied[name] = value
+  end
+  return copied
+end
+
+-- Ends everything that waits to be sent.
+local function finish_waiting(self, outcome)
+  for _, job in ipairs(self.waiting:take_all()) do
+    finish_later(self, job, copy(outcome))
+  end
+end
+
+-- No invocation can succeed, for a while at least.
+local function refuse(self, outcome, seconds)
+  self.refusal, self.refused_until = outcome, system.monotonic() + seconds
+  finish_waiting(self, outcome)
+end
+
+-- Sending ----------------------------------------------------------------------------------------
+
+local pump
+
+-- Goes on after a while.
+local function pump_later(self, seconds)
+  if not self.timer then
+    self.timer = loop.after(seconds, function()
+      self.timer = nil
+      pump(self)
+    end)
+  end
+end
+
+-- Has new credentials fetched; who waits for them goes on then.
+local function fetch_credentials(self)
+  if self.fetching then
+    return
+  end
+  self.fetching = true
+  flow.start(function()
+    return self.session:credentials()
+  end, function(ok, result)
+    self.fetching = false
+    if self.closed then
+      return
+    elseif ok then
+      self.fetched = result
+      pump_later(self, 0)
+    else
+      refuse(self, { kind = "lost", message = tostring(result), final = true,
+        code = type(result) == "table" and result.code or nil }, REFUSAL_SECONDS)
+    end
+  end)
+end
+
+-- The credentials to sign with now; nil while they are fetched.
+local function credentials_of(self)
+  local credentials = self.session:fresh_credentials() or self.fetched
+  if not credentials then
+    fetch_credentials(self)
+  end
+  return credentials
+end
+
+-- Whether one more may be sent now. When only time keeps it from that, it is looked at again.
+local function has_room(self)
+  local running = self.running
+  if not self.pacing:allows(running, system.monotonic()) then
+    pump_later(self, self.pacing:delay(running))
+    return false
+  end
+  local verdict = self.ledger:allows(running)
+  if verdict == "no" then
+    refuse(self, { kind = "cancelled", final = true, code = "BudgetUsedUp",
+      message = ("the budget of $%g is used up"):format(self.ledger.limit) }, math.huge)
+  end
+  return verdict == "yes"
+end
+
+local settle
+
+local function send(self, job, credentials)
+  job.tries = job.tries + 1
+  job.sent, job.credentials = system.monotonic(), credentials
+  self.sent[job] = true
+  self.running = self.running + 1
+  job.transfer = self.sender:send(job.request, credentials, job.seconds, function(response)
+    settle(self, job, response)
+  end)
+end
+
+--- Sends what waits, as far as that is possible now.
+function pump(self)
+  while not self.closed and self.waiting:any() do
+    local credentials = credentials_of(self)
+    if not credentials or self:is_checking() or not has_room(self) then
+      return
+    end
+    send(self, self.waiting:pop(), credentials)
+  end
+  self.fetched = nil
+end
+
+-- Trouble ----------------------------------------------------------------------------------------
+
+-- Since when nothing gets through. Throttling says nothing while something runs, which is what
+-- takes the room.
+local function stuck_since(self, verdict, now)
+  if verdict == "unreachable" or self.running == 0 then
+    self.stuck = self.stuck or now
+  end
+  return self.stuck
+end
+
+-- A function that may not run at all: it is useless to wait.
+local function is_hopeless(self, refusal)
+  return refusal.reason == "ReservedFunctionConcurrentInvocationLimitExceeded"
+    and self.settings and self.settings.reserved == 0
+end
+
+-- What certainly did not run waits for another attempt, or ends with all the others.
+local function put_off(self, job, verdict, refusal)
+  local now = system.monotonic()
+  self.pacing:refuse(self.running, now)
+  job.since = job.since or now
+  local stuck = stuck_since(self, verdict, now)
+  local outcome = answers.lost(refusal, verdict == "throttled" and "throttled" or nil)
+  outcome.exhausted = true
+  if stuck and now - stuck >= PATIENCE[verdict] or is_hopeless(self, refusal) then
+    finish_waiting(self, outcome)
+    finish(job, outcome)
+  elseif now - job.since >= LONGEST then
+    finish(job, outcome)
+  else
+    local pause = refusal.retry_after and math.min(refusal.retry_after, LONGEST_PAUSE)
+      or backoff:delay(job.tries)
+    self.waiting:hold(job, pause, function()
+      pump(self)
+    end)
+  end
+end
+
+local verdicts = { throttled = put_off, pending = put_off, unreachable = put_off }
+
+function verdicts.refused(self, job, _, refusal)
+  local outcome = answers.lost(refusal)
+  refuse(self, outcome, REFUSAL_SECONDS)
+  finish(job, outcome)
+end
+
+-- Sends a job once more, at once; `cure` says whether that makes sense.
+local function renew(self, job, refusal, cure)
+  if job.renewed or not cure() then
+    return verdicts.refused(self, job, nil, refusal)
+  end
+  job.renewed = true
+  self.waiting:push_front(job)
+end
+
+function verdicts.stale(self, job, _, refusal)
+  local session = self.session
+  renew(self, job, refusal, function()
+    return session:fresh_credentials() ~= job.credentials
+      or session:forget_credentials(job.credentials)
+  end)
+end
+
+function verdicts.skewed(self, job, _, refusal)
+  renew(self, job, refusal, function()
+    self.session.skew = refusal.skew
+    return true
+  end)
+end
+
+-- Answers ----------------------------------------------------------------------------------------
+
+-- What the log says: prints what the task printed. Returns the report, and the lines.
+local function read_log(self, response)
+  local headers = response.headers
+  local encoded = headers and headers["x-amz-log-result"]
+  local tail = encoded and crypto.unbase64(encoded)
+  if not tail then
+    return nil
+  end
+  local request_id = headers["x-amzn-requestid"] or ""
+  local lines = output.lines(tail, self.name, request_id)
+  output.print(lines, request_id, self.prefix)
+  return reports.parse(tail), lines
+end
+
+-- What it cost: nothing, when it did not run.
+local function charge(self, job, verdict, report)
+  if report then
+    self.ledger:add(report)
+  elseif verdict == "ended" then
+    self.ledger:estimate(system.monotonic() - job.sent)
+  end
+end
+
+function verdicts.ended(self, job, _, outcome)
+  self.stuck = nil
+  finish(job, outcome)
+end
+
+--- The answer to an invocation is there.
+function settle(self, job, response)
+  self.sent[job] = nil
+  self.running = self.running - 1
+  job.transfer = nil
+  local where = self.where
+  where.skew = self.session.skew
+  if response.status ~= 200 then
+    where.context = self.session:context("lambda", job.credentials, { FunctionName = self.name })
+  end
+  local report, lines = read_log(self, response)
+  local verdict, result = answers.read(response, where, report)
+  charge(self, job, verdict, report)
+  if verdict == "ended" and result.kind and lines and lines[1] then
+    result.log = table.concat(lines, "\n")
+  end
+  verdicts[verdict](self, job, verdict, result)
+  pump(self)
+end
+
+-- The function's settings ------------------------------------------------------------------------
+
+local function take_settings(self, found)
+  self.settings = found
+  self.ledger.architecture = found.architecture
+  self.ledger.memory = self.ledger.memory or found.memory
+  local complaint = settings.complaint(found, self.wanted, self.name)
+  if complaint then
+    refuse(self, { kind = "lost", message = complaint, code = "Settings", final = true },
+      math.huge)
+  end
+end
+
+-- Nobody waits for the settings any more.
+local function end_check(self)
+  if self.checking then
+    self.checking:cancel()
+    self.checking = nil
+    pump_later(self, 0)
+  end
+end
+
+-- Asks for the settings, beside the first invocations; those wait for them where the pool wants
+-- certain ones. That there are none to be had is found by invoking, too.
+local function fetch_settings(self)
+  if next(self.wanted) then
+    self.checking = loop.after(SETTINGS_SECONDS, function()
+      end_check(self)
+    end)
+  end
+  self.asking = flow.start(function()
+    return settings.fetch(self.session, self.name, self.qualifier)
+  end, function(ok, result)
+    if ok and not self.closed then
+      take_settings(self, result)
+    end
+    end_check(self)
+  end)
+end
+
+--- Whether invocations wait for the settings. The first one has them asked for.
+---@return boolean
+function methods:is_checking()
+  if not self.asking then
+    self.asking = true
+    fetch_settings(self)
+  end
+  return self.checking ~= nil
+end
+
+-- The interface ----------------------------------------------------------------------------------
+
+-- The longest that the transfer of an invocation may take.
+local function transfer_seconds(self, call)
+  local most = self.settings and self.settings.timeout or MOST_SECONDS
+  local needed = ((sizer.stop_ms(call) or STOP_MS) + call.timeout_ms) / 1000 + START_SECONDS
+  return math.min(most, needed) + TRANSFER_SECONDS
+end
+
+function methods:invoke(request, call, done)
+  if self.closed then
+    return nil, "the pool is closed"
+  end
+  local job = { request = request, done = done, seconds = transfer_seconds(self, call), tries = 0 }
+  self.ledger:count_tasks(call.totals)
+  if self.refusal and system.monotonic() < self.refused_until then
+    finish_later(self, job, copy(self.refusal))
+    return job
+  end
+  self.waiting:push_back(job)
+  pump(self)
+  return job
+end
+
+--- Known only until it is sent: nothing has begun.
+function methods.progress(_, ticket)
+  if ticket.tries == 0 then
+    return 0, 0
+  end
+end
+
+function methods.cut()
+  return nil
+end
+
+-- Takes a job out of whatever it is in.
+local function withdraw(self, job)
+  self.waiting:withdraw(job)
+  if self.sent[job] then
+    job.transfer:cancel()
+    self.sent[job] = nil
+    self.running = self.running - 1
+    self.ledger:estimate(system.monotonic() - job.sent)
+  end
+end
+
+--- Nobody waits for it any more. What runs on AWS already runs to its end there.
+function methods:cancel(ticket)
+  if ticket.ended or ticket.withdrawn then
+    return false
+  end
+  withdraw(self, ticket)
+  finish_later(self, ticket, { kind = "cancelled", message = "the task was cancelled" })
+  return true
+end
+
+--- For chaos: as if the worker of a ticket had died.
+function methods:kill(ticket)
+  if self.sent[ticket] then
+    withdraw(self, ticket)
+    finish_later(self, ticket, { kind = "crashed", message = "killed on purpose" })
+  end
+end
+
+--- Nobody can say which environment gets the next invocation.
+function methods.retire()
+end
+
+function methods:alive()
+  return self.running
+end
+
+function methods:started()
+  return self.ledger.cold_starts
+end
+
+--- The function has a module of its own that is not what stands here.
+---@param module string
+---@return string
+function methods:complain_of_module(module)
+  return ("%s has another version of module '%s' than this program\n  run `lambdapool update %s`")
+    :format(self.name, module, self.name)
+end
+
+--- What the invocations cost so far; see Pool:stats.
+function methods:costs()
+  return self.ledger:stats()
+end
+
+function methods:abandon()
+  for _, job in ipairs(self.waiting:take_all()) do
+    job.ended = true
+  end
+  for job in pairs(self.sent) do
+    job.ended = true
+    withdraw(self, job)
+  end
+end
+
+function methods:close()
+  if self.closed then
+    return
+  end
+  self.closed = true
+  self:abandon()
+  if type(self.asking) == "table" then
+    flow.cancel(self.asking)
+  end
+  end_check(self)
+  if self.timer then
+    self.timer:cancel()
+    self.timer = nil
+  end
+  self.account:close()
+end
+
+---@class lambdapool.AwsBackend.Options
+---@field workers integer
+---@field function_name string
+---@field qualifier string?
+---@field backend "local"|"aws" where the function lives
+---@field region string? and what else lambdapool.account takes
+---@field wanted { memory: number?, timeout: number? } what the function must have at least
+---@field max_cost number? dollars
+---@field prefix boolean
+---@field progress boolean?
+
+--- Raises when there is no account or region.
+---@param options lambdapool.AwsBackend.Options
+---@return lambdapool.AwsBackend
+local function new(options)
+  local account = accounts.open(options)
+  local session = account.session
+  session:need_region()
+  return setmetatable({
+    opaque = true,
+    workers = options.workers,
+    name = options.function_name,
+    qualifier = options.qualifier,
+    prefix = options.prefix,
+    wanted = options.wanted or {},
+    account = account,
+    session = session,
+    sender = senders.new(session, options.function_name, options.qualifier),
+    pacing = pacing.new(options.workers, system.monotonic()),
+    ledger = ledgers.new { name = options.function_name, region = session.region,
+      simulated = account.backend == "local", limit = options.max_cost,
+      silent = options.progress == false },
+    where = { name = options.function_name },
+    waiting = jobs.new(),
+    sent = {}, running = 0,
+    endings = {},
+  }, mt)
+end
+
+return { new = new }

@@ -1,0 +1,180 @@
+--- What invocations cost: by what Lambda reports of each, where it does; where it does not, by how
+--- long we waited, which is more. Every pool has a ledger; `accounts` are those of the whole
+--- program, one for each function.
+
+local prices = require "lambdapool.aws.prices"
+
+-- What an invocation is taken for before one has ended.
+local GUESS_MS, GUESS_MB = 100, 1769
+
+---@class lambdapool.backend.aws.Totals
+---@field invocations integer
+---@field billed_ms number
+---@field gb_seconds number
+---@field init_ms number
+---@field cold_starts integer
+---@field max_memory integer MB
+---@field cost number dollars
+
+---@class lambdapool.backend.aws.Ledger: lambdapool.backend.aws.Totals
+---@field region string
+---@field architecture string? as soon as it is known
+---@field memory integer? MB of the function, as soon as that is known
+---@field limit number? dollars that may be spent
+---@field account table the totals of the program for this function
+local methods = {}
+local mt = { __name = "lambdapool.backend.aws.Ledger", __index = methods }
+
+local ledger = {
+  --- The totals of the program: lists { name, region, simulated, … }, in the order of first use.
+  accounts = {},
+  --- Whether a budget was reached.
+  exhausted = false,
+}
+
+local function new_totals(fields)
+  fields.invocations, fields.billed_ms, fields.gb_seconds, fields.cost = 0, 0, 0, 0
+  fields.init_ms, fields.cold_starts, fields.max_memory = 0, 0, 0
+  return fields
+end
+
+local function add(totals, report, memory, cost)
+  totals.invocations = totals.invocations + 1
+  totals.billed_ms = totals.billed_ms + report.billed
+  totals.gb_seconds = totals.gb_seconds + report.billed * memory / 1024000
+  totals.cost = totals.cost + cost
+  if report.init then
+    totals.init_ms = totals.init_ms + report.init
+    totals.cold_starts = totals.cold_starts + 1
+  end
+  if (report.peak or 0) > totals.max_memory then
+    totals.max_memory = report.peak
+  end
+end
+
+--- An invocation has ended.
+---@param report lambdapool.aws.Report
+function methods:add(report)
+  local memory = report.memory or self.memory or GUESS_MB
+  self.memory = memory
+  local cost = prices.cost(self.region, self.architecture, report.billed * memory / 1024000, 1)
+  add(self, report, memory, cost)
+  add(self.account, report, memory, cost)
+  self.account.memory = memory
+end
+
+--- An invocation has ended, or is not waited for any more, of which there is no report.
+---@param seconds number since it was sent
+function methods:estimate(seconds)
+  self:add { billed = seconds * 1000 }
+end
+
+-- What the next invocation should cost.
+local function expected(self)
+  if self.invocations > 0 then
+    return self.cost / self.invocations
+  end
+  local memory = self.memory or GUESS_MB
+  return prices.cost(self.region, self.architecture, GUESS_MS * memory / 1024000, 1)
+end
+
+--- Whether the budget allows one more invocation while so many are under way: "yes", "no", or
+--- "wait" when that depends on what those cost.
+---@param running integer
+---@return "yes"|"no"|"wait"
+function methods:allows(running)
+  local limit = self.limit
+  if not limit then
+    return "yes"
+  end
+  local next_one = expected(self)
+  if self.cost + (running + 1) * next_one <= limit then
+    return "yes"
+  elseif running > 0 and self.cost < limit then
+    return "wait"
+  end
+  ledger.exhausted = true
+  return "no"
+end
+
+--- The numbers for Pool:stats.
+---@return table
+function methods:stats()
+  return {
+    billed_seconds = self.billed_ms / 1000,
+    gb_seconds = self.gb_seconds,
+    init_seconds = self.init_ms / 1000,
+    max_memory_used = self.max_memory,
+    cost = self.cost,
+    prices_of = prices.date,
+  }
+end
+
+-- The totals of a function, whichever pool uses it.
+local function account_of(options)
+  for _, account in ipairs(ledger.accounts) do
+    if account.name == options.name and account.region == options.region
+      and account.simulated == options.simulated then
+      return account
+    end
+  end
+  local account = new_totals { name = options.name, region = options.region,
+    simulated = options.simulated, tallies = {} }
+  ledger.accounts[#ledger.accounts + 1] = account
+  return account
+end
+
+--- Has the tasks of a pool counted, too.
+---@param tally lambdapool.Tally
+function methods:count_tasks(tally)
+  self.account.tallies[tally] = true
+end
+
+--- Opens the ledger of a pool. `silent`: nothing is to be said of what it costs at the end.
+---@param options { name: string, region: string, simulated: boolean, limit: number?,
+---  silent: boolean? }
+---@return lambdapool.backend.aws.Ledger
+function ledger.new(options)
+  local account = account_of(options)
+  account.told = account.told or not options.silent
+  return setmetatable(new_totals { region = options.region, limit = options.limit,
+    account = account }, mt)
+end
+
+-- The end of a program -----------------------------------------------------------------------
+
+local function plural(n, word)
+  return ("%d %s%s"):format(n, word, n == 1 and "" or "s")
+end
+
+-- With two digits that count.
+local function dollars(cost)
+  local places = cost > 0 and cost < 0.1 and 1 - math.floor(math.log(cost, 10)) or 2
+  return ("$%%.%df"):format(places):format(cost)
+end
+
+local function line_of(account)
+  local tasks = 0
+  for tally in pairs(account.tallies) do
+    tasks = tasks + tally.done + tally.failed
+  end
+  return ("%s in %s of %s (%s): %.1f s billed at %d MB, %s, %s %s (prices of %s)"):format(
+    plural(tasks, "task"), plural(account.invocations, "invocation"), account.name,
+    account.region, account.billed_ms / 1000, account.memory,
+    plural(account.cold_starts, "cold start"),
+    account.simulated and "would have cost about" or "about", dollars(account.cost), prices.date)
+end
+
+--- One line for each function that was used: what that took.
+---@return string[]
+function ledger.summary()
+  local lines = {}
+  for _, account in ipairs(ledger.accounts) do
+    if account.told and account.invocations > 0 then
+      lines[#lines + 1] = line_of(account)
+    end
+  end
+  return lines
+end
+
+return ledger

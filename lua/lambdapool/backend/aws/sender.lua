@@ -1,0 +1,82 @@
+--- Requests: invocations as they go over the wire, signed and sent. What does not change from one
+--- to the next is made once.
+
+local http = require "lambdapool.http"
+local sigv4 = require "lambdapool.aws.sigv4"
+
+---@class lambdapool.backend.aws.Sender
+---@field session table see lambdapool.aws.session
+---@field path string of the function, and the query
+---@field query string?
+---@field base string? the endpoint that the others are for: the local service may move
+---@field url string
+---@field request table what is signed, with a body each time
+---@field options table how it is signed, with the time each time
+local methods = {}
+local mt = { __name = "lambdapool.backend.aws.Sender", __index = methods }
+
+local CONNECT_SECONDS = 5
+
+-- As a part of a path, or of a query: a function's name may be an ARN.
+local function encode(text)
+  return (text:gsub("[^%w%-._~]", function(c)
+    return ("%%%02X"):format(c:byte())
+  end))
+end
+
+local function set_endpoint(self, base, host)
+  local query = self.query
+  self.base = base
+  self.url = base .. self.path .. (query and "?" .. query or "")
+  self.request = {
+    method = "POST",
+    path = (base:match "^%a+://[^/]+(/.*)$" or "") .. self.path,
+    query = query,
+    headers = { host = host, ["x-amz-log-type"] = "Tail" },
+  }
+end
+
+--- Sends an event to the function. Later, while the loop runs, done(response) is called.
+---@param event string
+---@param credentials lambdapool.aws.Credentials
+---@param seconds number the longest that it may take
+---@param done fun(response: table)
+---@return table transfer
+function methods:send(event, credentials, seconds, done)
+  local session, options = self.session, self.options
+  local base, host = session:endpoint "lambda"
+  if base ~= self.base then
+    set_endpoint(self, base, host)
+  end
+  local request = self.request
+  request.body, options.time = event, session:time()
+  local headers = sigv4.sign(request, credentials, options)
+  request.body = nil
+  headers["x-amz-log-type"] = "Tail"
+  return http.send({
+    method = "POST",
+    url = self.url,
+    headers = headers,
+    body = event,
+    seconds = seconds,
+    connect_seconds = CONNECT_SECONDS,
+    ca = session.ca,
+    proxy = session.proxy,
+  }, done)
+end
+
+--- For a function of a session, by its name or ARN.
+---@param session table
+---@param name string
+---@param qualifier string? a version or an alias
+---@return lambdapool.backend.aws.Sender
+local function new(session, name, qualifier)
+  return setmetatable({
+    session = session,
+    path = ("/2015-03-31/functions/%s/invocations"):format(encode(name)),
+    query = qualifier and "Qualifier=" .. encode(qualifier) or nil,
+    options = { service = "lambda", region = session:signing_region "lambda" },
+  }, mt)
+end
+
+return { new = new }
