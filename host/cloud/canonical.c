@@ -1,5 +1,6 @@
 #include "canonical.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,23 @@ bool lp__span_next(struct lp__span *rest, char separator,
   rest->at = end ? end + 1 : NULL;
   rest->size -= piece->size + (end ? 1 : 0);
   return true;
+}
+
+/* Eight bytes at a time: subtracting borrows from the top bit of those below
+ * '!', adding one carries into that of DEL, and the others above have it. */
+bool lp__span_is_plain(struct lp__span span) {
+  const uint64_t ones = 0x0101010101010101, tops = ones * 0x80;
+  uint64_t bytes, odd = 0;
+  size_t i = 0;
+  for (; i + sizeof bytes <= span.size; i += sizeof bytes) {
+    memcpy(&bytes, span.at + i, sizeof bytes);
+    odd |= (bytes - ones * 0x21) | (bytes + ones) | bytes;
+  }
+  for (; i < span.size; i++)
+    odd |= (unsigned char)span.at[i] <= ' ' || (unsigned char)span.at[i] >= 127
+               ? tops
+               : 0;
+  return (odd & tops) == 0;
 }
 
 int lp__text_reserve(struct lp__text *text, size_t capacity) {
@@ -44,20 +62,35 @@ static char *put(char *out, struct lp__span span) {
 
 /* --- encoding ------------------------------------------------------------ */
 
-static bool is_unreserved(unsigned char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-}
+/* Letters, digits and -._~, which stand for themselves. */
+static const char unreserved[256] = {
+    ['-'] = 1, ['.'] = 1, ['_'] = 1, ['~'] = 1, ['0'] = 1, ['1'] = 1, ['2'] = 1,
+    ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1,
+    ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['G'] = 1,
+    ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1, ['N'] = 1,
+    ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1,
+    ['V'] = 1, ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['a'] = 1, ['b'] = 1,
+    ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1,
+    ['j'] = 1, ['k'] = 1, ['l'] = 1, ['m'] = 1, ['n'] = 1, ['o'] = 1, ['p'] = 1,
+    ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1, ['u'] = 1, ['v'] = 1, ['w'] = 1,
+    ['x'] = 1, ['y'] = 1, ['z'] = 1,
+};
 
-char *lp__put_encoded(char *out, unsigned char c) {
+static char *put_encoded(char *out, unsigned char c) {
   static const char digits[] = "0123456789ABCDEF";
-  if (is_unreserved(c)) {
+  if (unreserved[c]) {
     *out++ = (char)c;
   } else {
     *out++ = '%';
     *out++ = digits[c >> 4];
     *out++ = digits[c & 15];
   }
+  return out;
+}
+
+char *lp__span_encode(char *out, struct lp__span span) {
+  for (size_t i = 0; i < span.size; i++)
+    out = put_encoded(out, (unsigned char)span.at[i]);
   return out;
 }
 
@@ -100,11 +133,7 @@ static char *parent(char *start, char *end) {
 }
 
 static char *put_name(char *out, struct lp__span name, bool as_is) {
-  if (as_is)
-    return put(out, name);
-  for (size_t i = 0; i < name.size; i++)
-    out = lp__put_encoded(out, (unsigned char)name.at[i]);
-  return out;
+  return as_is ? put(out, name) : lp__span_encode(out, name);
 }
 
 /* At most 3 bytes for each, and one. */
@@ -171,7 +200,7 @@ static int compare_parameters(const void *a, const void *b) {
 static struct lp__span recode(char **out, struct lp__span span) {
   struct lp__span result = {*out, 0};
   while (span.size > 0)
-    *out = lp__put_encoded(*out, next_byte(&span));
+    *out = put_encoded(*out, next_byte(&span));
   result.size = (size_t)(*out - result.at);
   return result;
 }
@@ -190,6 +219,8 @@ static long read_parameters(struct lp__canonical *canonical,
                             struct parameter **list) {
   struct lp__span piece, name, value;
   long found = 0;
+  if (query.size == 0)
+    return 0;
   size_t most = count(query, '&') + 1;
   if (lp__text_reserve(&canonical->encoded, query.size * 3 + 1) < 0 ||
       lp__text_reserve(&canonical->positions, most * sizeof **list) < 0)
@@ -232,6 +263,8 @@ static bool is_space(char c) {
 static char *put_trimmed(char *out, const char *value, size_t size) {
   bool gap = false;
   char *start = out;
+  if (lp__span_is_plain((struct lp__span){value, size}))
+    return put(out, (struct lp__span){value, size});
   for (size_t i = 0; i < size; i++) {
     if (is_space(value[i])) {
       gap = out > start;
@@ -286,7 +319,7 @@ int lp__canonical_write(struct lp__canonical *canonical,
   struct lp__span path = {request->target, request->path_size};
   struct lp__span method = {request->method, strlen(request->method)};
   struct lp__span rest = rules->names, name;
-  struct parameter *list;
+  struct parameter *list = NULL;
   long parameters = read_parameters(canonical, lp__request_query(request),
                                     rules->without_signature, &list);
   if (parameters < 0 ||

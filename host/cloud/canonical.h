@@ -26,6 +26,9 @@ struct lp__span {
 /* Whether `span` holds exactly `text`. */
 bool lp__span_is(struct lp__span span, const char *text);
 
+/* Whether all of it is printable ASCII, without a space. */
+bool lp__span_is_plain(struct lp__span span);
+
 /* Bytes of ours; zeroed at first. */
 struct lp__text {
   char *at;
@@ -69,8 +72,8 @@ bool lp__span_next(struct lp__span *rest, char separator,
  * and returns the end. */
 char *lp__query_decode(char *out, struct lp__span span);
 
-/* Writes one byte as it stands in a canonical form: itself, or %XX. Returns the
- * end. */
-char *lp__put_encoded(char *out, unsigned char c);
+/* Writes every byte as it stands in a canonical form: itself, or %XX; at most
+ * 3 * span.size. Returns the end. */
+char *lp__span_encode(char *out, struct lp__span span);
 
 #endif

@@ -27,11 +27,50 @@ enum { REQUEST = 1, CREDENTIALS, OPTIONS, INTO };
 
 enum { MOST_FIELDS = 256 };
 
-/* Upvalue 1 of the functions. */
+/* The upvalues of the functions: the box, and the keys that they ask tables
+ * for, which Lua need not look up by their bytes then. */
+enum {
+  BOX = 1,
+  METHOD,
+  PATH,
+  QUERY,
+  HEADERS,
+  BODY,
+  ACCESS_KEY,
+  SECRET_KEY,
+  TOKEN,
+  AUTHORIZATION,
+  AMZ_DATE,
+  AMZ_CONTENT,
+  AMZ_TOKEN,
+  UPVALUES = AMZ_TOKEN
+};
+
+static const char *const keys[] = {
+    [METHOD] = "method",
+    [PATH] = "path",
+    [QUERY] = "query",
+    [HEADERS] = "headers",
+    [BODY] = "body",
+    [ACCESS_KEY] = "access_key",
+    [SECRET_KEY] = "secret_key",
+    [TOKEN] = "token",
+    [AUTHORIZATION] = "authorization",
+    [AMZ_DATE] = "x-amz-date",
+    [AMZ_CONTENT] = "x-amz-content-sha256",
+    [AMZ_TOKEN] = "x-amz-security-token",
+};
+
 struct box {
   struct lp__signer *signer;
   struct lp__field fields[MOST_FIELDS];
 };
+
+/* Pushes the field of the table at an index; its type.  [-0, +1, e] */
+static int get_field(lua_State *L, int table, int key) {
+  lua_pushvalue(L, lua_upvalueindex(key));
+  return lua_gettable(L, table);
+}
 
 static int complain(lua_State *L, const char *what) {
   return luaL_error(L, "cannot sign: %s", what);
@@ -49,13 +88,9 @@ static struct lp__span text_value(lua_State *L, const char *table,
   return text;
 }
 
-/* Whether all of it may stand in a header or a scope by itself. */
+/* Whether it may stand in a header or a scope by itself. */
 static bool is_clean(struct lp__span text) {
-  for (size_t i = 0; i < text.size; i++) {
-    if (text.at[i] <= ' ' || text.at[i] >= 0x7f)
-      return false;
-  }
-  return text.size > 0;
+  return text.size > 0 && lp__span_is_plain(text);
 }
 
 static struct lp__span name_value(lua_State *L, const char *name) {
@@ -88,10 +123,15 @@ static bool flag_value(lua_State *L, const char *name) {
   return lua_toboolean(L, -1);
 }
 
-static const char *const names[] = {
-    "region",    "service",       "time",      "expires",           "payload",
-    "normalize", "double_encode", "sign_body", "omit_session_token"};
+#define NAME(text)                                                             \
+  { text, sizeof text - 1 }
+static const struct lp__span names[] = {
+    NAME("region"),        NAME("service"),   NAME("time"),
+    NAME("expires"),       NAME("payload"),   NAME("normalize"),
+    NAME("double_encode"), NAME("sign_body"), NAME("omit_session_token")};
+#undef NAME
 
+/* Their places in `names`. */
 enum {
   REGION,
   SERVICE,
@@ -105,9 +145,10 @@ enum {
   NAMES
 };
 
-static int find_name(const char *name) {
+static int find_name(struct lp__span name) {
   int i = 0;
-  while (i < NAMES && strcmp(name, names[i]) != 0)
+  while (i < NAMES && (name.size != names[i].size ||
+                       memcmp(name.at, names[i].at, name.size) != 0))
     i++;
   return i;
 }
@@ -121,7 +162,7 @@ static int unknown_option(lua_State *L, const char *name) {
   lua_pushstring(L, name);
   lua_createtable(L, NAMES, 0);
   for (int i = 0; i < NAMES; i++) {
-    lua_pushstring(L, names[i]);
+    lua_pushstring(L, names[i].at);
     lua_rawseti(L, -2, i + 1);
   }
   lua_call(L, 2, 1);
@@ -191,8 +232,11 @@ static void read_options(lua_State *L, bool presigned,
   lua_pushnil(L);
   while (lua_next(L, OPTIONS)) { /* name value */
     int name = NAMES;
-    if (lua_type(L, -2) == LUA_TSTRING)
-      name = find_name(lua_tostring(L, -2));
+    struct lp__span text;
+    if (lua_type(L, -2) == LUA_TSTRING) {
+      text.at = lua_tolstring(L, -2, &text.size);
+      name = find_name(text);
+    }
     if (name == NAMES)
       unknown_option(L, luaL_tolstring(L, -2, NULL));
     take_option(L, name, presigned, how, &given);
@@ -214,48 +258,55 @@ static void read_options(lua_State *L, bool presigned,
 
 /* A text of the credentials, which stays on the stack. Never said in a message.
  * [-0, +1, e] */
-static struct lp__span credential(lua_State *L, const char *name) {
-  lua_getfield(L, CREDENTIALS, name);
-  struct lp__span text = text_value(L, "credentials", name);
+static struct lp__span credential(lua_State *L, int key) {
+  get_field(L, CREDENTIALS, key);
+  struct lp__span text = text_value(L, "credentials", keys[key]);
   if (!is_clean(text))
     luaL_error(L,
                "cannot sign: credentials.%s is empty or has a space or another "
                "character that no key has",
-               name);
+               keys[key]);
   return text;
 }
 
 /* [-0, +3, e] */
 static void read_credentials(lua_State *L, struct lp__signing *how) {
   luaL_argexpected(L, lua_istable(L, CREDENTIALS), CREDENTIALS, "table");
-  how->access_key = credential(L, "access_key");
-  how->secret = credential(L, "secret_key");
-  if (lua_getfield(L, CREDENTIALS, "token") == LUA_TNIL)
+  how->access_key = credential(L, ACCESS_KEY);
+  how->secret = credential(L, SECRET_KEY);
+  if (get_field(L, CREDENTIALS, TOKEN) == LUA_TNIL)
     return;
   lua_pop(L, 1);
-  how->token = credential(L, "token");
+  how->token = credential(L, TOKEN);
 }
 
 /* --- headers ------------------------------------------------------------- */
 
+/* Whether it is a name in HTTP: printable, without a separator. */
 static bool is_token(struct lp__span text) {
-  static const char separators[] = "()<>@,;:\\\"/[]?={}";
+  static const char separators[] = "\"(),/:;<=>?@[\\]{}";
+  if (!is_clean(text))
+    return false;
   for (size_t i = 0; i < text.size; i++) {
-    if (memchr(separators, text.at[i], sizeof separators - 1))
+    char c = text.at[i];
+    bool usual = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
+    if (!usual && memchr(separators, c, sizeof separators - 1))
       return false;
   }
-  return is_clean(text);
+  return true;
 }
 
-static bool is_field(struct lp__span name, const char *text) {
-  return name.size == strlen(text) && strcasecmp(name.at, text) == 0;
+static bool is_field(struct lp__span name, const char *text, size_t size) {
+  return name.size == size && strncasecmp(name.at, text, size) == 0;
 }
+
+#define IS_FIELD(name, text) is_field(name, text, sizeof text - 1)
 
 /* Whether signing adds a field with this name. */
 static bool is_added(struct lp__span name, const struct lp__signing *how) {
-  return is_field(name, "x-amz-date") || is_field(name, "authorization") ||
-         is_field(name, "x-amz-content-sha256") ||
-         (how->token.at && is_field(name, "x-amz-security-token"));
+  return IS_FIELD(name, "x-amz-date") || IS_FIELD(name, "authorization") ||
+         IS_FIELD(name, "x-amz-content-sha256") ||
+         (how->token.at && IS_FIELD(name, "x-amz-security-token"));
 }
 
 static bool is_lower(struct lp__span name) {
@@ -290,7 +341,7 @@ static void take_field(lua_State *L, struct reader *reader,
   }
   if (reader->count == MOST_FIELDS)
     luaL_error(L, "cannot sign: more than %d headers", MOST_FIELDS);
-  reader->has_host = reader->has_host || is_field(name, "host");
+  reader->has_host = reader->has_host || IS_FIELD(name, "host");
   reader->fields[reader->count++] =
       (struct lp__field){name.at, value.at, name.size, value.size};
 }
@@ -369,7 +420,7 @@ static bool read_headers(lua_State *L, struct box *box,
                          const struct lp__signing *how, bool presigned) {
   struct reader reader = {
       .fields = box->fields, .presigned = presigned, .how = how};
-  int type = lua_getfield(L, REQUEST, "headers");
+  int type = get_field(L, REQUEST, HEADERS);
   int table = lua_gettop(L);
   size_t size = 0;
   if (type == LUA_TTABLE) {
@@ -390,17 +441,16 @@ static bool read_headers(lua_State *L, struct box *box,
 /* --- the request --------------------------------------------------------- */
 
 /* A text of the request, which stays on the stack.  [-0, +1, e] */
-static struct lp__span request_text(lua_State *L, const char *name,
-                                    const char *absent) {
+static struct lp__span request_text(lua_State *L, int key, const char *absent) {
   struct lp__span text = {absent, strlen(absent)};
-  if (lua_getfield(L, REQUEST, name) != LUA_TNIL)
-    text = text_value(L, "request", name);
+  if (get_field(L, REQUEST, key) != LUA_TNIL)
+    text = text_value(L, "request", keys[key]);
   return text;
 }
 
 /* The method in upper case, which stays on the stack.  [-0, +2, e] */
 static const char *read_method(lua_State *L) {
-  struct lp__span method = request_text(L, "method", "GET");
+  struct lp__span method = request_text(L, METHOD, "GET");
   char upper[32];
   if (!is_token(method) || method.size >= sizeof upper)
     complain(L, "request.method is no method of HTTP");
@@ -415,8 +465,8 @@ static const char *read_method(lua_State *L) {
 
 /* Reads path and query, which may both be in the path.  [-0, +n, e] */
 static void read_target(lua_State *L, struct lp__request *request) {
-  struct lp__span path = request_text(L, "path", "/");
-  struct lp__span query = request_text(L, "query", "");
+  struct lp__span path = request_text(L, PATH, "/");
+  struct lp__span query = request_text(L, QUERY, "");
   const char *mark = memchr(path.at, '?', path.size);
   if (path.size == 0)
     path = (struct lp__span){"/", 1};
@@ -445,7 +495,7 @@ static void read_request(lua_State *L, struct lp__request *request) {
   luaL_argexpected(L, lua_istable(L, REQUEST), REQUEST, "table");
   read_target(L, request);
   request->method = read_method(L);
-  struct lp__span body = request_text(L, "body", "");
+  struct lp__span body = request_text(L, BODY, "");
   request->body = body.at;
   request->body_size = body.size;
 }
@@ -454,7 +504,7 @@ static void read_request(lua_State *L, struct lp__request *request) {
 
 static int calculate(lua_State *L, bool presigned, struct lp__signing *how,
                      struct lp__signed *result) {
-  struct box *box = lua_touserdata(L, lua_upvalueindex(1));
+  struct box *box = lua_touserdata(L, lua_upvalueindex(BOX));
   struct lp__request request;
   lua_settop(L, INTO);
   luaL_checkstack(L, 20, NULL);
@@ -478,27 +528,29 @@ static int calculate(lua_State *L, bool presigned, struct lp__signing *how,
   return 0;
 }
 
-static void set_text(lua_State *L, const char *name, struct lp__span text) {
+/* Sets a field of the table on top.  [-0, +0, m] */
+static void set_text(lua_State *L, int key, struct lp__span text) {
+  lua_pushvalue(L, lua_upvalueindex(key));
   lua_pushlstring(L, text.at, text.size);
-  lua_setfield(L, -2, name);
+  lua_rawset(L, -3);
 }
 
 static int sigv4_sign(lua_State *L) {
   struct lp__signing how = {.time = 0};
   struct lp__signed result;
+  luaL_argexpected(L, lua_isnoneornil(L, INTO) || lua_istable(L, INTO), INTO,
+                   "table");
   calculate(L, false, &how, &result);
-  if (lua_isnoneornil(L, INTO))
+  if (lua_isnil(L, INTO))
     lua_createtable(L, 0, 4);
-  else {
-    luaL_checktype(L, INTO, LUA_TTABLE);
+  else
     lua_pushvalue(L, INTO);
-  }
-  set_text(L, "authorization", result.text);
-  set_text(L, "x-amz-date", (struct lp__span){result.timestamp, 16});
+  set_text(L, AUTHORIZATION, result.text);
+  set_text(L, AMZ_DATE, (struct lp__span){result.timestamp, 16});
   if (!how.hide_payload)
-    set_text(L, "x-amz-content-sha256", result.payload);
+    set_text(L, AMZ_CONTENT, result.payload);
   if (how.token.at)
-    set_text(L, "x-amz-security-token", how.token);
+    set_text(L, AMZ_TOKEN, how.token);
   return 1;
 }
 
@@ -540,6 +592,8 @@ static const luaL_Reg functions[] = {
 int luaopen_lambdapool_sign(lua_State *L) {
   luaL_newlibtable(L, functions);
   push_box(L);
-  luaL_setfuncs(L, functions, 1);
+  for (int key = METHOD; key <= UPVALUES; key++)
+    lua_pushstring(L, keys[key]);
+  luaL_setfuncs(L, functions, UPVALUES);
   return 1;
 }

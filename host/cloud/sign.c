@@ -298,10 +298,7 @@ int lp__sign_headers(struct lp__signer *signer,
 
 /* At most 3 bytes for each. */
 static char *put_parameter(char *out, const char *name, struct lp__span value) {
-  out = put_text(out, name);
-  for (size_t i = 0; i < value.size; i++)
-    out = lp__put_encoded(out, (unsigned char)value.at[i]);
-  return out;
+  return lp__span_encode(put_text(out, name), value);
 }
 
 static char *put_credential(char *out, struct lp__span access_key,

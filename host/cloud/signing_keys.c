@@ -1,6 +1,7 @@
 #include "signing_keys.h"
 
 #include <openssl/crypto.h>
+#include <stdbool.h>
 #include <string.h>
 
 /* Replaces `key` by the one that it makes of `bytes`. */
@@ -40,9 +41,9 @@ static void derive(struct lp__hmac_key *key, struct lp__span secret,
   next_key(key, "aws4_request", 12);
 }
 
-static size_t add(char *out, size_t size, struct lp__span span, char end) {
+static size_t add(char *out, size_t size, struct lp__span span) {
   memcpy(out + size, span.at, span.size);
-  out[size + span.size] = end;
+  out[size + span.size] = '\0';
   return size + span.size + 1;
 }
 
@@ -54,6 +55,22 @@ static size_t place_of(const char *bytes, size_t size) {
   return (hash ^ hash >> 16) % LP__SIGNING_KEYS;
 }
 
+/* Whether the key is of these four. */
+static bool is_kept(const struct lp__signing_key *kept, struct lp__span secret,
+                    struct lp__span date, struct lp__span region,
+                    struct lp__span service) {
+  const char *at = kept->origin;
+  const struct lp__span parts[] = {secret, date, region, service};
+  if (kept->size != secret.size + date.size + region.size + service.size + 4)
+    return false;
+  int other = 0;
+  for (size_t i = 0; i < 4; i++) {
+    other |= CRYPTO_memcmp(at, parts[i].at, parts[i].size) | at[parts[i].size];
+    at += parts[i].size + 1;
+  }
+  return other == 0;
+}
+
 const struct lp__hmac_key *lp__signing_key(struct lp__signing_keys *keys,
                                            struct lp__span secret,
                                            struct lp__span date,
@@ -61,16 +78,19 @@ const struct lp__hmac_key *lp__signing_key(struct lp__signing_keys *keys,
                                            struct lp__span service) {
   char origin[sizeof keys->kept->origin];
   size_t size = 0;
+  if (is_kept(&keys->kept[keys->last], secret, date, region, service))
+    return &keys->kept[keys->last].key;
   if (secret.size + date.size + region.size + service.size + 4 >
       sizeof origin) {
     derive(&keys->other, secret, date, region, service);
     return &keys->other;
   }
-  size = add(origin, size, secret, '\0');
-  size = add(origin, size, date, '/');
-  size = add(origin, size, region, '/');
-  size = add(origin, size, service, '/');
-  struct lp__signing_key *place = &keys->kept[place_of(origin, size)];
+  size = add(origin, size, secret);
+  size = add(origin, size, date);
+  size = add(origin, size, region);
+  size = add(origin, size, service);
+  keys->last = place_of(origin, size);
+  struct lp__signing_key *place = &keys->kept[keys->last];
   if (place->size != size || CRYPTO_memcmp(place->origin, origin, size)) {
     derive(&place->key, secret, date, region, service);
     memcpy(place->origin, origin, size);

@@ -14,9 +14,10 @@ enum { LP__SIGNING_KEYS = 64 };
 struct lp__signing_keys {
   struct lp__signing_key {
     size_t size;      /* of `origin`; 0: none is kept here */
-    char origin[256]; /* the secret, a zero, date/region/service */
+    char origin[256]; /* secret, date, region and service, a zero behind each */
     struct lp__hmac_key key;
   } kept[LP__SIGNING_KEYS];
+  size_t last;               /* which of them was asked for last */
   struct lp__hmac_key other; /* of what is too long to be kept */
 };
 

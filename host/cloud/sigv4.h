@@ -83,6 +83,10 @@ int lp__sigv4_calculate(struct lp__sigv4 *sigv4,
                         const struct lp__canonical_rules *rules,
                         struct lp__span secret, char signature[LP__SHA256_HEX]);
 
+/* Whether `names` is a list of signed fields: lower case, each name greater
+ * than the one before, at most 256. */
+bool lp__sigv4_names_ok(struct lp__span names);
+
 /* Reads "20150830T123600Z" as seconds since 1970.  False when it is none. */
 bool lp__sigv4_time(struct lp__span text, int64_t *seconds);
 

@@ -120,7 +120,7 @@ static bool is_greater(struct lp__span a, struct lp__span b) {
   return order ? order > 0 : a.size > b.size;
 }
 
-static bool names_ok(struct lp__span names) {
+bool lp__sigv4_names_ok(struct lp__span names) {
   struct lp__span name, last = {NULL, 0};
   for (size_t i = 0; lp__span_next(&names, ';', &name); i++) {
     if (i == MOST_NAMES || !is_field_name(name) || !is_greater(name, last))
@@ -132,7 +132,7 @@ static bool names_ok(struct lp__span names) {
 
 static enum lp__sigv4_problem parse_names(struct lp__sigv4 *sigv4,
                                           struct lp__sigv4_claim *claim) {
-  if (names_ok(claim->names))
+  if (lp__sigv4_names_ok(claim->names))
     return LP__SIGV4_OK;
   return lp__sigv4_say(sigv4, LP__SIGV4_MALFORMED,
                        "SignedHeaders must be names in lower case, sorted, "
