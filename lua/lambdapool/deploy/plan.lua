@@ -74,12 +74,13 @@ local function is_definite(failure)
   return type(failure) == "table" and failure.status ~= nil and failure.status < 500
 end
 
+-- Refusals and problems are told what became of the rest; an interrupt is passed on as it is.
 local function with_notes(failure, notes)
-  if not notes[1] then
+  if not notes[1] or type(failure) ~= "table" or not failure.exit then
     return failure
   end
   local text = tostring(failure) .. "\n  " .. table.concat(notes, "\n  ")
-  local _, noted = pcall(problem.raise, failure.exit or problem.FAILED, "%s", text)
+  local _, noted = pcall(problem.raise, failure.exit, "%s", text)
   return noted
 end
 
@@ -117,7 +118,7 @@ function plan.execute(self, journal)
   local ok, failure = pcall(run_steps, self, journal)
   if not ok then
     plan.undo(journal)
-    error(type(failure) == "table" and with_notes(failure, journal.notes) or failure, 0)
+    error(with_notes(failure, journal.notes), 0)
   end
   return self.result(journal)
 end

@@ -1,0 +1,242 @@
+--- What the commands share that change something: their options, and how a plan is shown, carried
+--- out, and taken back on Ctrl-C.
+
+local command = require "lambdapool.cli.command"
+local completion = require "lambdapool.completion"
+local config = require "lambdapool.config"
+local flow = require "lambdapool.flow"
+local interrupt = require "lambdapool.interrupt"
+local json = require "lambdapool.json"
+local output = require "lambdapool.cli.output"
+local plans = require "lambdapool.deploy.plan"
+local system = require "lambdapool.system"
+
+local change = {}
+
+-- Options ---------------------------------------------------------------------------------------
+
+--- Options of create, update and deploy: what can be set of a function.
+change.SETTINGS = {
+  { "-r --requirements", "FILE", "rocks to take along: a file of names, or a rockspec" },
+  { "--memory", "MB", "memory, and processor in proportion (1769: one processor)",
+    convert = command.integer(128, 10240) },
+  { "--timeout", "SECONDS", "how long an invocation may take (900)",
+    convert = command.integer(1, 900) },
+  { "--handler", "NAME", "module.function for events that are no tasks of a pool" },
+  { "--env", "K=V", "an environment variable; K alone takes the value that it has here",
+    repeated = true },
+  { "--layers", "ARN,...", "the layers, at most five; '' for none", repeated = true },
+  { "--role", "ARN", "the role of the function, in place of one made for it" },
+  { "--tag", "K=V", "a tag", repeated = true },
+  { "--description", "TEXT", "what the function is for" },
+  { "--arch", "NAME", "x86_64 or arm64 (x86_64)", convert = command.choice("x86_64", "arm64") },
+}
+
+--- Options of update and deploy: what can be taken away.
+change.REMOVALS = {
+  { "--remove-env", "K", "an environment variable to remove", repeated = true },
+  { "--remove-tag", "K", "a tag to remove", repeated = true },
+}
+
+--- Several lists of options in one.
+---@param ... table[]
+---@return table[]
+function change.options(...)
+  local all = {}
+  for _, list in ipairs { ... } do
+    table.move(list, 1, #list, #all + 1, all)
+  end
+  return all
+end
+
+-- "K=V" -> K, V.
+local function split(option, text)
+  local key, value = text:match "^([^=]+)=(.*)$"
+  if not key then
+    command.usage(("'%s' must be K=V, got '%s'"):format(option, text))
+  end
+  return key, value
+end
+
+-- Values may be left out, so that secrets need not stand on a command line.
+local function environment(list)
+  local map = {}
+  for _, text in ipairs(list) do
+    if text:find("=", 1, true) then
+      local key, value = split("--env", text)
+      map[key] = value
+    else
+      map[text] = os.getenv(text)
+        or command.usage(("'--env %s': there is no such variable here"):format(text))
+    end
+  end
+  return next(map) and map
+end
+
+local function tags(list)
+  local map = {}
+  for _, text in ipairs(list) do
+    local key, value = split("--tag", text)
+    map[key] = value
+  end
+  return next(map) and map
+end
+
+local function layers(list)
+  local arns = {}
+  for _, text in ipairs(list) do
+    for arn in text:gmatch "[^,%s]+" do
+      arns[#arns + 1] = arn
+    end
+  end
+  return list[1] and arns
+end
+
+local function filled(list)
+  return list and list[1] and list
+end
+
+-- Lines about what goes on are for people who watch.
+local function watcher()
+  return system.isatty(2) and output.say or function() end
+end
+
+--- What the command line says, as lambdapool.deploy.function takes it.
+---@param given table
+---@return lambdapool.deploy.Options
+function change.settings(given)
+  return {
+    paths = given.paths, requirements = given.requirements, memory = given.memory,
+    timeout = given.timeout, handler = given.handler, role = given.role,
+    description = given.description, architecture = given.arch,
+    environment = environment(given.env) or nil, tags = tags(given.tag) or nil,
+    layers = layers(given.layers) or nil,
+    remove_environment = filled(given.remove_env) or nil,
+    remove_tags = filled(given.remove_tag) or nil, adopt = given.adopt, log = watcher(),
+  }
+end
+
+--- What the configuration says besides, of functions that are new.
+---@param options lambdapool.deploy.Options
+---@return lambdapool.deploy.Options
+function change.configured(options)
+  local timeout = config.get "timeout"
+  options.memory = options.memory or config.get "memory"
+  options.timeout = options.timeout
+    or timeout and math.tointeger(math.max(1, math.min(900, math.ceil(timeout))))
+  options.role = options.role or config.get "role" or nil
+  options.layers = options.layers or config.get "layers" or nil
+  return options
+end
+
+-- Showing ---------------------------------------------------------------------------------------
+
+local function package_of(plan)
+  local package = plan.package
+  return package and { size = #package.bytes, unzipped = package.unzipped,
+    sha256 = package.sha256, entries = json.array(package.entries) }
+end
+
+local function show_json(plan)
+  local steps = json.array {}
+  for i, step in ipairs(plan.steps) do
+    steps[i] = { operation = step.operation, about = step.about }
+  end
+  output.json { name = plan.name, action = plan.action, dry_run = true, steps = steps,
+    changes = json.array(plan.changes), package = package_of(plan), kept = plan.kept }
+end
+
+--- What changes, a line each: "memory: 128 -> 256".
+---@param changes table[]
+---@return string[]
+function change.lines(changes)
+  local lines = {}
+  for i, entry in ipairs(changes) do
+    lines[i] = ("%s: %s -> %s"):format(entry.setting, entry.from or "(none)", entry.to or "(none)")
+  end
+  return lines
+end
+
+local function show_text(plan)
+  if not plan.steps[1] then
+    print(plan.name .. " is unchanged")
+    return
+  end
+  local rows = {}
+  for i, step in ipairs(plan.steps) do
+    rows[i] = { step.operation, step.about }
+  end
+  output.table({ "CALL", "WHAT IT WOULD DO" }, rows)
+  if plan.changes[1] then
+    print("\n" .. table.concat(change.lines(plan.changes), "\n"))
+  end
+  if plan.package then
+    print(("\nthe package: %s, unpacked %s"):format(output.size(#plan.package.bytes),
+      output.size(plan.package.unzipped)))
+    for _, entry in ipairs(plan.package.entries) do
+      print(("  %s  %s"):format(output.plain(entry.name), output.size(entry.size)))
+    end
+  end
+  if plan.kept then
+    print("\n" .. plan.kept)
+  end
+end
+
+-- Carrying out ----------------------------------------------------------------------------------
+
+-- On Ctrl-C the step that is under way ends first: what was sent may take effect, and only then
+-- can it be taken back. If it is the step's own code that was interrupted, it cannot go on, and is
+-- taken back from here.
+local function take_back(work, moment, journal)
+  output.say "interrupted: what was begun is taken back; Ctrl-C again leaves it"
+  journal.stopped = true
+  if work.flow and coroutine.status(work.flow.thread) == "suspended" then
+    completion.await(moment)
+  else
+    plans.undo(journal)
+  end
+  for _, note in ipairs(journal.notes) do
+    output.say(note)
+  end
+end
+
+-- Carries a plan out in a flow, so that it can end in order on Ctrl-C while this waits for it.
+local function guarded(plan)
+  local moment, work = {}, {}
+  local journal = plans.journal { log = watcher() }
+  interrupt.on(function()
+    take_back(work, moment, journal)
+  end)
+  work.flow = flow.start(function()
+    return plans.execute(plan, journal)
+  end, function(ok, result)
+    moment.ok, moment.result = ok, result
+    completion.finish(moment)
+  end)
+  completion.await(moment)
+  interrupt.on(function() end)
+  if not moment.ok then
+    error(moment.result, 0)
+  end
+  return moment.result
+end
+
+--- Shows a plan (--dry-run) or carries it out and prints what came of it: JSON, or the text that
+--- `describe` makes of it.
+---@param plan lambdapool.deploy.Plan
+---@param given table
+---@param describe fun(result: table): string
+function change.carry_out(plan, given, describe)
+  if given.dry_run then
+    return (given.json and show_json or show_text)(plan)
+  end
+  local result = guarded(plan)
+  result.changes = plan.changes[1] and json.array(plan.changes)
+  if given.json then
+    output.json(result)
+  else
+    print(describe(result))
+  end
+end
+
+return change
