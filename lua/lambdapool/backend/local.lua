@@ -43,6 +43,8 @@ local LOG_LINES = 20
 local methods = {}
 local mt = { __name = "lambdapool.LocalBackend", __index = methods }
 
+--- Where the agent is. Raises when there is none.
+---@return string
 local function find_agent()
   local agent = os.getenv "LAMBDAPOOL_AGENT"
   if agent then
@@ -316,4 +318,4 @@ local function new(options)
   }, mt)
 end
 
-return { new = new }
+return { new = new, find_agent = find_agent }
