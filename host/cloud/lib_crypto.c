@@ -3,6 +3,7 @@
  *
  *   crypto.sha256(bytes) -> 64 hex digits
  *   crypto.sha256_base64(bytes)
+ *   crypto.sha1(bytes) -> 40 hex digits        for names, it proves nothing
  *   crypto.file_sha256(path) -> 64 hex digits | nil, message, errno
  *   crypto.hmac(key, bytes) -> 32 bytes, with SHA-256
  *   crypto.base64(bytes) -> text, padded
@@ -59,6 +60,21 @@ static int crypto_sha256_base64(lua_State *L) {
   const char *bytes = luaL_checklstring(L, 1, &size);
   lp__sha256(digest, bytes, size);
   push_base64(L, digest, sizeof digest);
+  return 1;
+}
+
+static int crypto_sha1(lua_State *L) {
+  static const char digits[] = "0123456789abcdef";
+  size_t size;
+  unsigned char digest[SHA_DIGEST_LENGTH];
+  char hex[2 * sizeof digest];
+  const char *bytes = luaL_checklstring(L, 1, &size);
+  SHA1((const unsigned char *)bytes, size, digest);
+  for (size_t i = 0; i < sizeof digest; i++) {
+    hex[2 * i] = digits[digest[i] >> 4];
+    hex[2 * i + 1] = digits[digest[i] & 15];
+  }
+  lua_pushlstring(L, hex, sizeof hex);
   return 1;
 }
 
@@ -196,15 +212,11 @@ static void add_uuid(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"sha256", crypto_sha256},
-    {"sha256_base64", crypto_sha256_base64},
-    {"file_sha256", crypto_file_sha256},
-    {"hmac", crypto_hmac},
-    {"base64", crypto_base64},
-    {"unbase64", crypto_unbase64},
-    {"crc32", crypto_crc32},
-    {"random", crypto_random},
-    {NULL, NULL},
+    {"sha256", crypto_sha256},     {"sha256_base64", crypto_sha256_base64},
+    {"sha1", crypto_sha1},         {"file_sha256", crypto_file_sha256},
+    {"hmac", crypto_hmac},         {"base64", crypto_base64},
+    {"unbase64", crypto_unbase64}, {"crc32", crypto_crc32},
+    {"random", crypto_random},     {NULL, NULL},
 };
 
 int luaopen_lambdapool_crypto(lua_State *L) {
