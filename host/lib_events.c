@@ -73,6 +73,7 @@ static int push_payload(lua_State *L, const struct lp__event *event) {
   switch (event->kind) {
   case LP__EVENT_TIMEOUT:
   case LP__EVENT_READY:
+  case LP__EVENT_TRANSFER:
     return 0;
   case LP__EVENT_REQUEST:
   case LP__EVENT_DRAINED:
@@ -120,7 +121,8 @@ int lp__lib_poll(lua_State *L) {
                                       [LP__EVENT_CHUNK] = "chunk",
                                       [LP__EVENT_STREAM_END] = "stream_end",
                                       [LP__EVENT_REQUEST] = "request",
-                                      [LP__EVENT_DRAINED] = "drained"};
+                                      [LP__EVENT_DRAINED] = "drained",
+                                      [LP__EVENT_TRANSFER] = "transfer"};
   struct lp__handle *handle = luaL_checkudata(L, 1, LP__LOOP);
   int64_t timeout_ms = check_timeout(L);
   if (!handle->workers)

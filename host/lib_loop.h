@@ -5,6 +5,7 @@
 
 #include "http_server.h"
 #include "loop.h"
+#include "loop_port.h"
 #include "worker.h"
 
 #include <lua.h>
@@ -17,7 +18,8 @@ struct lp__handle {
   struct lp__loop *loop;
   struct lp__workers *workers;
   struct lp__listening *servers;
-  int64_t last_server; /* ids of servers are -1, -2 ... */
+  struct lp__loop_port port;
+  int64_t last_server; /* ids of servers and of ports are -1, -2 ... */
 };
 
 /* The handle at index 1; raises when it is closed. */

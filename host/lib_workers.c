@@ -24,14 +24,20 @@
  *                         | "exit", id, code | nil, signal | nil,
  *                           reason | nil, progress | nil
  *                         | "request" | "drained", id, request
+ *                         | "transfer", id
  *                         | nil
  *   loop:listen(options) -> id, port | nil, message
  *   loop:unlisten(id)     both, and requests, are described in lib_server.c
+ *   loop:port() -> light userdata, id
  *   loop:fd() -> descriptor
  *   loop:close()
  *
  * What these mean is written in worker.h and loop.h. A closed loop has no
  * events; its other methods raise.
+ *
+ * A port is how a library beside the program puts something on this loop, see
+ * loop_port.h. It is good until the loop is closed; the id is that of events
+ * that come through it.
  *
  * `lambda` makes it a worker of a function: { task = folder, layers = folder |
  * nil, tmp_mb =, isolated = }, see sandbox.h. Only these have what `arn` and
@@ -256,6 +262,14 @@ static int loop_kill(lua_State *L) {
   return 1;
 }
 
+static int loop_port(lua_State *L) {
+  struct lp__handle *handle = lp__check_handle(L);
+  lp__loop_port_init(&handle->port, handle->loop);
+  lua_pushlightuserdata(L, &handle->port);
+  lua_pushinteger(L, (lua_Integer)--handle->last_server);
+  return 2;
+}
+
 static int loop_fd(lua_State *L) {
   lua_pushinteger(L, lp__loop_fd(lp__check_handle(L)->loop));
   return 1;
@@ -273,6 +287,7 @@ int luaopen_lambdapool_workers(lua_State *L) {
                                      {"poll", lp__lib_poll},
                                      {"listen", lp__lib_listen},
                                      {"unlisten", lp__lib_unlisten},
+                                     {"port", loop_port},
                                      {"fd", loop_fd},
                                      {"close", loop_close},
                                      {NULL, NULL}};

@@ -15,7 +15,7 @@ struct lp__loop {
   uv_timer_t wake; /* ends a wait with a limit; never keeps the loop alive */
   uv_poll_t interrupt; /* ends any wait at Ctrl-C; where that is caught */
   bool interruptible;
-  int alive;
+  int near, far; /* what can still produce events */
   bool watches_more;
   struct lp__event *first;
   struct lp__event **last; /* the `next` to fill in */
@@ -49,7 +49,7 @@ int lp__loop_open(struct lp__loop **out) {
   }
   uv_timer_init(&loop->uv, &loop->wake);
   uv_unref((uv_handle_t *)&loop->wake);
-  loop->alive = 0;
+  loop->near = loop->far = 0;
   loop->watches_more = false;
   loop->interruptible = false;
   loop->first = NULL;
@@ -87,7 +87,11 @@ struct lp__event *lp__loop_last(struct lp__loop *loop) {
 }
 
 void lp__loop_count(struct lp__loop *loop, int change) {
-  loop->alive += change;
+  loop->near += change;
+}
+
+void lp__loop_count_far(struct lp__loop *loop, int change) {
+  loop->far += change;
 }
 
 void lp__loop_watches_more(struct lp__loop *loop) {
@@ -144,8 +148,12 @@ static void wait_until(struct lp__loop *loop, uint64_t end) {
   uv_timer_stop(&loop->wake);
 }
 
+static bool is_alive(const struct lp__loop *loop) {
+  return loop->near > 0 || loop->far > 0;
+}
+
 /* Looks for a moment before sleeping: being woken takes up to 50 us, longer
- * than a small task. Whoever else wants the processor gets it. */
+ * than a small task on this machine. Whoever else wants the processor gets it. */
 static void linger(struct lp__loop *loop) {
   uint64_t end = uv_hrtime() + LINGER_NS;
   do {
@@ -159,13 +167,13 @@ const struct lp__event *lp__loop_next(struct lp__loop *loop,
   watch_interrupts(loop);
   if (!loop->first && timeout_ms == 0)
     look(loop);
-  else if (!loop->first && loop->alive > 0)
+  else if (!loop->first && loop->near > 0)
     linger(loop);
   if (!loop->first && timeout_ms > 0) {
     uv_update_time(&loop->uv);
     wait_until(loop, uv_now(&loop->uv) + (uint64_t)timeout_ms);
   } else if (timeout_ms < 0) {
-    while (!is_due(loop) && loop->alive > 0)
+    while (!is_due(loop) && is_alive(loop))
       uv_run(&loop->uv, UV_RUN_ONCE);
   }
   return loop->first;

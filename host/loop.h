@@ -28,7 +28,8 @@ enum lp__event_kind {
   LP__EVENT_CHUNK,      /* bytes: more of it */
   LP__EVENT_STREAM_END, /* type and bytes, when it ended in an error */
   LP__EVENT_REQUEST,    /* object: a request of a server, see http_server.h */
-  LP__EVENT_DRAINED     /* object: the same; what was unsent has been sent */
+  LP__EVENT_DRAINED,    /* object: the same; what was unsent has been sent */
+  LP__EVENT_TRANSFER    /* a transfer has news; whoever sends has them */
 };
 
 enum { LP__ERROR_TYPE_SIZE = 64 };
@@ -36,7 +37,7 @@ enum { LP__ERROR_TYPE_SIZE = 64 };
 struct lp__event {
   struct lp__event *next;
   enum lp__event_kind kind;
-  int64_t id;  /* of the worker, or, below 0, of the server */
+  int64_t id;  /* of the worker, or, below 0, of the server or who sends */
   char *bytes; /* owned (malloc), or NULL */
   size_t size;
   char type[LP__ERROR_TYPE_SIZE]; /* error type, "" when there is none */
@@ -80,6 +81,10 @@ struct lp__event *lp__loop_last(struct lp__loop *loop);
 /* Counts what can still produce events (+1 when it starts, -1 when its last
  * event is queued), so that waiting without limit ends when nothing is left. */
 void lp__loop_count(struct lp__loop *loop, int change);
+
+/* The same for what comes from far away, which takes so long that waiting for
+ * it need not begin with a moment of looking. */
+void lp__loop_count_far(struct lp__loop *loop, int change);
 
 /* To be called after a handle was started or changed from a callback: libuv
  * tells the kernel only in its next round, and until then lp__loop_fd would

@@ -29,7 +29,7 @@ local yielded = {}
 local DEEPEST = 30
 local depth = 0
 
--- Invocations that are under way on any backend, and servers that listen.
+-- Invocations and transfers that are under way, and servers that listen.
 local expected, listening = 0, 0
 
 -- Errors of what was put off, which the next waiting call raises.
@@ -158,6 +158,34 @@ function loop.listen(options, handler)
   return setmetatable({ id = id, number = port }, mt)
 end
 
+-- Libraries ------------------------------------------------------------------------------------
+
+--- Puts on the loop what a library beside the program watches: make(port, id, owner), see
+--- lambdapool.workers for ports; `owner` is to be kept as long as the port is used. Its events
+--- arrive, in calls that wait, as handler(event).
+---@generic T
+---@param make fun(port: lightuserdata, id: integer, owner: any): T
+---@param handler fun(event: string)
+---@return T? made
+---@return integer|string id for `detach`, or why the loop cannot be opened
+function loop.attach(make, handler)
+  local ok, message = open()
+  if not ok then
+    return nil, message
+  end
+  local port, id = handle:port()
+  local made = make(port, id, handle)
+  handlers[id] = handler
+  return made, id
+end
+
+--- What was attached has been closed.
+---@param id integer
+function loop.detach(id)
+  handlers[id] = nil
+  close_when_idle()
+end
+
 -- Events ---------------------------------------------------------------------------------------
 
 --- Hands out the next event, for which it waits at most `seconds`; nil: as long as it takes.
@@ -270,7 +298,7 @@ function loop.after(seconds, fn)
   return timers.start(system.monotonic() + seconds, fn)
 end
 
---- An invocation began (1) or ended (-1): while there is one, waiting makes sense.
+--- An invocation or a transfer began (1) or ended (-1): while there is one, waiting makes sense.
 ---@param change integer
 function loop.expect(change)
   expected = expected + change

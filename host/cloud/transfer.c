@@ -1,0 +1,254 @@
+/* The transfer engine: its transfers, their numbers and their news. See
+ * transfer.h. */
+#include "transfer_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_CONNECTIONS = 16384 };
+
+/* --- the engine ---------------------------------------------------------- */
+
+static int open_curl(struct lp__transfers *transfers) {
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+    return -ENOMEM;
+  transfers->multi = curl_multi_init();
+  transfers->share = curl_share_init();
+  if (!transfers->multi || !transfers->share)
+    return -ENOMEM;
+  curl_share_setopt(transfers->share, CURLSHOPT_SHARE,
+                    CURL_LOCK_DATA_SSL_SESSION);
+  curl_multi_setopt(transfers->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+  curl_multi_setopt(transfers->multi, CURLMOPT_MAXCONNECTS, MOST_CONNECTIONS);
+  transfers->system_ca = curl_version_info(CURLVERSION_NOW)->cainfo;
+  lp__transfers_watch(transfers);
+  return 0;
+}
+
+int lp__transfers_open(struct lp__transfers **out,
+                       const struct lp__loop_port *port, int64_t id) {
+  struct lp__transfers *transfers = calloc(1, sizeof *transfers);
+  if (!transfers)
+    return -ENOMEM;
+  transfers->port = port;
+  transfers->id = id;
+  transfers->last = &transfers->first;
+  uv_timer_init(port->uv, &transfers->timer);
+  int status = open_curl(transfers);
+  if (status == 0)
+    *out = transfers;
+  else
+    lp__transfers_close(transfers);
+  return status;
+}
+
+static void free_transfer(struct lp__transfer *transfer) {
+  if (!transfer)
+    return;
+  lp__transfer_forget_answer(transfer, true);
+  curl_easy_cleanup(transfer->easy);
+  free(transfer->lines);
+  free(transfer);
+}
+
+static void on_closed(uv_handle_t *timer) {
+  free(timer->data);
+}
+
+void lp__transfers_close(struct lp__transfers *transfers) {
+  if (!transfers)
+    return;
+  for (int number = 1; number <= transfers->count; number++) {
+    lp__transfer_release(transfers, number);
+    free_transfer(transfers->all[number]);
+  }
+  curl_multi_cleanup(transfers->multi);
+  curl_share_cleanup(transfers->share);
+  lp__transfers_unwatch(transfers);
+  free(transfers->all);
+  free(transfers->spare);
+  transfers->timer.data = transfers;
+  uv_close((uv_handle_t *)&transfers->timer, on_closed);
+}
+
+/* --- news ---------------------------------------------------------------- */
+
+static void push_news(struct lp__transfer *transfer, struct lp__event **event) {
+  struct lp__transfers *transfers = transfer->transfers;
+  if (!transfer->has_news) {
+    transfer->has_news = true;
+    transfer->next = NULL;
+    *transfers->last = transfer;
+    transfers->last = &transfer->next;
+  }
+  transfers->port->push(transfers->port->loop, *event);
+  *event = NULL;
+}
+
+static void remove_news(struct lp__transfer *transfer) {
+  struct lp__transfers *transfers = transfer->transfers;
+  struct lp__transfer **place = &transfers->first;
+  if (!transfer->has_news)
+    return;
+  while (*place != transfer)
+    place = &(*place)->next;
+  *place = transfer->next;
+  if (!*place)
+    transfers->last = place;
+  transfer->has_news = false;
+}
+
+enum lp__transfer_news lp__transfers_take(struct lp__transfers *transfers,
+                                          int *number,
+                                          struct lp__transfer_end *end) {
+  struct lp__transfer *transfer = transfers->first;
+  if (!transfer)
+    return LP__TRANSFER_NO_NEWS;
+  remove_news(transfer);
+  *number = transfer->number;
+  if (!transfer->ended)
+    return LP__TRANSFER_CONNECTED;
+  lp__transfer_report(transfer, end);
+  return LP__TRANSFER_ENDED;
+}
+
+void lp__transfer_announce(struct lp__transfer *transfer) {
+  if (transfer->announcement)
+    push_news(transfer, &transfer->announcement);
+}
+
+/* --- one transfer -------------------------------------------------------- */
+
+/* libcurl lets go of it, with or without an end. */
+static void stop(struct lp__transfer *transfer) {
+  const struct lp__loop_port *port = transfer->transfers->port;
+  if (!transfer->under_way)
+    return;
+  curl_multi_remove_handle(transfer->transfers->multi, transfer->easy);
+  transfer->under_way = false;
+  port->count_far(port->loop, -1);
+}
+
+static void end(struct lp__transfer *transfer, CURLcode code) {
+  transfer->code = code;
+  transfer->ended = true;
+  push_news(transfer, &transfer->event);
+  stop(transfer);
+}
+
+/* When libcurl itself has failed, so has every transfer. */
+static void end_all(struct lp__transfers *transfers) {
+  for (int number = 1; number <= transfers->count; number++)
+    if (transfers->all[number]->under_way)
+      end(transfers->all[number], CURLE_OUT_OF_MEMORY);
+}
+
+void lp__transfers_act(struct lp__transfers *transfers, curl_socket_t fd,
+                       int flags) {
+  int running, left;
+  CURLMcode status =
+      curl_multi_socket_action(transfers->multi, fd, flags, &running);
+  for (CURLMsg *message;
+       (message = curl_multi_info_read(transfers->multi, &left));) {
+    struct lp__transfer *transfer;
+    CURLcode code = message->data.result;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+    end(transfer, code);
+  }
+  if (status != CURLM_OK)
+    end_all(transfers);
+}
+
+/* --- numbers ------------------------------------------------------------- */
+
+static struct lp__transfer *find(struct lp__transfers *transfers, int number) {
+  bool there = number > 0 && number <= transfers->count;
+  struct lp__transfer *transfer = there ? transfers->all[number] : NULL;
+  return transfer && transfer->in_use ? transfer : NULL;
+}
+
+/* Makes room for one more, and for its number among the spare ones. */
+static int grow(struct lp__transfers *transfers) {
+  if (transfers->count + 1 < transfers->room)
+    return 0;
+  int room = transfers->room > 0 ? 2 * transfers->room : 64;
+  void *all = realloc(transfers->all, (size_t)room * sizeof *transfers->all);
+  if (all)
+    transfers->all = all;
+  void *spare =
+      realloc(transfers->spare, (size_t)room * sizeof *transfers->spare);
+  if (spare)
+    transfers->spare = spare;
+  if (!all || !spare)
+    return -ENOMEM;
+  transfers->room = room;
+  return 0;
+}
+
+static int add(struct lp__transfers *transfers) {
+  int status = grow(transfers);
+  if (status < 0)
+    return status;
+  struct lp__transfer *transfer = calloc(1, sizeof *transfer);
+  if (!transfer)
+    return -ENOMEM;
+  transfer->transfers = transfers;
+  status = lp__transfer_equip(transfer);
+  if (status < 0) {
+    free_transfer(transfer);
+    return status;
+  }
+  transfer->number = ++transfers->count;
+  transfers->all[transfer->number] = transfer;
+  transfers->spare[transfers->spares++] = transfer->number;
+  return 0;
+}
+
+int lp__transfer_prepare(struct lp__transfers *transfers,
+                         const struct lp__transfer_request *request) {
+  const struct lp__loop_port *port = transfers->port;
+  int status = transfers->spares > 0 ? 0 : add(transfers);
+  if (status < 0)
+    return status;
+  int number = transfers->spare[--transfers->spares];
+  struct lp__transfer *transfer = transfers->all[number];
+  transfer->in_use = true;
+  transfer->event = port->event_new(LP__EVENT_TRANSFER, transfers->id);
+  status = transfer->event ? lp__transfer_set(transfer, request) : -ENOMEM;
+  if (status == 0)
+    return number;
+  lp__transfer_release(transfers, number);
+  return status;
+}
+
+void lp__transfer_go(struct lp__transfers *transfers, int number,
+                     bool announce) {
+  const struct lp__loop_port *port = transfers->port;
+  struct lp__transfer *transfer = find(transfers, number);
+  if (!transfer || transfer->under_way || transfer->ended)
+    return;
+  if (announce)
+    transfer->announcement = port->event_new(LP__EVENT_TRANSFER, transfers->id);
+  lp__transfer_start_clock(transfer);
+  if (curl_multi_add_handle(transfers->multi, transfer->easy) != CURLM_OK) {
+    end(transfer, CURLE_OUT_OF_MEMORY);
+    return;
+  }
+  transfer->under_way = true;
+  port->count_far(port->loop, 1);
+}
+
+void lp__transfer_release(struct lp__transfers *transfers, int number) {
+  struct lp__transfer *transfer = find(transfers, number);
+  if (!transfer)
+    return;
+  stop(transfer);
+  remove_news(transfer);
+  transfers->port->event_free(transfer->event);
+  transfers->port->event_free(transfer->announcement);
+  transfer->event = transfer->announcement = NULL;
+  lp__transfer_forget_answer(transfer, false);
+  transfer->in_use = false;
+  transfers->spare[transfers->spares++] = number;
+}
