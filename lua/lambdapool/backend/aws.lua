@@ -159,11 +159,11 @@ local function has_room(self)
   return verdict == "yes"
 end
 
-local settle
+local settle, is_checking
 
 local function send(self, job, credentials)
   job.tries = job.tries + 1
-  job.sent, job.credentials = system.monotonic(), credentials
+  job.sent, job.credentials, job.skew = system.monotonic(), credentials, self.session.skew
   self.sent[job] = true
   self.running = self.running + 1
   job.transfer = self.sender:send(job.request, credentials, job.seconds, function(response)
@@ -175,7 +175,7 @@ end
 function pump(self)
   while not self.closed and self.waiting:any() do
     local credentials = credentials_of(self)
-    if not credentials or self:is_checking() or not has_room(self) then
+    if not credentials or is_checking(self) or not has_room(self) or not self.waiting:any() then
       return
     end
     send(self, self.waiting:pop(), credentials)
@@ -248,9 +248,9 @@ function verdicts.stale(self, job, _, refusal)
 end
 
 function verdicts.skewed(self, job, _, refusal)
+  local session = self.session
   renew(self, job, refusal, function()
-    self.session.skew = refusal.skew
-    return true
+    return session.skew ~= job.skew or session:correct_clock(refusal)
   end)
 end
 
@@ -290,7 +290,6 @@ function settle(self, job, response)
   self.running = self.running - 1
   job.transfer = nil
   local where = self.where
-  where.skew = self.session.skew
   if response.status ~= 200 then
     where.context = self.session:context("lambda", job.credentials, { FunctionName = self.name })
   end
@@ -345,8 +344,7 @@ local function fetch_settings(self)
 end
 
 --- Whether invocations wait for the settings. The first one has them asked for.
----@return boolean
-function methods:is_checking()
+function is_checking(self)
   if not self.asking then
     self.asking = true
     fetch_settings(self)

@@ -5,7 +5,7 @@
 ---   "pending", refusal    it did not run: the function is being made
 ---   "unreachable", refusal  it did not run: the request never got there
 ---   "stale", refusal      it did not run: the credentials are too old
----   "skewed", refusal     it did not run: our clock is wrong
+---   "skewed", refusal     it did not run: our clock may be wrong
 ---   "refused", refusal    it did not run, and no other one will
 ---
 --- A request that was sent and got no answer of Lambda's may have run, so it is lost.
@@ -18,9 +18,6 @@ local answers = {}
 -- What the answers of our workers begin with.
 local MAGIC = "\xC7LP"
 
--- Clocks that differ by less than this are not what is wrong with a signature.
-local SKEW = 240
-
 -- Refusals ---------------------------------------------------------------------------------------
 
 local codes = {
@@ -30,6 +27,7 @@ local codes = {
   ExpiredTokenException = "stale",
   RequestTimeTooSkewed = "skewed",
   RequestExpired = "skewed",
+  RequestInTheFuture = "skewed",
   InvalidSignatureException = "skewed",
   SignatureDoesNotMatch = "skewed",
 }
@@ -61,8 +59,6 @@ local function read_refusal(response, where)
   local verdict = codes[refusal.code]
   if status == 429 then
     return "throttled", refusal
-  elseif verdict == "skewed" and math.abs((refusal.skew or 0) - where.skew) < SKEW then
-    return "refused", refusal
   elseif verdict then
     return verdict, refusal
   elseif status == 413 then
@@ -208,7 +204,7 @@ end
 
 --- What an answer means.
 ---@param response table see lambdapool.http
----@param where { name: string, skew: number, context: table }
+---@param where { name: string, context: table? }
 ---@param report lambdapool.aws.Report? what the log says
 ---@return string verdict
 ---@return table

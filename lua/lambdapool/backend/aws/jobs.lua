@@ -13,6 +13,7 @@ local loop = require "lambdapool.loop"
 ---@field transfer table? while it is under way
 ---@field sent number? when
 ---@field credentials table? that it was sent with
+---@field skew number? the session's, when it was sent
 ---@field withdrawn boolean? it is not to be sent any more
 ---@field ended boolean?
 

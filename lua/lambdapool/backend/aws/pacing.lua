@@ -40,7 +40,7 @@ end
 
 -- Nothing accrues while it is not needed.
 local function is_needed(self, running)
-  return running >= math.min(self.window, self.grown) - 1
+  return running >= math.floor(math.min(self.window, self.grown)) - 1
 end
 
 --- Whether one more may be sent while so many are under way.
