@@ -89,7 +89,7 @@ static void on_start(void *data, const char *name, const char **attributes) {
   struct lp__xml_node *node = new_node(r);
   if (!node)
     return;
-  name = colon ? colon + 1 : name;
+  name = colon && colon[1] ? colon + 1 : name;
   node->depth = r->depth;
   node->is_leaf = 1;
   node->name = r->xml->size;
