@@ -220,7 +220,8 @@ local function open_local(options)
   local session = sessions.new {
     region = options.region or "us-east-1", endpoint_url = at.url, proxy = "",
     environment = nothing,
-    credentials = { access_key = at.access_key, secret_key = at.secret_key },
+    credentials = { access_key = at.access_key, secret_key = at.secret_key,
+      source = at.dir .. "/credentials" },
   }
   at.sessions[session] = true
   return { session = session, name = "the local service", place = at }
