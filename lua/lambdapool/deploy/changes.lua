@@ -153,7 +153,8 @@ local function compare_code(steps, found, given, options)
   if not with_code then
     return nil
   end
-  local package = creation.build(options, architecture)
+  local package = creation.build(options, architecture,
+    given.layers or describe.layers(configuration))
   steps.package = package
   local there = (configuration.Architectures or { "x86_64" })[1]
   if architecture ~= there then

@@ -16,11 +16,12 @@ local creation = { RUNTIME = "provided.al2023" }
 --- Makes the package of what `options` name.
 ---@param options table
 ---@param architecture string
+---@param layers string[]? of the function
 ---@return table package
-function creation.build(options, architecture)
+function creation.build(options, architecture, layers)
   return package_builder.build {
     paths = options.paths or {}, requirements = options.requirements, agent = options.agent,
-    architecture = architecture, log = options.log,
+    architecture = architecture, layers = layers ~= nil and layers[1] ~= nil, log = options.log,
   }
 end
 
@@ -137,7 +138,8 @@ function creation.plan(account, name, options)
     exists(account, name, there.tags)
   end
   local steps = plan.new(name, "create")
-  local package = creation.build(options, given.architecture or settings.DEFAULTS.architecture)
+  local package = creation.build(options, given.architecture or settings.DEFAULTS.architecture,
+    given.layers)
   local input = input_of(name, given, package, options)
   steps.package = package
   if not input.Role then
