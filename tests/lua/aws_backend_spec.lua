@@ -462,7 +462,7 @@ describe("the backend for functions", function()
       assert.equal(2000, answered + cancelled)
       assert.is_true(pool:costs().cost <= 0.001, pool:costs().cost)
       assert.is_true(pool:costs().cost > 0.00095, pool:costs().cost)
-      assert.equal("the budget of $0.001 is used up", world.outcomes[2000].message)
+      assert.equal("the budget of $0.0010 is used up", world.outcomes[2000].message)
       assert.is_true(world.ledger.exhausted)
     end)
 
@@ -473,7 +473,7 @@ describe("the backend for functions", function()
       world.open { backend = "local" }
       world.invoke(1)
       world.run(1)
-      assert.same({ "0 tasks in 1 invocation of algorithms (us-east-1): 0.0 s billed at 128 MB, "
+      assert.same({ "0 tasks in 1 invocation of algorithms (us-east-1): 0.013 s billed at 128 MB, "
         .. "0 cold starts, would have cost about $0.00000023 (prices of 2025-08)" },
         world.ledger.summary())
     end)

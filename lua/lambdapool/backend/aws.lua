@@ -154,7 +154,8 @@ local function has_room(self)
   local verdict = self.ledger:allows(running)
   if verdict == "no" then
     refuse(self, { kind = "cancelled", final = true, code = "BudgetUsedUp",
-      message = ("the budget of $%g is used up"):format(self.ledger.limit) }, math.huge)
+      message = ("the budget of %s is used up"):format(ledgers.dollars(self.ledger.limit)) },
+      math.huge)
   end
   return verdict == "yes"
 end

@@ -2,6 +2,7 @@
 --- script's functions can be sent to workers, because the host's `load` and `loadfile` remember
 --- what they loaded.
 
+local config = require "lambdapool.config"
 local errors = require "lambdapool.errors"
 local interrupt = require "lambdapool.interrupt"
 local progress = require "lambdapool.progress"
@@ -21,40 +22,104 @@ carried out before it:
   -W          turn warnings on
   --          the end of the options
   --help      this text
+
+Where the pools of SCRIPT run, unless it says so itself:
+  --backend NAME        local, on this machine (the default), or aws, on AWS Lambda
+  --function-name NAME  the function of that backend that runs tasks; see `lambdapool create`.
+                        Without one, local tasks run in processes of their own
+  --workers N           how many invocations run at once
+  --region NAME         the AWS region
+  --profile NAME        the profile in ~/.aws
+  --max-cost DOLLARS    once they are used up, what was not sent is cancelled; the exit code is 6
+
+What the invocations of functions took, and about what they cost, is told at the end on stderr.
 ]==]
 
--- The exit code of a program that Ctrl-C ended.
-local INTERRUPTED = 130
+-- The exit codes of a program that Ctrl-C ended, and of one that has used up its budget.
+local INTERRUPTED, BUDGET = 130, 6
 
-local switches = { "-e", "-l", "-W", "--", "--help" }
+local switches = { "-e", "-l", "-W", "--", "--help", "--backend", "--function-name", "--workers",
+  "--region", "--profile", "--max-cost" }
+
+-- Options that are settings, by the names that these have.
+local settings = {
+  ["--backend"] = "backend",
+  ["--function-name"] = "function_name",
+  ["--workers"] = "workers",
+  ["--region"] = "region",
+  ["--profile"] = "profile",
+  ["--max-cost"] = "max_cost",
+}
 
 -- Reading the command line ---------------------------------------------------------------------
+
+-- The value of an option: the rest of its word, or the next one. Returns it, and the index of the
+-- last word that was used; or nil and a complaint.
+local function value_of(argv, i, name, rest)
+  if rest then
+    return rest, i
+  elseif not argv[i + 1] then
+    return nil, ("'%s' needs an argument"):format(name)
+  end
+  return argv[i + 1], i + 1
+end
+
+-- A setting: "--workers 8" or "--workers=8". Returns the index of its last word, or nil and a
+-- complaint.
+local function set(argv, i, name, rest)
+  local value, last = value_of(argv, i, name, rest)
+  if not value then
+    return nil, last
+  end
+  local ok, complaint = pcall(config.set_flags, { [settings[name]] = value })
+  return ok and last or nil, complaint
+end
+
+local flags = {}
+
+flags["-W"] = function(steps, _, i)
+  steps[#steps + 1] = { "-W" }
+  return i
+end
+
+flags["-e"] = function(steps, argv, i)
+  local flag, rest = argv[i]:sub(1, 2), argv[i]:sub(3)
+  local value, last = value_of(argv, i, flag, rest ~= "" and rest or nil)
+  steps[#steps + 1] = { flag, value }
+  return value and last or nil, last
+end
+
+flags["-l"] = flags["-e"]
+
+-- One option. Returns the index of its last word, or nil and a complaint.
+local function parse_option(steps, argv, i)
+  local word = argv[i]
+  local name, rest = word:match "^(%-%-[^=]+)=?(.*)$"
+  if settings[name] then
+    return set(argv, i, name, #word > #name and rest or nil)
+  end
+  local flag = word == "-W" and word or word:match "^%-[el]"
+  if flag then
+    return flags[flag](steps, argv, i)
+  end
+  return nil, ("unknown option '%s'%s"):format(word, suggest.hint(word, switches))
+end
 
 -- Takes the options from argv[2] on. Returns what they ask for, in order, and the index of the
 -- script, which is behind the last argument when there is none; or nil and a complaint.
 local function parse(argv)
   local steps, i = {}, 2
   while argv[i] and argv[i]:sub(1, 1) == "-" and argv[i] ~= "-" do
-    local flag, rest = argv[i]:sub(1, 2), argv[i]:sub(3)
     if argv[i] == "--" then
       return steps, i + 1
     elseif argv[i] == "--help" or argv[i] == "-h" then
       return { { "help" } }, #argv + 1
-    elseif argv[i] == "-W" then
-      steps[#steps + 1] = { "-W" }
-    elseif flag == "-e" or flag == "-l" then
-      if rest == "" then
-        i = i + 1
-        rest = argv[i]
-      end
-      if not rest then
-        return nil, ("'%s' needs an argument"):format(flag)
-      end
-      steps[#steps + 1] = { flag, rest }
-    else
-      return nil, ("unknown option '%s'%s"):format(argv[i], suggest.hint(argv[i], switches))
     end
-    i = i + 1
+    local last, complaint = parse_option(steps, argv, i)
+    if not last then
+      return nil, complaint
+    end
+    i = last + 1
   end
   return steps, i
 end
@@ -206,6 +271,23 @@ local function report_interrupt()
   report(line)
 end
 
+-- What functions took. True when a budget was used up.
+local function report_costs()
+  local ledgers = package.loaded["lambdapool.backend.aws.ledger"]
+  for _, line in ipairs(ledgers and ledgers.summary() or {}) do
+    report(line)
+  end
+  return ledgers and ledgers.exhausted
+end
+
+-- Pools that nobody has closed may have left something open.
+local function close_accounts()
+  local accounts = package.loaded["lambdapool.account"]
+  if accounts then
+    accounts.close_all()
+  end
+end
+
 local function carry_out(steps, argv, script)
   if not run_init() then
     return false
@@ -240,11 +322,12 @@ local function main(argv)
   local ok = finish_flows(carry_out(steps, argv, script))
   interrupt.take()
   interrupt.release()
+  close_accounts()
   if interrupt.came() then
     report_interrupt()
     return INTERRUPTED
   end
-  return ok and 0 or 1
+  return report_costs() and BUDGET or ok and 0 or 1
 end
 
 return { main = main }

@@ -147,10 +147,16 @@ local function plural(n, word)
   return ("%d %s%s"):format(n, word, n == 1 and "" or "s")
 end
 
--- With two digits that count.
-local function dollars(cost)
+--- An amount of money, with two digits that count.
+---@param cost number
+---@return string
+function ledger.dollars(cost)
   local places = cost > 0 and cost < 0.1 and 1 - math.floor(math.log(cost, 10)) or 2
   return ("$%%.%df"):format(places):format(cost)
+end
+
+local function seconds(milliseconds)
+  return (milliseconds < 1000 and "%.3f s" or "%.1f s"):format(milliseconds / 1000)
 end
 
 local function line_of(account)
@@ -158,11 +164,11 @@ local function line_of(account)
   for tally in pairs(account.tallies) do
     tasks = tasks + tally.done + tally.failed
   end
-  return ("%s in %s of %s (%s): %.1f s billed at %d MB, %s, %s %s (prices of %s)"):format(
+  return ("%s in %s of %s (%s): %s billed at %d MB, %s, %s %s (prices of %s)"):format(
     plural(tasks, "task"), plural(account.invocations, "invocation"), account.name,
-    account.region, account.billed_ms / 1000, account.memory,
+    account.region, seconds(account.billed_ms), account.memory,
     plural(account.cold_starts, "cold start"),
-    account.simulated and "would have cost about" or "about", dollars(account.cost), prices.date)
+    account.simulated and "would have cost about" or "about", ledger.dollars(account.cost), prices.date)
 end
 
 --- One line for each function that was used: what that took.
