@@ -2,7 +2,8 @@
 
     /usr/bin/python3 tests/lua/sigv4_vectors.py > tests/lua/sigv4_vectors.lua
 
-Debian 12's botocore and version 1.43 print the same. With a number behind it, so many random ones.
+Debian 12's botocore and version 1.43 print the same. With a number behind it, so many random ones; with another
+number behind that, always the same of these.
 """
 import datetime
 import io
@@ -157,6 +158,7 @@ def random_requests(count):
 
 def main():
     fix_clock()
+    random.seed(sys.argv[2] if len(sys.argv) > 2 else None)
     out = io.StringIO()
     out.write("-- Made by sigv4_vectors.py; see there.\n-- luacheck: ignore 631\nreturn {\n")
     for vector in random_requests(int(sys.argv[1])) if len(sys.argv) > 1 else traps():
