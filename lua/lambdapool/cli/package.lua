@@ -102,7 +102,7 @@ end
 
 return command.new {
   name = "package",
-  usage = "package [PATHS]",
+  usage = "package [PATHS] -o FILE",
   example = "lambdapool package algorithms/ -o f.zip -r rocks.txt",
   about = "Makes the zip of a function: the agent, files and folders, and rocks. Any tool can\n" ..
     "upload it. The same files make the same bytes, so it only changes when they do.\n\n" ..

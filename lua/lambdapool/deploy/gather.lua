@@ -9,7 +9,7 @@ local problem = require "lambdapool.deploy.problem"
 local MOST_FILES = 65535
 
 -- More than that is no code, whatever is in it. Folders count: links can make many of few.
-local MOST_VISITED = 200000
+local MOST_VISITED = 100000
 
 -- What a function and its layers may have, unpacked.
 local MOST_BYTES = 262144000
@@ -186,9 +186,10 @@ function methods:add_path(path, prefix)
   end
   local name = own_name(stripped)
   check_name(name, path)
+  local folder = stripped:gsub("(.)/%.$", "%1")
   if status.kind ~= "folder" then
     add_file(self, { from = path }, stripped, prefix .. name, status)
-  elseif self:add_folder(stripped, name == "" and "" or prefix .. name .. "/", path) == 0 then
+  elseif self:add_folder(folder, name == "" and "" or prefix .. name .. "/", path) == 0 then
     fail("cannot package %s: there is nothing in it", path)
   end
 end
