@@ -52,7 +52,7 @@ TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS) $(BUI
 BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev \
   libxxhash-dev libssl-dev libcurl4-openssl-dev libexpat1-dev libsqlite3-dev libzip-dev zlib1g-dev lua-argparse
 TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-rt-14-dev perl zip unzip \
-  binutils procps curl luarocks awscli python3 python3-boto3 $(NODE_PACKAGES)
+  binutils procps curl openssl luarocks awscli python3 python3-boto3 $(NODE_PACKAGES)
 # Node.js may be there from somewhere else, with an npm of its own.
 NODE_PACKAGES := $(shell command -v npm >/dev/null || echo nodejs npm ca-certificates)
 BENCH_PACKAGES = python3 python3-cloudpickle python3-boto3
