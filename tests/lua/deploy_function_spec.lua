@@ -245,8 +245,8 @@ describe("updating a function", function()
   it("shows no values of the environment in its plan", function()
     local plan = functions.plan.update(world.account, "f",
       { environment = { A1 = "hunter2" }, remove_environment = { "B1" } })
-    assert.same({ { setting = "env A1", to = "(changed)" }, { setting = "env B1",
-      from = "(set)" } }, plan.changes)
+    assert.same({ { setting = "env A1", from = "(hidden)", to = "(hidden)" },
+      { setting = "env B1", from = "(hidden)" } }, plan.changes)
     assert.is_nil(plan.steps[1].about:find "hunter2")
   end)
 

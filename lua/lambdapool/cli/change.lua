@@ -70,7 +70,7 @@ local function environment(list)
         or command.usage(("'--env %s': there is no such variable here"):format(text))
     end
   end
-  return next(map) and map
+  return next(map) and map or nil
 end
 
 local function tags(list)
@@ -79,7 +79,7 @@ local function tags(list)
     local key, value = split("--tag", text)
     map[key] = value
   end
-  return next(map) and map
+  return next(map) and map or nil
 end
 
 local function layers(list)
@@ -89,15 +89,17 @@ local function layers(list)
       arns[#arns + 1] = arn
     end
   end
-  return list[1] and arns
+  return list[1] and arns or nil
 end
 
+-- Without anything in it, nothing was said.
 local function filled(list)
-  return list and list[1] and list
+  return list and list[1] and list or nil
 end
 
--- Lines about what goes on are for people who watch.
-local function watcher()
+--- Hears what goes on and tells people who watch.
+---@return fun(line: string)
+function change.watcher()
   return system.isatty(2) and output.say or function() end
 end
 
@@ -109,10 +111,9 @@ function change.settings(given)
     paths = given.paths, requirements = given.requirements, memory = given.memory,
     timeout = given.timeout, handler = given.handler, role = given.role,
     description = given.description, architecture = given.arch,
-    environment = environment(given.env) or nil, tags = tags(given.tag) or nil,
-    layers = layers(given.layers) or nil,
-    remove_environment = filled(given.remove_env) or nil,
-    remove_tags = filled(given.remove_tag) or nil, adopt = given.adopt, log = watcher(),
+    environment = environment(given.env), tags = tags(given.tag), layers = layers(given.layers),
+    remove_environment = filled(given.remove_env), remove_tags = filled(given.remove_tag),
+    adopt = given.adopt, log = change.watcher(),
   }
 end
 
@@ -203,7 +204,7 @@ end
 -- Carries a plan out in a flow, so that it can end in order on Ctrl-C while this waits for it.
 local function guarded(plan)
   local moment, work = {}, {}
-  local journal = plans.journal { log = watcher() }
+  local journal = plans.journal { log = change.watcher() }
   interrupt.on(function()
     take_back(work, moment, journal)
   end)

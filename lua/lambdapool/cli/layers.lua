@@ -55,7 +55,10 @@ modules with `require`. When the newest version is the same, nothing is sent.]],
   },
   common = { account = true, json = true, dry_run = true },
   run = function(given, context)
-    local plan = layers.plan.publish(context:account(), given.name, change.settings(given))
+    local plan = layers.plan.publish(context:account(), given.name, {
+      paths = given.paths, requirements = given.requirements, description = given.description,
+      architecture = given.arch, log = change.watcher(),
+    })
     change.carry_out(plan, given, function(result)
       return ("version %d of %s is %s\n  %s"):format(result.version, result.name, result.action,
         result.arn)

@@ -39,7 +39,7 @@ local function compare_layers(steps, input, configuration, given)
   local from, to = table.concat(there, ","), table.concat(given.layers or there, ",")
   if from ~= to then
     input.Layers = given.layers
-    note(steps, "layers", from, to)
+    note(steps, "layers", from ~= "" and from or nil, to ~= "" and to or nil)
   end
 end
 
@@ -56,18 +56,21 @@ end
 -- any. Values are only noted when they are no secrets.
 local function edit(steps, map, sets, removed, options)
   local changed = false
-  for _, key in ipairs(sorted(sets or {})) do
-    if map[key] ~= sets[key] then
-      note(steps, options.label .. key, options.open and map[key] or nil,
-        options.open and sets[key] or (map[key] and "(changed)" or "(set)"))
-      map[key], changed = sets[key], true
+  local function set(key, value)
+    if map[key] ~= value then
+      local from, to = map[key], value
+      if not options.open then
+        from, to = from and "(hidden)", to and "(hidden)"
+      end
+      note(steps, options.label .. key, from, to)
+      map[key], changed = value, true
     end
   end
+  for _, key in ipairs(sorted(sets or {})) do
+    set(key, sets[key])
+  end
   for _, key in ipairs(removed or {}) do
-    if map[key] ~= nil then
-      note(steps, options.label .. key, options.open and map[key] or "(set)", nil)
-      map[key], changed = nil, true
-    end
+    set(key, nil)
   end
   return changed
 end
