@@ -6,7 +6,12 @@ local MAGIC = "\127ELF"
 local MACHINES = { [3] = "x86", [40] = "arm", [62] = "x86_64", [183] = "arm64", [243] = "riscv" }
 
 local PT_LOAD, PT_DYNAMIC = 1, 2
-local DT_NEEDED, DT_STRTAB, DT_VERNEED, DT_VERNEEDNUM = 1, 5, 0x6ffffffe, 0x6fffffff
+local DT_NEEDED, DT_STRTAB, DT_RELR = 1, 5, 36
+local DT_VERNEED, DT_VERNEEDNUM = 0x6ffffffe, 0x6fffffff
+
+-- What a loader has to be new enough for when there are relocations of the kind DT_RELR. Not every
+-- linker says so.
+local RELR_VERSION = "GLIBC_ABI_DT_RELR"
 
 -- No honest file has more of anything.
 local MOST = 10000
@@ -73,9 +78,9 @@ local function text_at(data, strings, offset)
   return data:match("^([^%z]*)%z", start) or broken()
 end
 
--- The versions that are wanted of each library: a list of lists, chained by relative offsets.
-local function read_versions(data, strings, offset, libraries)
-  local versions, seen, total = {}, {}, 0
+-- Adds the versions that are wanted of each library: a list of lists, chained by relative offsets.
+local function read_versions(versions, data, strings, offset, libraries)
+  local seen, total = { [versions[1] or ""] = true }, 0
   for _ = 1, math.min(libraries, MOST) do
     local _, count, _, first, following = unpack_at("<I2I2I4I4I4", data, offset)
     local at = offset + first
@@ -94,7 +99,6 @@ local function read_versions(data, strings, offset, libraries)
     end
     offset = offset + following
   end
-  return versions
 end
 
 local function read_dynamic(data)
@@ -108,12 +112,12 @@ local function read_dynamic(data)
     end
   end)
   local strings = found[DT_STRTAB] and locate(list, found[DT_STRTAB])
-  local needed, versions = {}, {}
+  local needed, versions = {}, { found[DT_RELR] and RELR_VERSION }
   for i, offset in ipairs(offsets) do
     needed[i] = text_at(data, strings or broken(), offset)
   end
   if found[DT_VERNEED] then
-    versions = read_versions(data, strings or broken(), locate(list, found[DT_VERNEED]),
+    read_versions(versions, data, strings or broken(), locate(list, found[DT_VERNEED]),
       found[DT_VERNEEDNUM] or 0)
   end
   return needed, versions
