@@ -500,6 +500,17 @@ static void read_request(lua_State *L, struct lp__request *request) {
   request->body_size = body.size;
 }
 
+/* Refuses a query that presign() has made. */
+static void check_query(lua_State *L, const struct lp__request *request) {
+  struct lp__span rest = lp__request_query(request), name, value;
+  while (lp__span_next(&rest, '&', &value)) {
+    lp__span_next(&value, '=', &name);
+    if (lp__span_is(name, "X-Amz-Signature"))
+      complain(L, "the query has 'X-Amz-Signature' already\n"
+                  "  leave out what presign() has added to it");
+  }
+}
+
 /* --- signing ------------------------------------------------------------- */
 
 static int calculate(lua_State *L, bool presigned, struct lp__signing *how,
@@ -512,6 +523,8 @@ static int calculate(lua_State *L, bool presigned, struct lp__signing *how,
   read_credentials(L, how);
   read_request(L, &request);
   bool is_map = read_headers(L, box, &request, how, presigned);
+  if (presigned)
+    check_query(L, &request);
   if (presigned && !how->payload.at && is_s3(how->service))
     how->payload = (struct lp__span){"UNSIGNED-PAYLOAD", 16};
   if (!box->signer) /* in a finaliser, when the state ends */

@@ -425,6 +425,12 @@ describe("what cannot be signed", function()
     end
   end)
 
+  it("has a signed query already", function()
+    local query = sigv4.presign(good, KEYS, options_with())
+    fails("the query has 'X-Amz-Signature' already", { query = query, headers = good.headers },
+      KEYS, options_with(), sigv4.presign)
+  end)
+
   it("has credentials that are none", function()
     fails("bad argument #2", good, nil, options_with())
     fails("credentials.access_key must be a string, not nil", good, {}, options_with())
