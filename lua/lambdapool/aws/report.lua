@@ -40,6 +40,20 @@ end
 
 local REPORT = "REPORT RequestId: "
 
+-- As almost all of them are. Nil for others.
+local function read_usual(line)
+  local duration, billed, memory, peak, rest = line:match("\tDuration: ([%d.]+) ms\t" ..
+    "Billed Duration: (%d+) ms\tMemory Size: (%d+) MB\tMax Memory Used: (%d+) MB\t(.*)$")
+  if duration and not rest:find(":", 1, true) then
+    return {
+      duration = tonumber(duration),
+      billed = tonumber(billed),
+      memory = math.tointeger(memory),
+      peak = math.tointeger(peak),
+    }
+  end
+end
+
 local function read_text(line)
   return {
     request_id = line:match("^" .. REPORT .. "([%x-]+)"),
@@ -116,7 +130,8 @@ end
 function report.parse(tail)
   local from, to = last_line(tail, REPORT)
   if from then
-    return complete(read_text(tail:sub(from, to)))
+    local line = tail:sub(from, to)
+    return read_usual(line) or complete(read_text(line))
   elseif tail:find('"platform.report"', 1, true) then
     local record = find_record(tail, "report")
     return complete(record and read_record(record))
@@ -144,6 +159,9 @@ local function own_part(tail, request_id)
   return start and start + 2 or 1, stop and stop - 1 or #tail, start ~= nil
 end
 
+-- Where nothing was written.
+local NOTHING = "^START RequestId: [%x-]+ Version: [^\n]+\nEND RequestId: "
+
 --- The lines that the function wrote, and whether that is all: what Invoke hands out has an end at
 --- 4 KB, where it is cut off in front.
 ---@param tail string
@@ -151,6 +169,9 @@ end
 ---@return string[] lines
 ---@return boolean is_all
 function report.output(tail, request_id)
+  if tail:find(NOTHING) then
+    return {}, true
+  end
   local from, to, is_all = own_part(tail, request_id)
   local lines = {}
   if from <= to then

@@ -458,6 +458,7 @@ function methods:close()
   end
   self.closed = true
   self:abandon()
+  self.ledger:close()
   if type(self.asking) == "table" then
     flow.cancel(self.asking)
   end

@@ -21,7 +21,8 @@ local GUESS_MS, GUESS_MB = 100, 1769
 ---@field architecture string? as soon as it is known
 ---@field memory integer? MB of the function, as soon as that is known
 ---@field limit number? dollars that may be spent
----@field account table the totals of the program for this function
+---@field account table that of the function, into which it goes at the end
+---@field tally lambdapool.Tally? the tasks of the pool
 local methods = {}
 local mt = { __name = "lambdapool.backend.aws.Ledger", __index = methods }
 
@@ -59,8 +60,6 @@ function methods:add(report)
   self.memory = memory
   local cost = prices.cost(self.region, self.architecture, report.billed * memory / 1024000, 1)
   add(self, report, memory, cost)
-  add(self.account, report, memory, cost)
-  self.account.memory = memory
 end
 
 --- An invocation has ended, or is not waited for any more, of which there is no report.
@@ -110,7 +109,7 @@ function methods:stats()
   }
 end
 
--- The totals of a function, whichever pool uses it.
+-- What the pools of one function have spent.
 local function account_of(options)
   for _, account in ipairs(ledger.accounts) do
     if account.name == options.name and account.region == options.region
@@ -119,7 +118,7 @@ local function account_of(options)
     end
   end
   local account = new_totals { name = options.name, region = options.region,
-    simulated = options.simulated, tallies = {} }
+    simulated = options.simulated, tasks = 0, open = {} }
   ledger.accounts[#ledger.accounts + 1] = account
   return account
 end
@@ -127,7 +126,28 @@ end
 --- Has the tasks of a pool counted, too.
 ---@param tally lambdapool.Tally
 function methods:count_tasks(tally)
-  self.account.tallies[tally] = true
+  self.tally = tally
+end
+
+-- Adds a ledger to the account.
+local function enter(account, self)
+  for _, name in ipairs { "invocations", "billed_ms", "gb_seconds", "init_ms", "cold_starts",
+    "cost" } do
+    account[name] = account[name] + self[name]
+  end
+  account.max_memory = math.max(account.max_memory, self.max_memory)
+  account.memory = self.memory or account.memory
+  if self.tally then
+    account.tasks = account.tasks + self.tally.done + self.tally.failed
+  end
+end
+
+--- The pool has ended.
+function methods:close()
+  if self.account.open[self] then
+    self.account.open[self] = nil
+    enter(self.account, self)
+  end
 end
 
 --- Opens the ledger of a pool. `silent`: nothing is to be said of what it costs at the end.
@@ -136,9 +156,11 @@ end
 ---@return lambdapool.backend.aws.Ledger
 function ledger.new(options)
   local account = account_of(options)
-  account.told = account.told or not options.silent
-  return setmetatable(new_totals { region = options.region, limit = options.limit,
+  local self = setmetatable(new_totals { region = options.region, limit = options.limit,
     account = account }, mt)
+  account.told = account.told or not options.silent
+  account.open[self] = true
+  return self
 end
 
 -- The end of a program -----------------------------------------------------------------------
@@ -160,22 +182,22 @@ local function seconds(milliseconds)
 end
 
 local function line_of(account)
-  local tasks = 0
-  for tally in pairs(account.tallies) do
-    tasks = tasks + tally.done + tally.failed
-  end
   return ("%s in %s of %s (%s): %s billed at %d MB, %s, %s %s (prices of %s)"):format(
-    plural(tasks, "task"), plural(account.invocations, "invocation"), account.name,
+    plural(account.tasks, "task"), plural(account.invocations, "invocation"), account.name,
     account.region, seconds(account.billed_ms), account.memory,
     plural(account.cold_starts, "cold start"),
-    account.simulated and "would have cost about" or "about", ledger.dollars(account.cost), prices.date)
+    account.simulated and "would have cost about" or "about", ledger.dollars(account.cost),
+    prices.date)
 end
 
---- One line for each function that was used: what that took.
+--- One line for each function that was used: what that took. For the end of a program.
 ---@return string[]
 function ledger.summary()
   local lines = {}
   for _, account in ipairs(ledger.accounts) do
+    for self in pairs(account.open) do
+      self:close()
+    end
     if account.told and account.invocations > 0 then
       lines[#lines + 1] = line_of(account)
     end

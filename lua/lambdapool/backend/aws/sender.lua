@@ -10,7 +10,7 @@ local sigv4 = require "lambdapool.aws.sigv4"
 ---@field query string?
 ---@field base string? the endpoint that the others are for: the local service may move
 ---@field url string
----@field request table what is signed, with a body each time
+---@field request table what is signed, with a body and new headers each time
 ---@field options table how it is signed, with the time each time
 local methods = {}
 local mt = { __name = "lambdapool.backend.aws.Sender", __index = methods }
@@ -49,14 +49,15 @@ function methods:send(event, credentials, seconds, done)
     set_endpoint(self, base, host)
   end
   local request = self.request
+  local headers = request.headers
   request.body, options.time = event, session:time()
-  local headers = sigv4.sign(request, credentials, options)
+  headers["x-amz-security-token"] = nil -- that of other credentials
+  sigv4.sign(request, credentials, options, headers)
   request.body = nil
-  headers["x-amz-log-type"] = "Tail"
   return http.send({
     method = "POST",
     url = self.url,
-    headers = headers,
+    headers = headers, -- which are copied at once
     body = event,
     seconds = seconds,
     connect_seconds = CONNECT_SECONDS,
