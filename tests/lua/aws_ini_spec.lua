@@ -10,7 +10,8 @@ end
 
 describe("files", function()
   it("have sections of names and values", function()
-    assert.same({ default = { region = "eu-west-1", output = "json" }, ["profile a b"] = { x = "" } },
+    assert.same({ default = { region = "eu-west-1", output = "json" },
+      ["profile a b"] = { x = "" } },
       ini.parse "[default]\nregion = eu-west-1\nOutput=json\n[profile a b]\nx=\n")
   end)
 

@@ -20,7 +20,8 @@ describe("documents", function()
 
   it("have no prefixes, attributes, comments or instructions", function()
     assert.same({ name = "a", { name = "b", text = "x" } },
-      xml.parse '<?xml version="1.0"?><!-- - --><n:a xmlns:n="u" k="v"><n:b i="j">x</n:b><?p q?></n:a>')
+      xml.parse('<?xml version="1.0"?><!-- - --><n:a xmlns:n="u" k="v">' ..
+        '<n:b i="j">x</n:b><?p q?></n:a>'))
   end)
 
   it("are in any encoding that they name", function()

@@ -12,6 +12,7 @@ local xml = require "lambdapool.xml"
 ---@field status integer? of the answer; nil when there was none
 ---@field code string such as "ResourceNotFoundException"; "NetworkFailure" without an answer
 ---@field message string in AWS's words
+---@field detail string? of a signature that does not match: what AWS has signed
 ---@field hint string? what to do
 ---@field reason string? why invocations are throttled
 ---@field retry_after number? seconds that the service asks us to wait
@@ -67,9 +68,12 @@ function refusal.excerpt(text)
   return #text > EXCERPT and text:sub(1, EXCERPT) .. "..." or text
 end
 
--- AWS's words in full, as far as a terminal may have them.
-local function one_line(words)
-  return (words:sub(1, 4096):gsub("%c+", " "))
+-- AWS's words, as far as a terminal may have them. What it has signed itself, to compare, comes
+-- apart: it fills a screen.
+local function split_words(words)
+  words = words:sub(1, 16384)
+  local first, rest = words:match "^(.-)%s*(The Canonical String.*)$"
+  return ((first or words):sub(1, 4096):gsub("%c+", " ")), rest
 end
 
 -- What the body says -------------------------------------------------------------------------
@@ -158,10 +162,12 @@ function refusal.of_response(service, operation, status, headers, body, context)
   context = context or {}
   local said = read_body(body, headers)
   local code = bare(headers["x-amzn-errortype"]) or bare(said.code)
+  local message, detail = split_words(said.message or said.foreign or "without a word")
   local self = refusal.new {
     service = service, operation = operation, status = status,
     code = code or ("HTTP %d"):format(status),
-    message = said.message and one_line(said.message) or said.foreign or "without a word",
+    message = message,
+    detail = detail,
     reason = said.reason,
     retry_after = retry_after(headers),
     skew = clock_skew(headers, context.now or os.time()),

@@ -14,19 +14,28 @@ local TRUSTED = { ["169.254.170.2"] = true, ["169.254.170.23"] = true, ["[fd00:e
 
 local ATTEMPTS, SECONDS, PAUSE = 3, 2, 1
 
+-- The host of a URL; nil when there is a name or password in front of it, or no host.
+local function host_of(url)
+  local authority = url:match "^%a+://([^/?#@]+)%f[/?#\0]"
+  return authority and (authority:match "^(%[[%x:]+%]):?%d*$"
+    or authority:match "^([^:]+):?%d*$")
+end
+
+local function is_trusted(url)
+  local host = host_of(url)
+  return host and (url:find "^https://" or url:find "^http://"
+    and (TRUSTED[host] or host:find "^127%.%d+%.%d+%.%d+$"))
+end
+
 local function url_of(world)
   local path = world:variable "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
   if path then
     return HOST .. path
   end
   local url = world:variable "AWS_CONTAINER_CREDENTIALS_FULL_URI"
-  if url then
-    local scheme, host = url:match "^(%a+)://(%[?[%x%.:%a%-_]-%]?):?%d*/?[^@]*$"
-    if scheme ~= "https" and not (scheme == "http"
-      and (TRUSTED[host] or host:find "^127%.%d+%.%d+%.%d+$")) then
-      trouble.failed("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither HTTPS nor a loopback address",
-        "plain HTTP is for 169.254.170.2, 169.254.170.23, [fd00:ec2::23] and loopback only")
-    end
+  if url and not is_trusted(url) then
+    trouble.failed("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither HTTPS nor a loopback address",
+      "plain HTTP is for 169.254.170.2, 169.254.170.23, [fd00:ec2::23] and loopback only")
   end
   return url
 end

@@ -86,10 +86,10 @@ end
 --- At once: credentials that are good for another while, or nil.
 ---@return lambdapool.aws.Credentials?
 function methods:peek()
-  local seconds = left(self)
-  if seconds < math.min(EARLY, self.span / 4) then
-    start_early(self)
+  if left(self) <= math.min(EARLY, self.span / 4) then
+    start_early(self) -- which may be quick
   end
+  local seconds = left(self)
   return seconds > 0 and (not self.fetch or seconds >= math.min(LATE, self.span / 6)
     or self.session.now() < self.retry_at) and self.current or nil
 end
