@@ -138,29 +138,49 @@ function report.parse(tail)
   end
 end
 
-local PLATFORM = {
-  START = true, END = true, REPORT = true, INIT_START = true, INIT_REPORT = true, XRAY = true,
-}
+local MARKS = { START = true, END = true, REPORT = true }
 
--- Whether the platform wrote the line.
-local function is_platform(line)
-  local word = line:match "^([%u_]+) "
-  if word then
-    return PLATFORM[word]
-      and line:find("^[%u_]+ [%a ]*RequestId: ") or line:find "^INIT_%u+ " or line:find "^XRAY "
+-- Whether the platform wrote the line; and whether it says how the function failed, which is told
+-- elsewhere.
+local function is_platform(line, request_id)
+  if MARKS[line:match "^(%u+) RequestId: "] or line:find "^INIT_%u+ " or line:find "^XRAY " then
+    return true
+  elseif line:find(request_id, 1, true) and (line:find "^RequestId: [%x-]+ Error: "
+    or line:find(request_id .. " Task timed out after ", 1, true)) then
+    return true, true
   end
   return platform_record(line) ~= nil
 end
 
--- Where the function's own lines begin and end in text: behind START, before END.
+-- Where a text stands last.
+local function last_place(tail, words)
+  local place
+  local at = tail:find(words, 1, true)
+  while at do
+    place = at
+    at = tail:find(words, at + 1, true)
+  end
+  return place
+end
+
+-- Where the function's own lines begin and end in text: behind START, before END, which does not
+-- begin a line when the function has not ended its own.
 local function own_part(tail, request_id)
   local _, start = last_line(tail, "START RequestId: " .. request_id)
-  local stop = last_line(tail, "END RequestId: " .. request_id) or last_line(tail, REPORT)
+  local stop = last_place(tail, "END RequestId: " .. request_id) or last_line(tail, REPORT)
   return start and start + 2 or 1, stop and stop - 1 or #tail, start ~= nil
 end
 
 -- Where nothing was written.
 local NOTHING = "^START RequestId: [%x-]+ Version: [^\n]+\nEND RequestId: "
+
+local function split(part)
+  local lines = {}
+  for line in (part:gsub("\n$", "") .. "\n"):gmatch "([^\n]*)\n" do
+    lines[#lines + 1] = line
+  end
+  return lines
+end
 
 --- The lines that the function wrote, and whether that is all: what Invoke hands out has an end at
 --- 4 KB, where it is cut off in front.
@@ -169,24 +189,17 @@ local NOTHING = "^START RequestId: [%x-]+ Version: [^\n]+\nEND RequestId: "
 ---@return string[] lines
 ---@return boolean is_all
 function report.output(tail, request_id)
-  if tail:find(NOTHING) then
-    return {}, true
-  end
   local from, to, is_all = own_part(tail, request_id)
-  local lines = {}
-  if from <= to then
-    for line in tail:sub(from, to):gmatch "([^\n]*)\n?" do
-      lines[#lines + 1] = line
-    end
-    if lines[#lines] == "" then
-      lines[#lines] = nil
-    end
+  local kept, failed = {}, false
+  if tail:find(NOTHING) or from > to then
+    return kept, true
   end
-  local kept = {}
-  for _, line in ipairs(lines) do
-    local kind = platform_record(line)
-    is_all = is_all or kind == "start"
-    if not kind and not is_platform(line) then
+  for _, line in ipairs(split(tail:sub(from, to))) do
+    local drop, is_failure = is_platform(line, request_id)
+    drop = drop or failed and line:find "^%a+%.%a+$" ~= nil -- the type of the error
+    is_all = is_all or drop and line:find('"platform.start"', 1, true) ~= nil
+    failed = is_failure
+    if not drop then
       kept[#kept + 1] = line
     end
   end
