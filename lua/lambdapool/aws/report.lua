@@ -197,10 +197,11 @@ function report.output(tail, request_id)
   for _, line in ipairs(split(tail:sub(from, to))) do
     local drop, is_failure = is_platform(line, request_id)
     drop = drop or failed and line:find "^%a+%.%a+$" ~= nil -- the type of the error
-    is_all = is_all or drop and line:find('"platform.start"', 1, true) ~= nil
     failed = is_failure
     if not drop then
       kept[#kept + 1] = line
+    elseif line:find('"platform.start"', 1, true) then
+      is_all = true
     end
   end
   return kept, is_all
