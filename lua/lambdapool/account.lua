@@ -211,6 +211,15 @@ end
 
 mt.__close = methods.close
 
+--- Waits until what was accepted has run, if it is this process that runs it: it would have to wait
+--- for the next one otherwise.
+function methods:settle()
+  local service = self.shared.place and self.shared.place.service
+  if service then
+    loop.wait(function() return service.queue:is_idle() end)
+  end
+end
+
 -- The environment has no say: its endpoints, proxies and keys are for AWS.
 local function nothing()
 end

@@ -177,7 +177,7 @@ checks["function"] = function(state)
 end
 
 checks["agent version"] = function(state)
-  local version = state.tags["lambdapool:version"]
+  local version = state.tags and state.tags["lambdapool:version"]
   if not state.configuration then
     return nil
   elseif not version then

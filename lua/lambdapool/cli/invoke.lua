@@ -17,8 +17,9 @@ local function read_event(text)
   local bytes
   if file then
     bytes, message = file:read "a"
+    message = message and ("%s: %s"):format(text:sub(2), message)
   end
-  return bytes or command.fail(("cannot read the event: %s"):format(message))
+  return bytes or command.fail("cannot read the event: " .. message)
 end
 
 -- The event as it is sent. A function cannot get anything but JSON.
@@ -88,12 +89,15 @@ local function run(given, context)
   if given.event and given.tail then
     command.usage "'--event' does not wait for the log that '--tail' shows"
   end
-  local event = event_of(given)
-  local answer = context:account().session:lambda():call("Invoke", {
+  local event, account = event_of(given), context:account()
+  local answer = account.session:lambda():call("Invoke", {
     FunctionName = given.name, Payload = event, Qualifier = given.qualifier,
     InvocationType = given.event and "Event" or nil, LogType = given.tail and "Tail" or nil,
   })
   print_result(given, answer)
+  if given.event then
+    account:settle()
+  end
   if given.tail and answer.LogResult then
     print_tail(answer.LogResult)
   end

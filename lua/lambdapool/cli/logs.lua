@@ -25,11 +25,12 @@ local function bare(name)
   return (name:gsub(":.*$", ""))
 end
 
--- The log group of a function. The second value is what Lambda says when there is no such function;
--- it may have left logs behind. Who may only read logs gets along with the usual name.
+-- The log group of a function. The second value raises what is to be said when there is none: of a
+-- function that is there the first line is still to come, and one that is not may have left logs
+-- behind. Who may only read logs gets along with the usual name.
 local function group_of(session, name)
   if name:sub(1, 1) == "/" then
-    return name
+    return name, function() command.fail("there is no log group " .. name, 3) end
   end
   local lambda = session:lambda()
   local usual = "/aws/lambda/" .. bare(name)
@@ -40,7 +41,7 @@ local function group_of(session, name)
   elseif type(answer) ~= "table" or answer.exit == nil then
     error(answer, 0)
   end
-  return usual, is_absent(answer) and answer or nil
+  return usual, is_absent(answer) and function() error(answer, 0) end or nil
 end
 
 -- Printing -------------------------------------------------------------------------------------
@@ -87,15 +88,15 @@ local function if_there(f, absence)
   if not ok and not is_absent(problem) then
     error(problem, 0)
   elseif not ok and absence then
-    error(absence, 0)
+    absence()
   end
   return ok
 end
 
-local function follow(events, emit, context)
+local function follow(events, emit, context, absence)
   local pause = POLL_SECONDS[context:account().backend]
   while true do
-    if_there(function() events:poll(emit) end)
+    if_there(function() events:poll(emit) end, absence)
     io.stdout:flush()
     loop.wait(function() return false end, nil, pause)
   end
@@ -158,10 +159,7 @@ local function run(given, context)
     grep = given.grep })
   local emit, done = sink_of(given)
   if given.follow then
-    if absence then
-      error(absence, 0)
-    end
-    follow(events, emit, context)
+    follow(events, emit, context, absence)
   end
   local there = if_there(function()
     if given.request then

@@ -238,6 +238,13 @@ function methods:push(record, event, request_id, depth)
   schedule(self)
 end
 
+--- Whether nothing runs and nothing is due. What failed may wait to be tried again.
+---@return boolean
+function methods:is_idle()
+  return self.running == 0 and not self.db:row(
+    "SELECT id FROM async_events WHERE due_ms <= ? LIMIT 1", system.now())
+end
+
 --- What runs is not heard of any more and will run again.
 function methods:close()
   self.closed = true

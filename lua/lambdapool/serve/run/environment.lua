@@ -163,6 +163,9 @@ function events.timeout(self)
 end
 
 function events.output(self, line)
+  if self.owner.closing and not self.invocation then
+    return -- it says that the service goes away
+  end
   self.journal:write(line .. "\n")
   if not self.invocation then
     self.journal:flush()
