@@ -98,7 +98,7 @@ local function read_json(body)
 end
 
 local function read_xml(body)
-  local root = xml.parse(body)
+  local root = xml.parse((body:gsub("^%s+", "")))
   local value = root and xml.value(root)
   local inner = type(value) == "table" and (value.Error or value)
   if root and root.name:lower() ~= "html" and type(inner) == "table" then
