@@ -21,6 +21,9 @@ local STEP_SECONDS = 0.05
 -- How often is looked whether the other process is still there.
 local WATCH_SECONDS = 0.25
 
+-- How long other processes may finish what runs in this one when it ends, and when it says so.
+local RETIREMENT_SECONDS, NOTICE_SECONDS = 45, 1
+
 -- The local service ----------------------------------------------------------------------------
 
 ---@class lambdapool.account.Place
@@ -163,6 +166,15 @@ local function take_place()
   return place
 end
 
+-- Others may be in the middle of something. What they send from now on comes back to them, and
+-- they will send it to who takes over. Ctrl-C ends the wait.
+local function retire(service)
+  if not service:retire(NOTICE_SECONDS) then
+    io.stderr:write("lambdapool: waiting for what other programs run here\n")
+    service:retire(RETIREMENT_SECONDS)
+  end
+end
+
 function place_methods:leave()
   self.users = self.users - 1
   if self.users > 0 then
@@ -173,7 +185,11 @@ function place_methods:leave()
     self.timer:cancel()
   end
   if self.service then
+    local ok, problem = pcall(retire, self.service)
     self.service:close()
+    if not ok then
+      error(problem, 0)
+    end
   end
 end
 

@@ -56,6 +56,15 @@ function methods:port()
   return self.server:port()
 end
 
+--- Before the end: new invocations are sent away, and those that somebody waits for may finish, for
+--- a while. True when they have.
+---@param seconds number
+---@return boolean
+function methods:retire(seconds)
+  self.environments:retire()
+  return loop.wait(function() return self.environments:awaited() == 0 end, nil, seconds)
+end
+
 --- Stops: nothing more is accepted, what runs is ended, what was appended to logs is written.
 function methods:close()
   if self.closed then

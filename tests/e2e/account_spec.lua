@@ -210,3 +210,44 @@ describe("a local account of which another process has the folder", function()
       "key of its own\n  stop it, or start it without `%-%-access%-key`", text)
   end)
 end)
+
+describe("a process that ends while it serves others", function()
+  it("lets them finish, and sends the rest to who takes over", function()
+    os.execute(("mkdir %s/code"):format(folder))
+    write("code/app.lua", [[
+      return { slow = function(event)
+        os.execute "sleep 1"
+        return event
+      end }]])
+    local text, code = support.run(("cd %s && XDG_STATE_HOME=$PWD/state %s/lambdapool create f " ..
+      "code/. --handler app.slow --memory 128 2>&1"):format(folder, support.build))
+    assert.equal(0, code, text)
+    start("first", SERVE_UNTIL:format "first")
+    eventually_reads("first.out", "http://%S+")
+    start("second", [[
+      local account <close> = accounts.open()
+      local lambda, flow = account.session:lambda(), require "lambdapool.async"
+      local futures = {}
+      for i = 1, 3 do
+        futures[i] = flow.async(function()
+          return lambda:call("Invoke", { FunctionName = "f", Payload = tostring(i) }).Payload
+        end)
+      end
+      nap(0.5)
+      touch "running"
+      for _, future in ipairs(futures) do
+        print(future:result())
+      end
+      while not exists "taken" do nap(0.05) end
+      print(lambda:call("Invoke", { FunctionName = "f", Payload = "4" }).Payload) ]])
+    support.eventually(function() return read "running" end)
+    write("first.end", "")
+    assert.equal("1\n2\n3\n", eventually_reads("second.out", "1\n2\n3\n"))
+    support.eventually(function()
+      local notice = read "state/lambdapool/serve/url"
+      return notice and notice:find(read "second.pid":match "%d+", 1, true)
+    end)
+    write("taken", "")
+    assert.equal("4\n", eventually_reads("second.out", "3\n(4\n)"))
+  end)
+end)

@@ -370,6 +370,27 @@ function methods:linger(ended)
   end
 end
 
+--- Takes no more invocations. They are throttled: their clients come again, perhaps to somebody
+--- else.
+function methods:retire()
+  self.run = function()
+    return nil, "ConcurrentInvocationLimitExceeded"
+  end
+end
+
+--- How many invocations run whose clients wait for the answer.
+---@return integer
+function methods:awaited()
+  local count = 0
+  for env in pairs(self.all) do
+    local request = env.invocation and env.invocation.request
+    if request and not request:gone() then
+      count = count + 1
+    end
+  end
+  return count
+end
+
 --- How many environments there are.
 ---@return integer
 function methods:alive()
