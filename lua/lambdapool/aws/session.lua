@@ -150,7 +150,8 @@ local DEFAULT_PORT = { http = ":80$", https = ":443$" }
 
 -- Without a slash at its end; its host, with the port unless it is the usual one; its path.
 local function split(url, origin)
-  local scheme, host, path = url:match "^([Hh][Tt][Tt][Pp][Ss]?)://([%w%.%-_:%[%]]+)(/?[^?#]*)$"
+  local scheme, host, path =
+    url:match "^([Hh][Tt][Tt][Pp][Ss]?)://([%w%.%-_:%[%]]+)%f[/\0]([^?#%s%c]*)$"
   if not scheme then
     local shown = url:find "@" and "it" or url
     error(refusals.new { code = "InvalidEndpoint", message =
