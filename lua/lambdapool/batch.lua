@@ -15,6 +15,7 @@ local tallies = require "lambdapool.tally"
 ---@field timeout_ms integer for each task
 ---@field size integer? items in an invocation; nil: as many as their time suggests
 ---@field target_us integer how long an invocation should take then
+---@field overhead_us number? what an invocation costs by itself, where that is much
 ---@field cost number? microseconds of a task, as measured
 ---@field retry lambdapool.Retry?
 ---@field tally lambdapool.Tally how far it is

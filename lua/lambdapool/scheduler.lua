@@ -414,6 +414,7 @@ function methods:call(call)
   call.seed = self.defaults.seed
   call.size = call.size or self.defaults.chunksize
   call.tally, call.totals = tallies.new(), self.tally
+  sizer.reckon(call, self.backend.overhead_us)
   return call
 end
 

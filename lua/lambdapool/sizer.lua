@@ -1,13 +1,17 @@
 --- Sizes of invocations: how many tasks go together. Small tasks travel in numbers, so that what
---- an invocation costs by itself (some 100 us) hardly counts, and long ones alone, so that the end
---- of a call does not wait for one worker. The time of a task is measured as answers come. Until
---- there is one, a list is cut into four pieces for each worker, and the worker is told to stop
---- early; what it did not begin comes back.
+--- an invocation costs by itself (some 100 us; more on AWS) hardly counts, and long ones alone, so
+--- that the end of a call does not wait for one worker. The time of a task is measured as answers
+--- come. Until there is one, a list is cut into four pieces for each worker, and the worker is told
+--- to stop early; what it did not begin comes back.
 
 local codec = require "lambdapool.codec"
 
--- What all tasks of an invocation should take at least, in microseconds, if there are so many.
+-- What all tasks of an invocation should take at least, in microseconds, if there are so many, and
+-- the backend does not say that it costs more by itself.
 local LEAST_US = 200
+
+-- How often as long as that cost an invocation should take.
+local WORTH = 10
 
 -- Items of a stream that are read ahead together, at most.
 local MOST_STREAMED = 1024
@@ -40,7 +44,7 @@ function sizer.size(batch, range, workers)
   if not call.cost then
     return share
   end
-  local least = math.ceil(LEAST_US / call.cost)
+  local least = math.ceil((call.overhead_us or LEAST_US) / call.cost)
   local most = math.ceil(call.target_us / call.cost)
   return math.max(1, math.min(math.max(share, least), most))
 end
@@ -63,6 +67,16 @@ end
 ---@return integer?
 function sizer.stop_ms(call)
   return not call.size and math.ceil(2 * call.target_us / 1000) or nil
+end
+
+--- Has a call reckon with what an invocation costs by itself on its backend.
+---@param call lambdapool.Call
+---@param overhead_us number? nil: hardly anything
+function sizer.reckon(call, overhead_us)
+  if overhead_us then
+    call.overhead_us = overhead_us
+    call.target_us = call.target_us and math.max(call.target_us, WORTH * overhead_us)
+  end
 end
 
 --- Takes in how long the tasks of an invocation took.

@@ -52,6 +52,21 @@ describe("the size of a chunk of a stream", function()
   end)
 end)
 
+describe("an invocation that costs much by itself", function()
+  it("has more to do", function()
+    local call = { cost = 100, target_us = 5000 }
+    sizer.reckon(call, nil)
+    assert.equal(5000, call.target_us)
+    sizer.reckon(call, 20000)
+    assert.equal(200000, call.target_us)
+    local batch = { call = call, n = 1000 }
+    assert.equal(200, sizer.size(batch, { first = 1, last = 1000 }, 1000))
+    batch.n = 1e6
+    assert.equal(250, sizer.size(batch, { first = 1, last = 1000000 }, 1000))
+    assert.equal(2000, sizer.size(batch, { first = 1, last = 1000000 }, 4))
+  end)
+end)
+
 describe("the time of a task", function()
   it("follows what is measured", function()
     local call = {}

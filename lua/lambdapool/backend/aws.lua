@@ -1,6 +1,7 @@
 --- The backend for functions: invocations of a Lambda function, in an AWS account or in the local
 --- service. The interface is that of lambdapool.backend.local; `opaque` says that nobody can see
---- how far an invocation is, or take tasks back from it.
+--- how far an invocation is, or take tasks back from it, and `overhead_us` what one takes by
+--- itself.
 ---
 --- An invocation waits here until there are credentials and pacing allows it. What certainly did
 --- not run is sent again from here: it was throttled, the function was still being made, no
@@ -42,6 +43,10 @@ local MOST_SECONDS, START_SECONDS, TRANSFER_SECONDS = 900, 10, 30
 
 -- The agent's own limit of an invocation that says none; see host/codec/call.h.
 local STOP_MS = 1000
+
+-- What an invocation takes by itself, on AWS and here, in microseconds: Lambda is some network
+-- away, and asks for as much money as for some milliseconds.
+local OVERHEAD_US = { aws = 20000, ["local"] = 2000 }
 
 -- A pool that wants certain settings waits for them so long before it sends anything.
 local SETTINGS_SECONDS = 5
@@ -490,6 +495,7 @@ local function new(options)
   session:need_region()
   return setmetatable({
     opaque = true,
+    overhead_us = OVERHEAD_US[account.backend],
     workers = options.workers,
     name = options.function_name,
     qualifier = options.qualifier,

@@ -207,6 +207,7 @@ local function new(backend, where, given, level)
     backend = backend,
     workers = backend.workers,
     opaque = backend.opaque,
+    overhead_us = backend.overhead_us,
     shares = shares,
     state = shares.seed or system.now(),
     pending = {}, -- tickets of what is about to be refused
