@@ -41,11 +41,41 @@ describe("the command line", function()
       ["--hlep"] = "lambdapool: unknown option '--hlep', did you mean '--help'?",
       ["run --hlep"] = "lambdapool run: unknown option '--hlep', did you mean '--help'?",
       ["run -e"] = "lambdapool run: '-e' needs an argument",
-      ["deploi"] = "lambdapool: unknown command 'deploi'",
+      ["deploi"] = "lambdapool: unknown command 'deploi', did you mean 'deploy'?",
+      ["xyz"] = "lambdapool: unknown command 'xyz'",
     } do
       local text, code = lambdapool(arguments)
       assert.equal(2, code)
       assert.equal(complaint, text:match "^[^\n]*")
+    end
+  end)
+end)
+
+describe("every command", function()
+  local help = lambdapool "--help"
+
+  it("is in the help of the program, and has help of its own", function()
+    local count = 0
+    for name in help:gmatch "\n  (%l+) +%l" do
+      count = count + 1
+      local text, code = lambdapool(name .. " --help")
+      assert.equal(0, code, name)
+      assert.matches("^  lambdapool " .. name, text)
+      assert.matches("\nusage: lambdapool " .. name, text)
+      for line in text:gmatch "[^\n]+" do
+        assert.is_true(#line <= 120, line)
+      end
+    end
+    assert.equal(16, count)
+  end)
+
+  it("refuses what it does not know", function()
+    for name in help:gmatch "\n  (%l+) +%l" do
+      local text, code = lambdapool(name .. " --no-such-option")
+      assert.equal(2, code, name)
+      assert.equal(("lambdapool %s: unknown option '--no-such-option'"):format(name),
+        text:match "^[^\n]*")
+      assert.matches(("\n  see `lambdapool %s --help`\n$"):format(name):gsub("%-", "%%-"), text)
     end
   end)
 end)

@@ -221,7 +221,7 @@ describe("a group of commands", function()
     local out, _, code = support.run(group, "--help")
     assert.equal(0, code)
     assert.matches("^  lambdapool try list\n\nusage: lambdapool try COMMAND", out)
-    assert.matches("\n  try list  Lists\n", out)
+    assert.matches("\n  try list  lists\n", out)
     local _, err
     _, err, code = support.run(group, "lits")
     assert.same({ "lambdapool try: unknown command 'lits', did you mean 'list'?\n" ..

@@ -47,6 +47,12 @@ function help.command(spec, options)
   return table.concat(lines, "\n") .. "\n"
 end
 
+-- What a command does, as far as it is said in a few words, as the descriptions of options are.
+local function summary(about)
+  local words = (about:gsub("%s+", " ") .. " "):match "^(.-)[.:] "
+  return words:gsub("^%u", string.lower)
+end
+
 --- The help of a group of commands.
 ---@param spec { name: string, about: string, example: string, commands: table<string, table> }
 ---@return string
@@ -61,8 +67,7 @@ function help.group(spec)
   table.sort(names)
   for _, name in ipairs(names) do
     local inner = spec.commands[name]
-    rows[#rows + 1] = { inner.usage or name, (inner.about:match "^(.-)%.%s" or
-      inner.about:gsub("%.$", "")) }
+    rows[#rows + 1] = { inner.usage or name, summary(inner.about) }
   end
   append_rows(lines, rows)
   lines[#lines + 1] = ("\n  `lambdapool %s COMMAND --help` for a command"):format(spec.name)
