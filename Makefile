@@ -177,7 +177,7 @@ endif
 # tests/run runs one test, in any language or mode, and prints TAP; prove runs all of them and counts.
 PROVE      = LAMBDAPOOL_BUILD=$(abspath $(BUILD)) FUZZ_TIME=$(FUZZ_TIME) prove -fo --exec tests/run
 TESTS      = $(C_TESTS) $(OOM) $(SPECS) $(SCRIPTS)
-CLOUD_SPECS = $(addprefix tests/lua/,$(addsuffix _spec.lua,archive crypto files json serve_blobs sigv4 sqlite))
+CLOUD_SPECS = $(addprefix tests/lua/,$(addsuffix _spec.lua,archive aws_sigv4 crypto files http json serve_blobs sigv4 sqlite xml))
 CHECKED    = $(C_TESTS) $(wildcard tests/lua/codec*_spec.lua tests/host/codec*_spec.lua) $(CLOUD_SPECS)
 FAULTS     = $(addprefix tests/e2e/,faults_spec.lua kinds_spec.lua outside_spec.lua)
 
@@ -242,7 +242,8 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(ARCHIVE)
 
 # --- speed ------------------------------------------------------------------------------------------------------------
 
-BENCH = $(addprefix $(BUILD)/tests/bench/,runtime_server runtime_baseline stopwatch limits invoke_load)
+BENCH = $(addprefix $(BUILD)/tests/bench/,runtime_server runtime_baseline stopwatch limits invoke_load \
+  latency_server curl_load)
 
 bench: setup-bench ## measure side by side with Python and plain C: ratios, targets
 	@$(MAKE) programs $(BENCH)
@@ -252,6 +253,8 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $<
 $(BUILD)/tests/bench/invoke_load: $(BUILD)/tests/bench/invoke_load.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $< -lcrypto
+$(BUILD)/tests/bench/curl_load: $(BUILD)/tests/bench/curl_load.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -pie -o $@ $< -lcurl
 $(BUILD)/tests/bench/runtime_baseline: tests/bench/runtime_baseline.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -s -static -o $@ $<
