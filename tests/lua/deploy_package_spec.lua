@@ -171,14 +171,27 @@ describe("a package", function()
       "  name one that was built for %s in LAMBDAPOOL_AGENT"):format(machine, other, other),
       problem({}, { agent = root .. "/agent", architecture = other }))
     build({}, { agent = root .. "/agent", architecture = machine })
-    assert.equal("there is no architecture 'mips' on Lambda: it is x86_64 or arm64",
-      problem({}, { architecture = "mips" }))
   end)
 
   it("holds no program that cannot run there", function()
     sh "mkdir f; cp /bin/sh f/tool; printf '\\267' | dd of=f/tool bs=1 seek=18 conv=notrunc 2>&1"
     assert.matches("^cannot package ROOT/f/tool: it is for arm64, and the function for x86_64",
       problem({ "f" }, { architecture = "x86_64" }))
+  end)
+end)
+
+describe("the options of a package", function()
+  it("are checked", function()
+    for complaint, options in pairs {
+      ["option 'architecture' must be 'x86_64' or 'arm64', got 'mips'"] =
+        { architecture = "mips" },
+      ["unknown option 'path', did you mean 'paths'?"] = { path = {} },
+      ["option 'paths' must be a table, got 'a/'"] = { paths = "a/" },
+      ["a path must be a string, got a table"] = { paths = { {} } },
+    } do
+      assert.error_matches(function() package.build(options) end,
+        "^lambdapool.deploy.package: " .. (complaint:gsub("%p", "%%%0")))
+    end
   end)
 end)
 

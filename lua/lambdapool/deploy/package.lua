@@ -9,6 +9,7 @@ local files = require "lambdapool.files"
 local gather = require "lambdapool.deploy.gather"
 local local_backend = require "lambdapool.backend.local"
 local manifest = require "lambdapool.deploy.manifest"
+local check_options = require("lambdapool.options").check
 local problem = require "lambdapool.deploy.problem"
 local requirements = require "lambdapool.deploy.requirements"
 local rocks = require "lambdapool.deploy.rocks"
@@ -124,30 +125,44 @@ local function add_manifest(gatherer, list)
   return gatherer:list()
 end
 
-local ARCHITECTURES = { x86_64 = true, arm64 = true }
+local RULES = {
+  paths = { "table", default = {} },
+  requirements = { "text" },
+  architecture = { "choice", choices = { "x86_64", "arm64" }, default = "x86_64" },
+  agent = { "text" },
+  layer = { "boolean" },
+  layers = { "boolean" },
+  except = { "any" },
+  log = { "function", default = ignore },
+}
+
+local function check_paths(paths)
+  for _, path in ipairs(paths) do
+    if type(path) ~= "string" then
+      error("lambdapool.deploy.package: a path must be a string, got a " .. type(path), 3)
+    end
+  end
+end
 
 --- Makes a package. Raises what is wrong with what should go into it.
----@param options lambdapool.deploy.PackageOptions
+---@param given lambdapool.deploy.PackageOptions
 ---@return lambdapool.deploy.Package
-local function build(options)
-  local architecture = options.architecture or "x86_64"
-  if not ARCHITECTURES[architecture] then
-    problem.raise(problem.USAGE, "there is no architecture '%s' on Lambda: it is x86_64 or arm64",
-      architecture)
-  end
+local function build(given)
+  local options = check_options("lambdapool.deploy.package", given, RULES)
+  check_paths(options.paths)
   local gatherer = gather.new(options.except)
   if not options.layer then
     add_agent(gatherer, options.agent)
   end
-  for _, path in ipairs(options.paths or {}) do
+  for _, path in ipairs(options.paths) do
     gatherer:add_path(path, options.layer and "lua/")
   end
   if options.requirements then
-    add_rocks(gatherer, options.requirements, architecture, options.log or ignore)
+    add_rocks(gatherer, options.requirements, options.architecture, options.log)
   end
   local list = gatherer:list()
-  check_agent(list, architecture)
-  binaries.check(list, architecture, options.layers or options.layer)
+  check_agent(list, options.architecture)
+  binaries.check(list, options.architecture, options.layers or options.layer)
   if not options.layer then
     list = add_manifest(gatherer, list)
   elseif #list == 0 then
