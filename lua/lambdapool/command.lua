@@ -1,6 +1,6 @@
---- Runs other programs, without a shell, and waits for them: nothing else happens meanwhile. The
---- program has a session and process group of its own, which ends with it, at its limit, at Ctrl-C
---- and when an error passes through.
+--- Runs other programs, without a shell, and waits for them. Nothing else happens meanwhile, unless
+--- the caller has a way to wait of its own. The program has a session and process group of its own,
+--- which ends with it, at its limit, at Ctrl-C and when an error passes through.
 
 local interrupt = require "lambdapool.interrupt"
 local native = require "lambdapool.command.native"
@@ -18,12 +18,16 @@ local LONGEST_LINE = 64 << 10
 -- How long a wait lasts at most. Ctrl-C ends it earlier.
 local PATIENCE = 60
 
+-- How often to look when the caller waits.
+local GLANCE = 0.02
+
 ---@class lambdapool.CommandOptions
 ---@field env table<string, string|false>? variables beside those of this process; false: not set
 ---@field cwd string? the folder to run in
 ---@field input string? what it reads from standard input; else that is empty
 ---@field seconds number? how long it may take
 ---@field output fun(line: string)? called with each line of standard output and error as it comes
+---@field wait fun(seconds: number)? lets other things go on for so long: for flows
 
 ---@class lambdapool.CommandResult
 ---@field code integer? exit code; nil when a signal ended it
@@ -33,6 +37,7 @@ local PATIENCE = 60
 
 local OPTIONS = {
   env = "table", cwd = "string", input = "string", seconds = "number", output = "function",
+  wait = "function",
 }
 
 local function check_options(options)
@@ -99,13 +104,25 @@ local function keep_end(written, most)
   end
 end
 
+-- What happens next, within `seconds`; nil when that is nothing.
+local function next_event(child, options, seconds)
+  if not options.wait then
+    return child:next(math.min(seconds, PATIENCE))
+  end
+  local event, bytes = child:next(0)
+  if not event then
+    options.wait(math.min(seconds, GLANCE))
+  end
+  return event, bytes
+end
+
 -- Reads until it has ended. True, or nil, a message and a code.
 local function read(child, options, output, errors)
   local limit = options.seconds and system.monotonic() + options.seconds
   while true do
     interrupt.check()
     local left = limit and math.max(0, limit - system.monotonic()) or PATIENCE
-    local event, bytes = child:next(math.min(left, PATIENCE))
+    local event, bytes = next_event(child, options, left)
     if event == "end" then
       return true
     elseif event == "output" then

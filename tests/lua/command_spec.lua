@@ -138,6 +138,43 @@ describe("command.run", function()
   end)
 end)
 
+describe("a command in a flow", function()
+  local completion = require "lambdapool.completion"
+  local flow = require "lambdapool.flow"
+
+  local function wait(seconds)
+    completion.await({}, seconds)
+  end
+
+  it("lets others go on", function()
+    local codes, base = {}, os.tmpname()
+    finally(function() os.execute("rm " .. base .. "*") end)
+    for i = 1, 3 do
+      flow.start(function()
+        -- Each waits for the file that the next one makes.
+        local result = command.run({ "sh", "-c", [[
+          test $0 = 3 || while [ ! -e $1$(($0 + 1)) ]; do sleep 0.01; done; : > $1$0
+        ]], tostring(i), base }, { wait = wait })
+        codes[i] = result.code
+      end, function(ok, problem) assert(ok, problem) end)
+    end
+    flow.drain()
+    assert.same({ 0, 0, 0 }, codes)
+  end)
+
+  it("ends with the flow", function()
+    local pid
+    local running = flow.start(function()
+      sh("echo $$; exec sleep 1000", { wait = wait, output = function(line)
+        pid = tonumber(line)
+      end })
+    end, function() end)
+    require("lambdapool.loop").wait(function() return pid end)
+    assert.is_true(flow.cancel(running))
+    assert.is_false(is_alive(pid))
+  end)
+end)
+
 describe("Ctrl-C", function()
   it("ends a command and what it started", function()
     local script = os.tmpname()
