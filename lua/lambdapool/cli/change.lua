@@ -23,8 +23,7 @@ change.SETTINGS = {
   { "--timeout", "SECONDS", "how long an invocation may take (900)",
     convert = command.integer(1, 900) },
   { "--handler", "NAME", "module.function for events that are no tasks of a pool" },
-  { "--env", "K=V", "an environment variable; K alone takes the value that it has here",
-    repeated = true },
+  { "--env", "K=V", "an environment variable; K: as it is here", repeated = true },
   { "--layers", "ARN,...", "the layers, at most five; '' for none", repeated = true },
   { "--role", "ARN", "the role of the function, in place of one made for it" },
   { "--tag", "K=V", "a tag", repeated = true },
@@ -189,7 +188,7 @@ end
 -- can it be taken back. If it is the step's own code that was interrupted, it cannot go on, and is
 -- taken back from here.
 local function take_back(work, moment, journal)
-  output.say "interrupted: what was begun is taken back; Ctrl-C again leaves it"
+  output.say "interrupted: ending in order; Ctrl-C again leaves everything as it is"
   journal.stopped = true
   if work.flow and coroutine.status(work.flow.thread) == "suspended" then
     completion.await(moment)

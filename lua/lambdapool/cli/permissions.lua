@@ -10,7 +10,7 @@ local list = command.new {
   name = "permissions list",
   usage = "permissions list FUNCTION",
   example = "lambdapool permissions list algorithms",
-  about = "Lists who besides the account's own users may do what with a function.",
+  about = "Lists who else may do what with a function. The users of its account are allowed by IAM.",
   arguments = { { "function", "the function" } },
   common = { account = true, json = true },
   run = function(given, context)
@@ -29,9 +29,8 @@ local list = command.new {
 local grant = command.new {
   name = "permissions grant",
   usage = "permissions grant FUNCTION --principal WHO",
-  example = "lambdapool permissions grant algorithms --principal s3.amazonaws.com " ..
-    "--source-arn arn:aws:s3:::bucket",
-  about = "Lets an account, a user, a role or a service invoke a function.",
+  example = "lambdapool permissions grant algorithms --principal 111122223333",
+  about = "Lets others invoke a function: an account, a user or role of one, a service.",
   arguments = { { "function", "the function" } },
   options = {
     { "--principal", "WHO", "an account, the ARN of a user or role, a service, or *" },
@@ -74,8 +73,8 @@ local policy = command.new {
   usage = "permissions policy --for WHOM [FUNCTION]",
   example = "lambdapool permissions policy --for user algorithms > policy.json",
   about = [[
-Prints the least that somebody needs as a policy for IAM: a `user` runs pools on functions, a
-`deployer` creates and deletes them, a `worker` is a function's own role.]],
+Prints a policy for IAM. It holds the least that somebody needs: a `user` runs pools on functions,
+a `deployer` creates and deletes them, a `worker` is a function's own role.]],
   arguments = { { "function", "one function; all of them without it", args = "?" } },
   options = { { "--for", "WHOM", "user, deployer or worker",
     convert = command.choice("user", "deployer", "worker") } },
