@@ -166,8 +166,12 @@ static int on_close(void *data, curl_socket_t fd) {
 
 /* --- time ---------------------------------------------------------------- */
 
+/* libuv waits for descriptors after it ran the timers, whatever these did. */
 static void on_time(uv_timer_t *timer) {
-  lp__transfers_act(timer->data, CURL_SOCKET_TIMEOUT, 0);
+  struct lp__transfers *transfers = timer->data;
+  lp__transfers_act(transfers, CURL_SOCKET_TIMEOUT, 0);
+  if (transfers->first)
+    uv_stop(timer->loop);
 }
 
 /* CURLMOPT_TIMERFUNCTION */
