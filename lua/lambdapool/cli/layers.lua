@@ -114,7 +114,7 @@ local attach = of_function({
   name = "attach", argument = "arn", what = "versions of layers",
   example = "lambdapool layers attach algorithms " ..
     "arn:aws:lambda:us-east-1:123456789012:layer:tools:3",
-  about = "Gives a function more layers, or other versions of those that it has.",
+  about = "Gives a function more layers, or other versions of them.",
 }, layers.with)
 
 local detach = of_function({

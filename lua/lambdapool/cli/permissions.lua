@@ -10,7 +10,7 @@ local list = command.new {
   name = "permissions list",
   usage = "permissions list FUNCTION",
   example = "lambdapool permissions list algorithms",
-  about = "Lists who else may do what with a function. The users of its account are allowed by IAM.",
+  about = "Lists who else may invoke a function. The users of its account are allowed by IAM.",
   arguments = { { "function", "the function" } },
   common = { account = true, json = true },
   run = function(given, context)
