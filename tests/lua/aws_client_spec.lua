@@ -12,6 +12,10 @@ local server, answers, session
 
 local refused = support.refused
 
+-- What will do for every operation here.
+local ANY = [[{"Configuration":{"FunctionName":"f","FunctionArn":"a"},"FunctionName":"f",
+  "FunctionArn":"a","LayerVersionArn":"l","Version":1}]]
+
 -- Opens a server that gives these answers one after the other, the last one for ever, and a session
 -- for it.
 local function open(...)
@@ -45,7 +49,7 @@ end
 
 describe("requests", function()
   it("have names in their paths as AWS wants them", function()
-    open { 200, {}, "{}" }
+    open { 200, {}, ANY }
     lambda("GetFunction", { FunctionName = "arn:aws:lambda:us-east-1:123456789012:function:f",
       Qualifier = "$LATEST" })
     lambda("GetLayerVersion", { LayerName = "l/../x y", VersionNumber = 3 })
@@ -67,7 +71,7 @@ describe("requests", function()
   end)
 
   it("have the rest of the input as JSON, blobs as base64", function()
-    open { 201, {}, "{}" }
+    open { 201, {}, (ANY:gsub("Version", "_")) }
     local input = { FunctionName = "f", Code = { ZipFile = "\0\xFFzip" }, Layers = {},
       Environment = { Variables = {} }, MemorySize = 128 }
     lambda("CreateFunction", input)
@@ -119,7 +123,7 @@ describe("requests", function()
   end)
 
   it("may go below a path, which is signed", function()
-    open { 200, {}, "{}" }
+    open { 200, {}, ANY }
     session.endpoint_url = server.url .. "/proxy/aws/"
     lambda("GetFunction", { FunctionName = "f" })
     local request = server.requests[1]
@@ -155,11 +159,13 @@ describe("answers", function()
   end)
 
   it("of IAM have their types", function()
-    open { 200, {}, [[<GetRoleResponse><GetRoleResult><Role><MaxSessionDuration>3600
+    open { 200, {}, [[<GetRoleResponse><GetRoleResult><Role><RoleName>r</RoleName>
+      <Arn>a</Arn><MaxSessionDuration> 3600
       </MaxSessionDuration><AssumeRolePolicyDocument>%7B%22a%22%3A1%7D</AssumeRolePolicyDocument>
       <Tags/></Role></GetRoleResult></GetRoleResponse>]] }
-    assert.same({ Role = { MaxSessionDuration = 3600, AssumeRolePolicyDocument = '{"a":1}',
-      Tags = {} } }, session:iam():call("GetRole", { RoleName = "r" }))
+    assert.same({ Role = { RoleName = "r", Arn = "a", MaxSessionDuration = 3600,
+      AssumeRolePolicyDocument = '{"a":1}', Tags = {} } },
+      session:iam():call("GetRole", { RoleName = "r" }))
   end)
 
   it("may be empty", function()
@@ -181,6 +187,54 @@ describe("answers", function()
       "<!DOCTYPE a [<!ENTITY b 'c'>]><GetCallerIdentityResponse/>" } do
       open { 200, {}, body }
       refused("MalformedAnswer", function() session:sts():call "GetCallerIdentity" end)
+      http.close()
+      server:close()
+    end
+    server = nil
+  end)
+end)
+
+describe("answers of another shape", function()
+  local FUNCTION = '"FunctionName":"f","FunctionArn":"a"'
+
+  it("are refusals that say what is wrong", function()
+    for _, case in ipairs {
+      { "ListFunctions", '{"Functions":7}', "output.Functions is no list" },
+      { "ListFunctions", '{"Functions":{"a":1}}', "output.Functions is no list" },
+      { "ListFunctions", '{"Functions":[7]}', "output.Functions.1 is no object" },
+      { "ListFunctions", '{"Functions":[{}]}', "output.Functions.1.Function%a+ is missing" },
+      { "ListFunctions", '{"Functions":[null,{' .. FUNCTION .. "}]}",
+        "output.Functions has gaps" },
+      { "ListFunctions", '{"NextMarker":{}}', "output.NextMarker is no text" },
+      { "GetFunction", "{}", "output.Configuration is missing" },
+      { "GetFunction", '[{"a":1}]', "it is a list" },
+      { "GetFunction", '{"Configuration":[]}', "output.Configuration.Function%a+ is missing" },
+      { "GetFunctionConfiguration", "{" .. FUNCTION .. ',"MemorySize":"big"}',
+        "output.MemorySize is no integer" },
+      { "GetFunctionConfiguration", "{" .. FUNCTION .. ',"MemorySize":1.5}',
+        "output.MemorySize is no integer" },
+      { "GetFunctionConfiguration", "{" .. FUNCTION .. ',"Layers":[{"Arn":1}]}',
+        "output.Layers.1.Arn is no text" },
+      { "GetFunctionConfiguration", "{" .. FUNCTION .. ',"Environment":{"Variables":{"a":[]}}}',
+        "output.Environment.Variables.a is no text" },
+      { "GetFunctionConfiguration", "{" .. FUNCTION .. ',"Environment":{"Variables":["a"]}}',
+        "output.Environment.Variables is no object" },
+    } do
+      open { 200, {}, case[2] }
+      local problem = refused("MalformedAnswer", lambda, case[1], { FunctionName = "f" })
+      assert.matches("^the answer makes no sense: " .. case[3] .. "$", problem.message)
+      http.close()
+      server:close()
+    end
+    server = nil
+  end)
+
+  it("of XML are, too", function()
+    for _, body in ipairs { "<GetRoleResponse/>",
+      "<GetRoleResponse><GetRoleResult><Role>x</Role>" .. "</GetRoleResult></GetRoleResponse>", "<GetRoleResponse><GetRoleResult><Role><RoleName>" ..
+      "<a/></RoleName><Arn>b</Arn></Role></GetRoleResult></GetRoleResponse>" } do
+      open { 200, {}, body }
+      refused("MalformedAnswer", function() session:iam():call("GetRole", { RoleName = "r" }) end)
       http.close()
       server:close()
     end
@@ -315,22 +369,23 @@ end)
 
 describe("pages", function()
   it("follow each other", function()
-    open({ 200, {}, '{"Functions":[{"n":1},{"n":2}],"NextMarker":"a b"}' },
+    open({ 200, {}, '{"Functions":[{"FunctionName":"1","FunctionArn":"a"},' ..
+      '{"FunctionName":"2","FunctionArn":"b"}],"NextMarker":"a b"}' },
       { 200, {}, '{"Functions":[],"NextMarker":"c"}' },
       { 200, {}, '{"NextMarker":"d"}' },
-      { 200, {}, '{"Functions":[{"n":3}],"NextMarker":""}' })
+      { 200, {}, '{"Functions":[{"FunctionName":"3","FunctionArn":"a"}],"NextMarker":""}' })
     local seen = {}
     for i, item in session:lambda():pages("ListFunctions", { MaxItems = 2 }, "Functions") do
-      seen[i] = item.n
+      seen[i] = item.FunctionName
     end
-    assert.same({ 1, 2, 3 }, seen)
+    assert.same({ "1", "2", "3" }, seen)
     assert.equal("Marker=a%20b&MaxItems=2", server.requests[2].query)
     assert.equal("Marker=d&MaxItems=2", server.requests[4].query)
     assert.equal(4, #server.requests)
   end)
 
   it("are asked for when they are needed", function()
-    open { 200, {}, '{"Functions":[{"n":1}],"NextMarker":"a"}' }
+    open { 200, {}, '{"Functions":[{"FunctionName":"1","FunctionArn":"a"}],"NextMarker":"a"}' }
     local following = session:lambda():pages("ListFunctions", nil, "Functions")
     assert.equal(0, #server.requests)
     assert.equal(1, (following()))
@@ -348,20 +403,20 @@ describe("pages", function()
   end)
 
   it("of log events end when they repeat themselves", function()
-    open({ 200, {}, '{"events":[{"n":1}],"nextForwardToken":"a"}' },
-      { 200, {}, '{"events":[{"n":2}],"nextForwardToken":"b"}' },
+    open({ 200, {}, '{"events":[{"message":"1"}],"nextForwardToken":"a"}' },
+      { 200, {}, '{"events":[{"message":"2"}],"nextForwardToken":"b"}' },
       { 200, {}, '{"events":[],"nextForwardToken":"b"}' })
     local seen = {}
     for i, event in session:logs():pages("GetLogEvents", { logGroupName = "g" }, "events") do
-      seen[i] = event.n
+      seen[i] = event.message
     end
-    assert.same({ 1, 2 }, seen)
+    assert.same({ "1", "2" }, seen)
     assert.equal("b", json.decode(server.requests[3].body).nextToken)
   end)
 
   it("of IAM say whether they go on", function()
     open { 200, {}, [[<ListRolesResponse><ListRolesResult><IsTruncated>false</IsTruncated>
-      <Marker>x</Marker><Roles><member><RoleName>r</RoleName></member></Roles>
+      <Marker>x</Marker><Roles><member><RoleName>r</RoleName><Arn>a</Arn></member></Roles>
       </ListRolesResult></ListRolesResponse>]] }
     for i, role in session:iam():pages("ListRoles", {}, "Roles") do
       assert.equal("1 r", i .. " " .. role.RoleName)

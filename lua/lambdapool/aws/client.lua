@@ -7,6 +7,7 @@ local crypto = require "lambdapool.crypto"
 local http = require "lambdapool.http"
 local refusals = require "lambdapool.aws.refusal"
 local retries = require "lambdapool.aws.retries"
+local shapes = require "lambdapool.aws.shapes"
 local sigv4 = require "lambdapool.aws.sigv4"
 local system = require "lambdapool.system"
 
@@ -93,8 +94,9 @@ local function judge(self, operation, input, response, credentials)
       response.body, self.session:context(service.name, credentials, input))
   end
   local output, message = service.decode(operation, response)
-  if not output then
-    return nil, malformed(self, operation, response, message or "?")
+  message = message or shapes.problem(service.name, operation, output)
+  if message then
+    return nil, malformed(self, operation, response, message)
   end
   return output
 end

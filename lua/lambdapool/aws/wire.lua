@@ -133,6 +133,8 @@ function wire.decode_json(body)
   local value, message = json.decode(body)
   if type(value) ~= "table" then
     return nil, message or "it is no object"
+  elseif value[1] ~= nil then
+    return nil, "it is a list"
   end
   return without_nulls(value)
 end
