@@ -197,9 +197,9 @@ end)
 
 describe("a layer", function()
   it("has what Lua finds below /opt, and no agent", function()
-    support.write(root, { ["a/x.lua"] = "", ["y.lua"] = "", ["opt/lib/libz.so.1"] = "" })
-    local made = build({ "a", "y.lua", "opt/." }, { layer = true })
-    assert.same({ "lib/libz.so.1", "lua/a/x.lua", "lua/y.lua" }, names(made))
+    support.write(root, { ["a/x.lua"] = "", ["y.lua"] = "", ["b/z.lua"] = "" })
+    local made = build({ "a", "y.lua", "b/." }, { layer = true })
+    assert.same({ "lua/a/x.lua", "lua/y.lua", "lua/z.lua" }, names(made))
     assert.is_nil(made.agent_version)
     assert.equal("a layer without files\n  name files, folders, or rocks with `-r FILE`",
       problem({}, { layer = true }))

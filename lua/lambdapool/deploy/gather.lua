@@ -173,7 +173,7 @@ end
 
 --- Adds what a person named: a file, a folder, or `FOLDER/.`.
 ---@param path string
----@param prefix string? for files and folders that keep their name
+---@param prefix string? where it goes; "" or with a slash at its end
 function methods:add_path(path, prefix)
   local stripped = path:gsub("(.)/+$", "%1")
   prefix = prefix or ""
@@ -189,7 +189,7 @@ function methods:add_path(path, prefix)
   local folder = stripped:gsub("(.)/%.$", "%1")
   if status.kind ~= "folder" then
     add_file(self, { from = path }, stripped, prefix .. name, status)
-  elseif self:add_folder(folder, name == "" and "" or prefix .. name .. "/", path) == 0 then
+  elseif self:add_folder(folder, prefix .. (name == "" and "" or name .. "/"), path) == 0 then
     fail("cannot package %s: there is nothing in it", path)
   end
 end
