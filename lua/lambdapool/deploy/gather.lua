@@ -3,6 +3,7 @@
 --- does a file. Links are followed where they stay inside of the folder that was named.
 
 local files = require "lambdapool.files"
+local interrupt = require "lambdapool.interrupt"
 local problem = require "lambdapool.deploy.problem"
 
 -- As many as a zip can hold without extensions, which not every tool reads.
@@ -115,6 +116,7 @@ end
 local walk
 
 local function visit(self, root, path, name, around)
+  interrupt.check()
   self.visited = self.visited + 1
   if self.visited > MOST_VISITED then
     fail("cannot package %s: there are more than %d files and folders", root.from, MOST_VISITED)
@@ -227,6 +229,7 @@ end
 function methods:load()
   for _, file in ipairs(self.files) do
     if not file.data then
+      interrupt.check()
       read(file)
     end
   end

@@ -7,6 +7,7 @@ local binaries = require "lambdapool.deploy.binaries"
 local crypto = require "lambdapool.crypto"
 local files = require "lambdapool.files"
 local gather = require "lambdapool.deploy.gather"
+local interrupt = require "lambdapool.interrupt"
 local local_backend = require "lambdapool.backend.local"
 local manifest = require "lambdapool.deploy.manifest"
 local check_options = require("lambdapool.options").check
@@ -96,7 +97,9 @@ local function largest(list)
 end
 
 local function make_zip(list)
+  interrupt.check()
   local ok, bytes = pcall(archive.create, list)
+  interrupt.check() -- that takes seconds when there is much
   if not ok then
     fail("cannot make the package: %s", tostring(bytes):gsub("^cannot make an archive: ", ""))
   elseif #bytes > MOST_BYTES then
