@@ -4,6 +4,7 @@ local async = require("lambdapool.async").async
 local crypto = require "lambdapool.crypto"
 local http = require "lambdapool.http"
 local json = require "lambdapool.json"
+local loop = require "lambdapool.loop"
 local serve = require "lambdapool.serve"
 local support = require "tests.lua.aws_support"
 local system = require "lambdapool.system"
@@ -231,7 +232,8 @@ describe("answers of another shape", function()
 
   it("of XML are, too", function()
     for _, body in ipairs { "<GetRoleResponse/>",
-      "<GetRoleResponse><GetRoleResult><Role>x</Role>" .. "</GetRoleResult></GetRoleResponse>", "<GetRoleResponse><GetRoleResult><Role><RoleName>" ..
+      "<GetRoleResponse><GetRoleResult><Role>x</Role>" .. "</GetRoleResult></GetRoleResponse>",
+      "<GetRoleResponse><GetRoleResult><Role><RoleName>" ..
       "<a/></RoleName><Arn>b</Arn></Role></GetRoleResult></GetRoleResponse>" } do
       open { 200, {}, body }
       refused("MalformedAnswer", function() session:iam():call("GetRole", { RoleName = "r" }) end)
@@ -364,6 +366,21 @@ describe("tokens", function()
     open { 403, { ["x-amzn-errortype"] = "ExpiredTokenException" }, '{"message":"It is over"}' }
     refused("ExpiredTokenException", lambda, "ListFunctions")
     assert.equal(1, #server.requests)
+  end)
+end)
+
+describe("services that move", function()
+  it("are waited for", function()
+    open { 200, {}, "{}" }
+    local gone = support.server(function() end)
+    session = support.session(nil, { region = "r", endpoint_url = gone.url, patience = 60,
+      credentials = { access_key = "AKID", secret_key = "secret" } })
+    gone:close()
+    local waiting = async(function() return lambda "ListFunctions" end)
+    loop.wait(function() return false end, nil, 0.3)
+    assert.is_false(waiting:done())
+    session.endpoint_url = server.url
+    assert.same({}, waiting:result())
   end)
 end)
 

@@ -4,6 +4,7 @@ local async = require("lambdapool.async").async
 local crypto = require "lambdapool.crypto"
 local http = require "lambdapool.http"
 local json = require "lambdapool.json"
+local loop = require "lambdapool.loop"
 local serve = require "lambdapool.serve"
 local support = require "tests.lua.aws_support"
 local system = require "lambdapool.system"
@@ -222,6 +223,19 @@ printf '"}'
     assert.matches("failed %(exit code 3%): no luck", tostring(refuse "CredentialsFailed"))
   end)
 
+  it("lets everything else go on in a flow", function()
+    local path = home:write("slow", "sleep 0.3; echo '{\"Version\":1,\"AccessKeyId\":\"K\"," ..
+      "\"SecretAccessKey\":\"S\"}'")
+    use("/bin/sh " .. path)
+    local turns, asking = 0, async(function() return find() end)
+    while not asking:done() do
+      turns = turns + 1
+      loop.pump(0.02)
+    end
+    assert.equal("K S -", asking:result())
+    assert.is_truthy(turns > 3)
+  end)
+
   it("gives credentials that end, and is asked again", function()
     home:write("n", "0")
     local path = home:write("p", ([[
@@ -232,10 +246,13 @@ echo '{"Version":1,"AccessKeyId":"K'$n'","SecretAccessKey":"S","Expiration":"%s"
     use("/bin/sh " .. path)
     local now = system.now() / 1000
     open { now = function() return now end, variables = variables }
-    assert.equal("K1", session:fresh_credentials().access_key)
+    assert.is_nil(session:fresh_credentials()) -- which has begun to fetch them
     assert.equal("K1", session:credentials().access_key)
     now = now + 3600 - 14 * 60
-    assert.equal("K2", session:fresh_credentials().access_key)
+    assert.equal("K1", session:credentials().access_key)
+    assert.is_true(loop.wait(function()
+      return session:fresh_credentials().access_key == "K2"
+    end, nil, 60))
   end)
 end)
 

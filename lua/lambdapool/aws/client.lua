@@ -16,6 +16,9 @@ local AGENT = ("lambdapool/%s lua/5.4"):format(system.version)
 -- How long a request may take, and what is added for every byte of its body: 50 KB/s is enough.
 local SECONDS, SECONDS_PER_BYTE = 60, 1 / 50000
 
+-- How often to look whether a service is back.
+local STEP = 0.1
+
 local EXPIRED = { ExpiredTokenException = true, ExpiredToken = true }
 
 ---@class lambdapool.aws.Client
@@ -122,6 +125,11 @@ local function sleep(seconds)
   completion.await({}, seconds)
 end
 
+-- Nobody listens there: some services come back, perhaps somewhere else.
+local function is_gone(refusal)
+  return refusal.failure == "connect" and not refusal.sent
+end
+
 local function credentials_of(self)
   if self.credentials == nil then
     return self.session:credentials()
@@ -133,6 +141,7 @@ end
 ---@param request lambdapool.aws.Request
 local function perform(self, request, operation, input)
   local paid, cured, attempt = {}, {}, 1
+  local limit
   while true do
     local credentials = credentials_of(self)
     local response = send(self, request, attempt, credentials)
@@ -141,7 +150,10 @@ local function perform(self, request, operation, input)
       self.retries:succeeded(paid)
       return output
     end
-    if not cure(self, refusal, cured, credentials) then
+    limit = limit or is_gone(refusal) and system.monotonic() + self.session.patience
+    if is_gone(refusal) and system.monotonic() < limit then
+      sleep(STEP)
+    elseif not cure(self, refusal, cured, credentials) then
       refusal.attempts = attempt
       local pause = may_repeat(request, refusal) and self.retries:pause(refusal, attempt, paid)
       if not pause then

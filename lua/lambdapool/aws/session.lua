@@ -30,6 +30,7 @@ local SKEW = 240
 ---@field endpoint_url string? for every service
 ---@field credentials table? { access_key =, secret_key =, token = }
 ---@field proxy string? "" for none; default: HTTPS_PROXY and the like
+---@field patience number? seconds to go on trying while nobody listens there: 0
 ---@field environment (fun(name: string): string?)? os.getenv
 ---@field now (fun(): number)? the clock, seconds since 1970
 
@@ -39,6 +40,7 @@ local SKEW = 240
 ---@field ca string? a file with the certificates to trust
 ---@field proxy string?
 ---@field endpoint_url string? of the options; may be changed, when the service moves
+---@field patience number seconds to go on trying while nobody listens there
 ---@field skew number seconds that AWS's clock is ahead of ours, as far as that is known
 ---@field now fun(): number
 ---@field environment fun(name: string): string?
@@ -336,6 +338,7 @@ local function new(options)
     environment = options.environment or os.getenv,
     now = options.now or function() return system.now() / 1000 end,
     endpoint_url = options.endpoint_url, proxy = options.proxy,
+    patience = options.patience or 0,
     skew = 0, endpoints = {}, clients = {},
   }, mt)
   self.profiles = profiles.open(self.environment)

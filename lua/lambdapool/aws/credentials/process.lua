@@ -1,8 +1,10 @@
 --- Credentials that a program prints: `credential_process` of a profile.
 
 local command = require "lambdapool.command"
-local refusals = require "lambdapool.aws.refusal"
+local completion = require "lambdapool.completion"
+local flow = require "lambdapool.flow"
 local json = require "lambdapool.json"
+local refusals = require "lambdapool.aws.refusal"
 local trouble = require "lambdapool.aws.credentials.trouble"
 
 -- It may ask somebody in a browser.
@@ -37,8 +39,14 @@ local function split(line)
   return words
 end
 
+-- In a flow, everything else goes on meanwhile.
+local function wait(seconds)
+  completion.await({}, seconds)
+end
+
 local function run(words, source)
-  local result, message = command.run(words, { seconds = SECONDS })
+  local result, message = command.run(words, { seconds = SECONDS,
+    wait = flow.running() and wait or nil })
   if not result then
     trouble.failed(("%s cannot be run: %s"):format(source, message))
   elseif result.code ~= 0 then
