@@ -55,6 +55,14 @@ describe("answers", function()
     assert.matches("HTTPS_PROXY", answer(407, "").hint)
   end)
 
+  it("keep apart what AWS has signed, without the token", function()
+    local self = answer(403, '{"message":"The signature does not match.\\n\\nThe Canonical String ' ..
+      "should have been\\n'POST\\nhost:x\\nx-amz-security-token:hush\\n'" .. '"}',
+      { ["x-amzn-errortype"] = "InvalidSignatureException" })
+    assert.equal("The signature does not match.", self.message)
+    assert.matches("^The Canonical String .*x%-amz%-security%-token:%.%.%.\n'$", self.detail)
+  end)
+
   it("cannot do harm", function()
     for _, body in ipairs { "[]", "{", '{"message":{}}', '{"message":7,"code":[]}', "<a",
       "\0\27[2J",

@@ -69,11 +69,12 @@ function refusal.excerpt(text)
 end
 
 -- AWS's words, as far as a terminal may have them. What it has signed itself, to compare, comes
--- apart: it fills a screen.
+-- apart: it fills a screen, and it has the session token in it.
 local function split_words(words)
   words = words:sub(1, 16384)
   local first, rest = words:match "^(.-)%s*(The Canonical String.*)$"
-  return ((first or words):sub(1, 4096):gsub("%c+", " ")), rest
+  return ((first or words):sub(1, 4096):gsub("%c+", " ")),
+    rest and rest:gsub("([Ss]ecurity%-[Tt]oken[:=])[^%s&]+", "%1...")
 end
 
 -- What the body says -------------------------------------------------------------------------
