@@ -56,8 +56,8 @@ describe("answers", function()
   end)
 
   it("keep apart what AWS has signed, without the token", function()
-    local self = answer(403, '{"message":"The signature does not match.\\n\\nThe Canonical String ' ..
-      "should have been\\n'POST\\nhost:x\\nx-amz-security-token:hush\\n'" .. '"}',
+    local self = answer(403, '{"message":"The signature does not match.\\n\\nThe Canonical ' ..
+      "String should have been\\n'POST\\nhost:x\\nx-amz-security-token:hush\\n'" .. '"}',
       { ["x-amzn-errortype"] = "InvalidSignatureException" })
     assert.equal("The signature does not match.", self.message)
     assert.matches("^The Canonical String .*x%-amz%-security%-token:%.%.%.\n'$", self.detail)
