@@ -111,6 +111,8 @@ describe("advice", function()
       " with an explicit deny in a service control policy"), 4,
       "a policy denies lambda:CreateFunction explicitly: more permissions do not help, ask " ..
       "whoever administers the account")
+    check(typed("AccessDenied", denied:format("sts:AssumeRole", "r")), 4,
+      "ask for sts:AssumeRole on r; the trust policy of the role must allow it, too")
     check(typed("AccessDeniedException", "no"), 4,
       "ask whoever administers the account for the permission")
   end)

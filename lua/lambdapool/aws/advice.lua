@@ -79,8 +79,12 @@ local function on_denied(self)
       "administers the account"):format(action), CREDENTIALS
   end
   local resource = message:match "on resource: (%S+)"
-  return ("ask for %s%s; `lambdapool permissions policy --for %s` prints a policy"):format(action,
-    resource and " on " .. resource:gsub("[.,;]$", "") or "",
+  local what = action .. (resource and " on " .. resource:gsub("[.,;]$", "") or "")
+  if action == "sts:AssumeRole" then
+    return ("ask for %s; the trust policy of the role must allow it, too"):format(what),
+      CREDENTIALS
+  end
+  return ("ask for %s; `lambdapool permissions policy --for %s` prints a policy"):format(what,
     FOR_USERS[action] and "user" or "deployer"), CREDENTIALS
 end
 
