@@ -114,10 +114,10 @@ local LAYERS = {
   "lambdapool%.argparse lambdapool%.codec lambdapool%.workers lambdapool%.system " ..
     "lambdapool%.json%.native lambdapool%.command%.native",
   "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest lambdapool%.cloud",
-  "lambdapool%.arguments lambdapool%.interrupt lambdapool%.meter lambdapool%.retry " ..
-    "lambdapool%.sizer lambdapool%.source lambdapool%.tally lambdapool%.timers " ..
-    "lambdapool%.archive lambdapool%.command lambdapool%.crypto lambdapool%.files " ..
-    "lambdapool%.sqlite lambdapool%.xml lambdapool%.config",
+  "lambdapool%.arguments lambdapool%.bag lambdapool%.interrupt lambdapool%.meter " ..
+    "lambdapool%.retry lambdapool%.sizer lambdapool%.source lambdapool%.tally " ..
+    "lambdapool%.timers lambdapool%.archive lambdapool%.command lambdapool%.crypto " ..
+    "lambdapool%.files lambdapool%.sqlite lambdapool%.xml lambdapool%.config",
   "lambdapool%.loop lambdapool%.progress lambdapool%.aws%.sigv4",
   "lambdapool%.flow lambdapool%.completion lambdapool%.serve%..+",
   "lambdapool%.http lambdapool%.serve",

@@ -3,6 +3,7 @@
 --- certainly never started go back to the head of the queue; nothing else runs twice unless a retry
 --- policy says so.
 
+local bags = require "lambdapool.bag"
 local codec = require "lambdapool.codec"
 local completion = require "lambdapool.completion"
 local interrupt = require "lambdapool.interrupt"
@@ -82,7 +83,7 @@ local function send(self, range)
     return true
   end
   range.ticket = ticket
-  self.running[range] = true
+  self.running:add(range)
   self.busy = self.busy + 1
   loop.expect(1)
   local counts = self.counts
@@ -112,7 +113,7 @@ local function steal(self)
     return nil
   end
   local now, best, most = system.monotonic(), nil, 0
-  for range in pairs(self.running) do
+  for _, range in ipairs(self.running) do
     local call = range.batch.call
     local begun = not call.size and range.first < range.last and not range.void
       and self.backend:progress(range.ticket)
@@ -143,7 +144,7 @@ local function look_again(self)
   if self.backend.opaque then
     return
   end
-  for range in pairs(self.running) do
+  for _, range in ipairs(self.running) do
     if not range.batch.call.size and range.first < range.last and not self.looking then
       self.looking = loop.after(PATIENCE, function()
         self.looking = nil
@@ -208,7 +209,7 @@ end
 
 -- The worker of a range is free again.
 local function release(self, range)
-  self.running[range] = nil
+  self.running:remove(range)
   self.busy = self.busy - 1
   loop.expect(-1)
   if not range.void then
@@ -219,7 +220,7 @@ end
 --- The end of an invocation. The first outcome counts; a late one is dropped.
 function settle(self, range, outcome)
   local counts = self.counts
-  if not self.running[range] then
+  if not range.place then
     counts.duplicates = counts.duplicates + (range.void and 0 or 1)
     return
   end
@@ -308,7 +309,7 @@ end
 
 -- The range under way that has item `i` of `batch`.
 local function range_of(self, batch, i)
-  for range in pairs(self.running) do
+  for _, range in ipairs(self.running) do
     if range.batch == batch and range.first <= i and i <= range.last and not range.void then
       return range
     end
@@ -364,7 +365,7 @@ end
 
 -- Ends what runs, of one call or of all, and has its workers killed.
 local function cancel_running(self, call, message)
-  for range in pairs(self.running) do
+  for _, range in ipairs(table.move(self.running, 1, self.running.count, 1, {})) do
     if not range.void and (not call or range.batch.call == call) then
       range.void = true
       tallies.add(range.batch.call, "running", range.first - range.last - 1)
@@ -396,8 +397,8 @@ function methods:terminate(message)
   self.ended = self.ended or message
   cancel_queued(self, nil, message)
   cancel_running(self, nil, message)
-  for range in pairs(self.running) do
-    release(self, range)
+  while self.running.count > 0 do
+    release(self, self.running[self.running.count])
   end
   self:stop()
   check_idle(self)
@@ -470,7 +471,7 @@ local function new(backend, defaults)
     defaults = defaults,
     queue = queue.new(),
     busy = 0,
-    running = {},
+    running = bags.new(),
     delayed = {},
     tally = tallies.new(),
     counts = {

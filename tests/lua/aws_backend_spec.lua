@@ -283,7 +283,7 @@ describe("the backend for functions", function()
       limit = 100
       world.outcomes = {}
       for _ = 1, 300 do
-        world.invoke(math.max(0, 50 - world.pool.running))
+        world.invoke(math.max(0, 50 - world.pool:alive()))
         world.run(0.1)
       end
       assert.is_true(world.pool.pacing.window > 40, world.pool.pacing.window)

@@ -11,6 +11,7 @@
 
 local accounts = require "lambdapool.account"
 local answers = require "lambdapool.backend.aws.answers"
+local bags = require "lambdapool.bag"
 local crypto = require "lambdapool.crypto"
 local flow = require "lambdapool.flow"
 local jobs = require "lambdapool.backend.aws.jobs"
@@ -54,8 +55,7 @@ local SETTINGS_SECONDS = 5
 ---@class lambdapool.AwsBackend
 ---@field workers integer
 ---@field waiting lambdapool.backend.aws.Jobs
----@field sent table<lambdapool.backend.aws.Job, boolean> that are under way
----@field running integer how many those are
+---@field sent lambdapool.Bag of jobs that are under way
 local methods = {}
 local mt = { __name = "lambdapool.AwsBackend", __index = methods }
 
@@ -151,7 +151,7 @@ end
 
 -- Whether one more may be sent now. When only time keeps it from that, it is looked at again.
 local function has_room(self)
-  local running = self.running
+  local running = self.sent.count
   if not self.pacing:allows(running, system.monotonic()) then
     pump_later(self, self.pacing:delay(running))
     return false
@@ -170,8 +170,7 @@ local settle, is_checking
 local function send(self, job, credentials)
   job.tries = job.tries + 1
   job.sent, job.credentials, job.skew = system.monotonic(), credentials, self.session.skew
-  self.sent[job] = true
-  self.running = self.running + 1
+  self.sent:add(job)
   job.transfer = self.sender:send(job.request, credentials, job.seconds, function(response)
     settle(self, job, response)
   end)
@@ -194,7 +193,7 @@ end
 -- Since when nothing gets through. Throttling says nothing while something runs, which is what
 -- takes the room.
 local function stuck_since(self, verdict, now)
-  if verdict == "unreachable" or self.running == 0 then
+  if verdict == "unreachable" or self.sent.count == 0 then
     self.stuck = self.stuck or now
   end
   return self.stuck
@@ -209,7 +208,7 @@ end
 -- What certainly did not run waits for another attempt, or ends with all the others.
 local function put_off(self, job, verdict, refusal)
   local now = system.monotonic()
-  self.pacing:refuse(self.running, now)
+  self.pacing:refuse(self.sent.count, now)
   job.since = job.since or now
   local stuck = stuck_since(self, verdict, now)
   local outcome = answers.lost(refusal, verdict == "throttled" and "throttled" or nil)
@@ -292,8 +291,7 @@ end
 
 --- The answer to an invocation is there.
 function settle(self, job, response)
-  self.sent[job] = nil
-  self.running = self.running - 1
+  self.sent:remove(job)
   job.transfer = nil
   local where = self.where
   if response.status ~= 200 then
@@ -396,10 +394,9 @@ end
 -- Takes a job out of whatever it is in.
 local function withdraw(self, job)
   self.waiting:withdraw(job)
-  if self.sent[job] then
+  if job.place then
     job.transfer:cancel()
-    self.sent[job] = nil
-    self.running = self.running - 1
+    self.sent:remove(job)
     self.ledger:estimate(system.monotonic() - job.sent)
   end
 end
@@ -416,7 +413,7 @@ end
 
 --- For chaos: as if the worker of a ticket had died.
 function methods:kill(ticket)
-  if self.sent[ticket] then
+  if ticket.place then
     withdraw(self, ticket)
     finish_later(self, ticket, { kind = "crashed", message = "killed on purpose" })
   end
@@ -427,7 +424,7 @@ function methods.retire()
 end
 
 function methods:alive()
-  return self.running
+  return self.sent.count
 end
 
 function methods:started()
@@ -451,7 +448,8 @@ function methods:abandon()
   for _, job in ipairs(self.waiting:take_all()) do
     job.ended = true
   end
-  for job in pairs(self.sent) do
+  while self.sent.count > 0 do
+    local job = self.sent[self.sent.count]
     job.ended = true
     withdraw(self, job)
   end
@@ -510,7 +508,7 @@ local function new(options)
       silent = options.progress == false },
     where = { name = options.function_name },
     waiting = jobs.new(),
-    sent = {}, running = 0,
+    sent = bags.new(),
     endings = {},
   }, mt)
 end
