@@ -37,6 +37,9 @@ describe("answers", function()
       { ["retry-after"] = "2", ["x-amzn-requestid"] = "id" })
     assert.equal("CallerRateLimitExceeded 2 id",
       ("%s %g %s"):format(self.reason, self.retry_after, self.request_id))
+    for _, text in ipairs { "0x10", "1e3", "-1", "nan", "", " 7", "99999", ("9"):rep(400) } do
+      assert.is_nil(answer(503, "", { ["retry-after"] = text }).retry_after)
+    end
     assert.equal(0.25, answer(503, "", { ["x-amz-retry-after"] = "250" }).retry_after)
     assert.equal("x", answer(400, "<ErrorResponse><Error><Code>A</Code></Error>" ..
       "<RequestId>x</RequestId></ErrorResponse>").request_id)

@@ -128,11 +128,15 @@ local function bare(code)
   return code and code:find "^[%w_.]+$" and #code <= 128 and code or nil
 end
 
+local function digits(text)
+  return text and tonumber(text:match "^%d+$")
+end
+
 -- Seconds that the service asks us to wait.
 local function retry_after(headers)
-  local milliseconds = tonumber(headers["x-amz-retry-after"])
-  local seconds = milliseconds and milliseconds / 1000 or tonumber(headers["retry-after"])
-  return seconds and seconds >= 0 and seconds < 86400 and seconds or nil
+  local milliseconds = digits(headers["x-amz-retry-after"])
+  local seconds = milliseconds and milliseconds / 1000 or digits(headers["retry-after"])
+  return seconds and seconds < 86400 and seconds or nil
 end
 
 local function clock_skew(headers, now)
