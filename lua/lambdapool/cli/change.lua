@@ -185,16 +185,11 @@ end
 -- Carrying out ----------------------------------------------------------------------------------
 
 -- On Ctrl-C the step that is under way ends first: what was sent may take effect, and only then
--- can it be taken back. If it is the step's own code that was interrupted, it cannot go on, and is
--- taken back from here.
-local function take_back(work, moment, journal)
+-- can it be taken back. In here, waiting works.
+local function take_back(moment, journal)
   output.say "interrupted: ending in order; Ctrl-C again leaves everything as it is"
   journal.stopped = true
-  if work.flow and coroutine.status(work.flow.thread) == "suspended" then
-    completion.await(moment)
-  else
-    plans.undo(journal)
-  end
+  completion.await(moment)
   for _, note in ipairs(journal.notes) do
     output.say(note)
   end
@@ -202,12 +197,11 @@ end
 
 -- Carries a plan out in a flow, so that it can end in order on Ctrl-C while this waits for it.
 local function guarded(plan)
-  local moment, work = {}, {}
-  local journal = plans.journal { log = change.watcher() }
+  local moment, journal = {}, plans.journal { log = change.watcher() }
   interrupt.on(function()
-    take_back(work, moment, journal)
+    take_back(moment, journal)
   end)
-  work.flow = flow.start(function()
+  flow.start(function()
     return plans.execute(plan, journal)
   end, function(ok, result)
     moment.ok, moment.result = ok, result

@@ -55,12 +55,10 @@ function plan.journal(options)
   return journal
 end
 
---- Takes back what was made, the last first. Runs at most once for each step. What cannot be taken
---- back is named in `journal.notes`.
----@param journal lambdapool.deploy.Journal
-function plan.undo(journal)
-  while journal.made[1] do
-    local step = table.remove(journal.made)
+-- Takes back what was made, the last first. What cannot be taken back is named in the notes.
+local function undo(journal)
+  for i = #journal.made, 1, -1 do
+    local step = journal.made[i]
     local ok, failure = pcall(step.undo)
     local text = ok and ("%s was taken back"):format(step.made)
       or ("%s is left behind: %s"):format(step.made, tostring(failure))
@@ -117,7 +115,7 @@ function plan.execute(self, journal)
   journal = journal or plan.journal()
   local ok, failure = pcall(run_steps, self, journal)
   if not ok then
-    plan.undo(journal)
+    undo(journal)
     error(with_notes(failure, journal.notes), 0)
   end
   return self.result(journal)
