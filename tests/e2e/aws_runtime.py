@@ -15,6 +15,7 @@ import zipfile
 from aws_http import read_request, response
 
 API = "/2018-06-01/runtime/"
+LARGEST = 6291556
 
 
 class Environment:
@@ -84,6 +85,11 @@ class Environment:
             if where == "invocation/next":
                 headers, body = await self.events.get()
                 writer.write(response(200, headers, body))
+            elif len(request.body) > LARGEST:
+                text = f"Response payload size exceeded maximum allowed payload size ({LARGEST} bytes)."
+                self.settle(False, json.dumps({"errorType": "Function.ResponseSizeTooLarge",
+                                               "errorMessage": text}).encode())
+                writer.write(response(413, {}, b'{"errorType":"RequestEntityTooLarge"}'))
             else:
                 self.settle(where.endswith("/response"), request.body)
                 writer.write(response(202, {}, b'{"status":"OK"}'))

@@ -166,7 +166,7 @@ def decode_rest(request):
     for name, member in shape.members.items():
         place, wire = member.serialization.get("location"), member.serialization.get("name", name)
         if place == "uri":
-            params[name] = urllib.parse.unquote(found.group(wire))
+            params[name] = scalar(member, urllib.parse.unquote(found.group(wire)))
         elif place == "querystring" and wire in rest:
             values = rest.pop(wire)
             is_list = member.type_name == "list"
