@@ -3,7 +3,6 @@
 
 local crypto = require "lambdapool.crypto"
 local json = require "lambdapool.json"
-local uri = require "lambdapool.serve.uri"
 local wire = require "lambdapool.aws.wire"
 
 -- Name, method, path with members in braces, and the members that go into the query, as MEMBER=NAME
@@ -131,13 +130,6 @@ end
 ---@return string output
 function lambda.page_members()
   return "Marker", "NextMarker"
-end
-
---- The name of a function in a path, as a backend needs it that sends by itself.
----@param name string
----@return string
-function lambda.invoke_path(name)
-  return "/2015-03-31/functions/" .. uri.encode(name) .. "/invocations"
 end
 
 return lambda

@@ -128,8 +128,8 @@ local function bare(code)
   return code and code:find "^[%w_.]+$" and #code <= 128 and code or nil
 end
 
-local function digits(text)
-  return text and tonumber(text:match "^%d+$")
+local function digits(value)
+  return value and tonumber(value:match "^%d+$")
 end
 
 -- Seconds that the service asks us to wait.
