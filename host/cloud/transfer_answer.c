@@ -190,6 +190,8 @@ static const char *name_before_connected(const struct lp__transfer *transfer) {
 
 static const char *name_after_connected(const struct lp__transfer *transfer) {
   switch (transfer->code) {
+  case CURLE_OK:
+    return transfer->headers_complete ? "malformed" : "reset";
   case CURLE_OPERATION_TIMEDOUT:
     return "timeout";
   case CURLE_WEIRD_SERVER_REPLY:
@@ -201,6 +203,19 @@ static const char *name_after_connected(const struct lp__transfer *transfer) {
   default:
     return "reset";
   }
+}
+
+static bool is_http1(const struct lp__transfer *transfer) {
+  long version = CURL_HTTP_VERSION_NONE;
+  curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_VERSION, &version);
+  return version <= CURL_HTTP_VERSION_1_1;
+}
+
+/* libcurl takes headers that the end of the connection cuts off for whole, and
+ * versions that were not spoken for what they say. */
+static bool is_whole(const struct lp__transfer *transfer) {
+  return transfer->code == CURLE_OK && transfer->headers_complete &&
+         is_http1(transfer);
 }
 
 static const char *name_failure(const struct lp__transfer *transfer) {
@@ -226,12 +241,14 @@ void lp__transfer_report(const struct lp__transfer *transfer,
   end->headers_size = transfer->headers.size;
   end->body = transfer->answer.bytes;
   end->body_size = transfer->answer.size;
-  if (transfer->code == CURLE_OK) {
+  if (is_whole(transfer)) {
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &end->status);
     return;
   }
   end->failure = name_failure(transfer);
-  end->detail =
-      transfer->error[0] ? transfer->error : curl_easy_strerror(transfer->code);
+  end->detail = transfer->error[0] ? transfer->error
+                : transfer->code
+                    ? curl_easy_strerror(transfer->code)
+                    : "Its headers are cut off, or of another version";
   end->system = system_says(transfer);
 }

@@ -157,6 +157,13 @@ static CURLcode set_body(struct lp__transfer *transfer) {
   return curl_easy_setopt(easy, CURLOPT_POSTFIELDS, large ? NULL : body);
 }
 
+/* An answer that tells too much is not waited for. What it tells to HEAD is not
+ * sent. Zero is no limit, so nothing at all is left to be counted. */
+static void set_limit(struct lp__transfer *transfer, bool head) {
+  curl_off_t most = head ? 0 : (curl_off_t)transfer->most_bytes;
+  curl_easy_setopt(transfer->easy, CURLOPT_MAXFILESIZE_LARGE, most);
+}
+
 static bool is_one_of(const char *method, const char *const *names) {
   while (*names && strcmp(*names, method) != 0)
     names++;
@@ -167,16 +174,18 @@ static CURLcode set_method(struct lp__transfer *transfer, const char *method) {
   static const char *const with_size[] = {"POST", "PUT", "PATCH", NULL};
   CURL *easy = transfer->easy;
   const char *usual = "GET";
+  bool head = transfer->body_size == 0 && strcmp(method, "HEAD") == 0;
   curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
   if (transfer->body_size > 0 || is_one_of(method, with_size)) {
     usual = "POST";
     CURLcode code = set_body(transfer);
     if (code != CURLE_OK)
       return code;
-  } else if (strcmp(method, "HEAD") == 0) {
-    usual = method;
+  } else if (head) {
+    usual = "HEAD";
     curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
   }
+  set_limit(transfer, head);
   return curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST,
                           strcmp(method, usual) == 0 ? NULL : method);
 }

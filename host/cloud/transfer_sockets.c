@@ -73,9 +73,14 @@ static void drop(struct lp__transfers *transfers, struct lp__watch *watch) {
   uv_close((uv_handle_t *)&watch->poll, on_closed);
 }
 
-/* Something has come for a connection that nobody uses: most likely its end,
- * which libcurl will find. */
-static void rest(struct lp__watch *watch) {
+/* Something has come on a connection that nobody uses. If it is not its end, it
+ * would be taken for the answer to the next request; with this, libcurl finds
+ * that the connection is dead. */
+static void give_up(struct lp__watch *watch) {
+  char bytes[4096];
+  shutdown(watch->fd, SHUT_RDWR);
+  while (recv(watch->fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+    ; /* what came before still counts as a sign of life */
   uv_poll_stop(&watch->poll);
   watch->watched = 0;
 }
@@ -92,7 +97,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
   if (watch->wanted)
     lp__transfers_act(watch->transfers, watch->fd, flags);
   else
-    rest(watch);
+    give_up(watch);
 }
 
 static int want(struct lp__watch *watch, int events) {
