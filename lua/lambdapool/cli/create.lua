@@ -24,8 +24,8 @@ own that may write the function's log, unless --role names another.]],
     local options = change.configured(change.settings(given))
     local plan = functions.plan.create(context:account(), given.name, options)
     change.carry_out(plan, given, function(result)
-      return ("%s is created: %s of code, %d MB, %d s\n  %s"):format(result.name,
-        output.size(result.code_size), result.memory, result.timeout, result.arn)
+      return ("%s is created: %s of code, %s MB, %s s\n  %s"):format(result.name,
+        output.size(#plan.package.bytes), result.memory, result.timeout, result.arn)
     end)
   end,
 }

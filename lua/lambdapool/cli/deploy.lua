@@ -24,7 +24,7 @@ whatever is there. See `lambdapool create --help` and `lambdapool update --help`
     local plan = functions.plan.deploy(context:account(), given.name, options)
     change.carry_out(plan, given, function(result)
       return result.action == "created" and ("%s is created: %s of code\n  %s"):format(result.name,
-        output.size(result.code_size), result.arn) or update.describe(result)
+        output.size(#plan.package.bytes), result.arn) or update.describe(result)
     end)
   end,
 }

@@ -20,8 +20,8 @@ end
 local function row(item, now)
   local modified = describe.time(item.modified)
   return {
-    item.name, ("%d MB"):format(item.memory), ("%d s"):format(item.timeout),
-    output.size(item.code_size), modified and output.age(now - modified) or item.modified,
+    item.name, item.memory and item.memory .. " MB", item.timeout and item.timeout .. " s",
+    item.code_size and output.size(item.code_size), modified and output.age(now - modified),
     item.version and item.version .. (item.outdated and " (old)" or ""), short_layers(item.layers),
   }
 end

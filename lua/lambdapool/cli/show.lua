@@ -25,12 +25,15 @@ local function version_of(item)
   return item.version
 end
 
+-- "Active", or what is under way and why.
 local function state_of(item)
-  local words = { item.state, item.state_reason }
+  local words = { item.state }
+  words[#words + 1] = item.state_reason
   if item.update and item.update ~= "Successful" then
-    words = { item.state, "update " .. item.update, item.update_reason }
+    words[#words + 1] = "update " .. item.update
+    words[#words + 1] = item.update_reason
   end
-  return table.concat(words, ", ")
+  return words[1] and table.concat(words, ", ")
 end
 
 local function block(item, given, now)
@@ -40,14 +43,15 @@ local function block(item, given, now)
     { "arn", item.arn },
     { "description", item.description ~= "" and item.description or nil },
     { "state", state_of(item) },
-    { "memory", ("%d MB"):format(item.memory) },
-    { "timeout", ("%d s"):format(item.timeout) },
+    { "memory", item.memory and item.memory .. " MB" },
+    { "timeout", item.timeout and item.timeout .. " s" },
     { "handler", item.handler },
     { "runtime", item.runtime and item.runtime .. ", " .. item.architecture },
     { "role", item.role },
-    { "code", output.size(item.code_size) .. ", " .. item.code_sha256 },
+    { "code", item.code_size and output.size(item.code_size) },
+    { "digest", item.code_sha256 },
     { "version", version_of(item) },
-    { "updated", item.modified .. (modified and ", " .. output.age(now - modified) or "") },
+    { "updated", modified and item.modified .. ", " .. output.age(now - modified) },
     { "layers", item.layers },
     { "environment", item.environment_error or pairs_of(item.environment, given.values) },
     { "tags", pairs_of(item.tags, true) },

@@ -5,18 +5,12 @@ local system = require "lambdapool.system"
 
 local describe = {}
 
-local function present(value)
-  if value ~= json.null then
-    return value
-  end
-end
-
 --- The ARNs of a function's layers, the lowest first.
 ---@param configuration table
 ---@return string[]
 function describe.layers(configuration)
   local list = json.array {}
-  for i, layer in ipairs(present(configuration.Layers) or {}) do
+  for i, layer in ipairs(configuration.Layers or {}) do
     list[i] = layer.Arn
   end
   return list
@@ -27,12 +21,12 @@ end
 ---@return table<string, string>?
 ---@return string? message
 function describe.environment(configuration)
-  local environment = present(configuration.Environment) or {}
-  local failure = present(environment.Error)
-  if failure then
+  local environment = configuration.Environment or {}
+  local failure = environment.Error
+  if type(failure) == "table" then
     return nil, failure.Message or failure.ErrorCode or "Lambda does not say why"
   end
-  return present(environment.Variables) or {}
+  return environment.Variables or {}
 end
 
 -- "0.9.10" is newer than "0.9.2".
@@ -79,17 +73,17 @@ function describe.item(configuration, tags)
   return {
     name = configuration.FunctionName,
     arn = configuration.FunctionArn,
-    runtime = present(configuration.Runtime),
+    runtime = configuration.Runtime,
     memory = configuration.MemorySize,
     timeout = configuration.Timeout,
-    handler = present(configuration.Handler),
-    architecture = (present(configuration.Architectures) or { "x86_64" })[1],
+    handler = configuration.Handler,
+    architecture = (configuration.Architectures or { "x86_64" })[1],
     code_size = configuration.CodeSize,
     code_sha256 = configuration.CodeSha256,
     modified = configuration.LastModified,
     layers = describe.layers(configuration),
     role = configuration.Role,
-    description = present(configuration.Description),
+    description = configuration.Description,
     version = tags["lambdapool:version"],
     outdated = describe.is_outdated(tags["lambdapool:version"]),
   }
@@ -114,12 +108,12 @@ function describe.whole(found)
   item.environment = environment and copy(environment)
   item.environment_error = message
   item.tags = copy(found.tags)
-  item.state = present(configuration.State)
-  item.state_reason = present(configuration.StateReason)
-  item.update = present(configuration.LastUpdateStatus)
-  item.update_reason = present(configuration.LastUpdateStatusReason)
-  item.reserved_concurrency = present(found.concurrency)
-  item.log_group = (present(configuration.LoggingConfig) or {}).LogGroup
+  item.state = configuration.State
+  item.state_reason = configuration.StateReason
+  item.update = configuration.LastUpdateStatus
+  item.update_reason = configuration.LastUpdateStatusReason
+  item.reserved_concurrency = found.concurrency
+  item.log_group = (configuration.LoggingConfig or {}).LogGroup
     or "/aws/lambda/" .. configuration.FunctionName
   return item
 end

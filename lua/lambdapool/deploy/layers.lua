@@ -2,7 +2,6 @@
 --- whole account are listed.
 
 local describe = require "lambdapool.deploy.describe"
-local json = require "lambdapool.json"
 local lookup = require "lambdapool.deploy.lookup"
 local names = require "lambdapool.deploy.names"
 local package_builder = require "lambdapool.deploy.package"
@@ -20,7 +19,7 @@ local function item(name, version)
     version = version.Version,
     arn = version.LayerVersionArn,
     created = version.CreatedDate,
-    description = version.Description ~= json.null and version.Description or nil,
+    description = version.Description,
   }
 end
 

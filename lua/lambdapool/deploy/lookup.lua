@@ -22,50 +22,6 @@ function lookup.place(account)
   return account.session.region or account.name
 end
 
--- What has to be there of a function, and of which type, to make sense of it.
-local MEMBERS = { FunctionName = "string", FunctionArn = "string", Role = "string",
-  CodeSha256 = "string", LastModified = "string", MemorySize = "number", Timeout = "number",
-  CodeSize = "number" }
-
--- What may be there.
-local OPTIONAL = { Runtime = "string", Handler = "string", Description = "string",
-  Layers = "table", Architectures = "table", Environment = "table", State = "string",
-  StateReason = "string", LastUpdateStatus = "string", LastUpdateStatusReason = "string",
-  RevisionId = "string", LoggingConfig = "table" }
-
-local function is_whole(configuration)
-  if type(configuration) ~= "table" then
-    return false
-  end
-  for name, kind in pairs(MEMBERS) do
-    if type(configuration[name]) ~= kind then
-      return false
-    end
-  end
-  for name, kind in pairs(OPTIONAL) do
-    if configuration[name] ~= nil and type(configuration[name]) ~= kind then
-      return false
-    end
-  end
-  return true
-end
-
---- Raises unless what a service says of a function can be one.
----@param configuration any
----@return table
-function lookup.check(configuration)
-  if not is_whole(configuration) then
-    problem.raise(problem.FAILED, "the answer of Lambda makes no sense: it should describe a " ..
-      "function\n  something between this machine and AWS may have changed it")
-  end
-  return configuration
-end
-
--- Tags, or nothing that could be mistaken for some.
-local function tags_of(answer)
-  return type(answer.Tags) == "table" and answer.Tags or {}
-end
-
 --- A function of any maker; nil when there is none.
 ---@param account table
 ---@param name string
@@ -82,9 +38,9 @@ function lookup.find(account, name)
   local concurrency = answer.Concurrency
   local failure = not answer.Tags and type(answer.TagsError) == "table" and answer.TagsError
   return {
-    configuration = lookup.check(answer.Configuration), tags = tags_of(answer),
+    configuration = answer.Configuration, tags = answer.Tags or {},
     hidden = failure and (failure.Message or failure.ErrorCode) or nil,
-    concurrency = type(concurrency) == "table" and concurrency.ReservedConcurrentExecutions or nil,
+    concurrency = concurrency and concurrency.ReservedConcurrentExecutions,
   }
 end
 
@@ -149,7 +105,7 @@ end
 function lookup.all(account)
   local list = {}
   for _, configuration in account.session:lambda():pages("ListFunctions", {}, "Functions") do
-    list[#list + 1] = lookup.check(configuration)
+    list[#list + 1] = configuration
   end
   return list
 end
@@ -168,9 +124,8 @@ function lookup.ours(account)
   each(candidates, function(configuration)
     local ok, answer = pcall(lambda.call, lambda, "ListTags",
       { Resource = configuration.FunctionArn })
-    local tags = ok and tags_of(answer)
-    if tags and lookup.is_ours(tags) then
-      found[#found + 1] = { configuration = configuration, tags = tags }
+    if ok and lookup.is_ours(answer.Tags or {}) then
+      found[#found + 1] = { configuration = configuration, tags = answer.Tags }
     elseif not ok and answer.code ~= "ResourceNotFoundException" then -- deleted in between
       error(answer, 0)
     end

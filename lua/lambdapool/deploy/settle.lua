@@ -1,7 +1,6 @@
 --- Waiting for Lambda: until a function is ready after a change, and until it knows of a new role.
 
 local completion = require "lambdapool.completion"
-local lookup = require "lambdapool.deploy.lookup"
 local problem = require "lambdapool.deploy.problem"
 local system = require "lambdapool.system"
 
@@ -57,7 +56,7 @@ end
 local function ask(lambda, name, since)
   local ok, answer = pcall(lambda.call, lambda, "GetFunctionConfiguration", { FunctionName = name })
   if ok then
-    return lookup.check(answer)
+    return answer
   elseif not is_absent(answer) or system.monotonic() - since > APPEAR_SECONDS then
     error(answer, 0)
   end
