@@ -175,6 +175,13 @@ describe("sessions", function()
     assert.equal("iam", session:iam().service.name)
   end)
 
+  it("do not mind what is for other programs", function()
+    home:write(".aws/config", "[default]\nregion =\n  a = b\ncredential_process =\n  c = d\n" ..
+      "sso_account_id =\n  e = f\ns3 =\n  addressing_style = path\n")
+    assert.is_nil(open().region)
+    refused("NoCredentials", function() open():credentials() end)
+  end)
+
   it("do not mind files that are none", function()
     os.execute(("mkdir -p '%s/.aws/config' '%s/.aws/credentials'"):format(home.path, home.path))
     assert.is_nil(open().region)

@@ -1,6 +1,7 @@
 --- The profiles in ~/.aws/config and ~/.aws/credentials, or where AWS_CONFIG_FILE and
 --- AWS_SHARED_CREDENTIALS_FILE say. The files are read when the first of them is asked for.
 
+local files = require "lambdapool.aws.credentials.files"
 local ini = require "lambdapool.aws.ini"
 local refusals = require "lambdapool.aws.refusal"
 
@@ -37,14 +38,22 @@ end
 
 -- The sections of a file; none when it cannot be read.
 local function load(path)
-  local file <close> = path and io.open(path, "rb")
-  local text = file and file:read "a"
+  local text = path and files.read(path)
   if not text then
     return {}
   end
   local sections, message = ini.parse(text)
   return sections or error(refusals.new { code = "InvalidConfiguration", exit = 4,
     message = ("cannot read %s: %s"):format(path, message) }, 0)
+end
+
+-- Settings are texts; tables are for other programs.
+local function texts(values)
+  local kept = {}
+  for key, value in pairs(values) do
+    kept[key] = type(value) == "string" and value or nil
+  end
+  return kept
 end
 
 local KINDS = { profile = true, services = true, ["sso-session"] = true }
@@ -96,21 +105,21 @@ end
 
 --- What the credentials file says of a profile.
 ---@param name string
----@return table<string, any>
+---@return table<string, string>
 function methods:in_credentials(name)
-  return self.shared[name] or {}
+  return texts(self.shared[name] or {})
 end
 
 --- What the config file says of a profile.
 ---@param name string
----@return table<string, any>
+---@return table<string, string>
 function methods:in_config(name)
-  return self.config["profile " .. name] or {}
+  return texts(self.config["profile " .. name] or {})
 end
 
 --- What both say; the credentials file wins.
 ---@param name string
----@return table<string, any>
+---@return table<string, string>
 function methods:get(name)
   local merged = {}
   for _, values in ipairs { self:in_config(name), self:in_credentials(name) } do
@@ -145,12 +154,13 @@ function methods:names()
   return names
 end
 
---- A section [services NAME] or [sso-session NAME], or nil.
+--- A section [services NAME], which has tables, or [sso-session NAME], which has texts; or nil.
 ---@param kind "services"|"sso-session"
 ---@param name string
 ---@return table<string, any>?
 function methods:section(kind, name)
-  return self.config[kind .. " " .. name]
+  local values = self.config[kind .. " " .. name]
+  return values and kind ~= "services" and texts(values) or values
 end
 
 ---@param environment fun(name: string): string?

@@ -73,7 +73,7 @@ function methods:setting(variables, key)
     end
   end
   local value = key and self.profiles:get(self.profile)[key]
-  if type(value) == "string" and value ~= "" then
+  if value and value ~= "" then
     return value, ("profile %s"):format(self.profile)
   end
 end

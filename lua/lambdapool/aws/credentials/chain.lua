@@ -39,7 +39,7 @@ function methods:variable(name)
 end
 
 --- What the files say of the profile.
----@return table<string, any>
+---@return table<string, string>
 function methods:get()
   return self.session.profiles:get(self.profile)
 end

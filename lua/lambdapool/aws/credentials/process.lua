@@ -65,7 +65,7 @@ local function process(world)
     return nil
   end
   local source = ("credential_process of profile %s"):format(world.profile)
-  local words = type(line) == "string" and split(line)
+  local words = split(line)
   if not words or not words[1] then
     trouble.failed(source .. " is no command line")
   end
