@@ -332,6 +332,32 @@ describe("the backend for functions", function()
       end
     end)
 
+    it("forgets trouble of long ago, and of another kind", function()
+      local response
+      function world.respond() return response end
+      local pool = world.open()
+      response = throttled()
+      pool:cancel((world.invoke()))
+      world.run(8)
+      response = throttled()
+      world.invoke()
+      world.run(40)
+      response = down()
+      world.run(8)
+      assert.equal(1, #world.outcomes)
+      response = success()
+      world.run(8)
+      assert.is_truthy(world.outcomes[2].bytes)
+      response = down()
+      pool:cancel((world.invoke()))
+      world.run(1)
+      pool:cancel((world.invoke()))
+      world.run(100)
+      world.invoke()
+      world.run(5)
+      assert.equal(4, #world.outcomes)
+    end)
+
     it("waits for a function that is being made", function()
       function world.respond(_, n)
         return n < 4 and refusal(409, "ResourceConflictException",
@@ -517,6 +543,19 @@ describe("the backend for functions", function()
       assert.equal("cancelled", world.outcomes[4].kind)
       assert.is_true(world.requests[3].cancelled)
       assert.equal(4, #world.requests)
+    end)
+
+    it("and sends what the others have kept from it", function()
+      function world.respond(_, n)
+        return n > 4 and success() or nil
+      end
+      local pool = world.open { workers = 4, max_cost = 1.25e-5 }
+      local a = world.invoke(6)
+      assert.equal(4, #world.requests)
+      pool:cancel(a)
+      world.run(1)
+      assert.equal(3, #world.outcomes)
+      assert.equal(6, #world.requests)
     end)
 
     it("everything when it is closed", function()

@@ -20,20 +20,11 @@ local loop = require "lambdapool.loop"
 local output = require "lambdapool.backend.aws.output"
 local pacing = require "lambdapool.backend.aws.pacing"
 local reports = require "lambdapool.aws.report"
-local retries = require "lambdapool.retry"
 local senders = require "lambdapool.backend.aws.sender"
 local settings = require "lambdapool.backend.aws.settings"
 local sizer = require "lambdapool.sizer"
 local system = require "lambdapool.system"
-
--- How long nothing may get through until those that wait end, in seconds; and how long one of them
--- may be put off while others get through.
-local PATIENCE = { throttled = 60, pending = 60, unreachable = 10 }
-local LONGEST = 900
-
--- Between attempts, unless the service says how long.
-local backoff = retries.new("", { retry = { times = 100, base = 0.2, cap = 5 } }, 1)
-local LONGEST_PAUSE = 30
+local troubles = require "lambdapool.backend.aws.trouble"
 
 -- What every invocation of a function is refused for holds for those that come next, too.
 local REFUSAL_SECONDS = 1
@@ -55,6 +46,7 @@ local SETTINGS_SECONDS = 5
 ---@class lambdapool.AwsBackend
 ---@field workers integer
 ---@field waiting lambdapool.backend.aws.Jobs
+---@field trouble lambdapool.backend.aws.Trouble
 ---@field sent lambdapool.Bag of jobs that are under way
 local methods = {}
 local mt = { __name = "lambdapool.AwsBackend", __index = methods }
@@ -190,41 +182,28 @@ end
 
 -- Trouble ----------------------------------------------------------------------------------------
 
--- Since when nothing gets through. Throttling says nothing while something runs, which is what
--- takes the room.
-local function stuck_since(self, verdict, now)
-  if verdict == "unreachable" or self.sent.count == 0 then
-    self.stuck = self.stuck or now
-  end
-  return self.stuck
-end
-
 -- A function that may not run at all: it is useless to wait.
 local function is_hopeless(self, refusal)
   return refusal.reason == "ReservedFunctionConcurrentInvocationLimitExceeded"
     and self.settings and self.settings.reserved == 0
 end
 
--- What certainly did not run waits for another attempt, or ends with all the others.
+-- What certainly did not run waits for another attempt, or ends, perhaps with all the others.
 local function put_off(self, job, verdict, refusal)
-  local now = system.monotonic()
-  self.pacing:refuse(self.sent.count, now)
-  job.since = job.since or now
-  local stuck = stuck_since(self, verdict, now)
-  local outcome = answers.lost(refusal, verdict == "throttled" and "throttled" or nil)
-  outcome.exhausted = true
-  if stuck and now - stuck >= PATIENCE[verdict] or is_hopeless(self, refusal) then
-    finish_waiting(self, outcome)
-    finish(job, outcome)
-  elseif now - job.since >= LONGEST then
-    finish(job, outcome)
-  else
-    local pause = refusal.retry_after and math.min(refusal.retry_after, LONGEST_PAUSE)
-      or backoff:delay(job.tries)
-    self.waiting:hold(job, pause, function()
+  local now, running = system.monotonic(), self.sent.count
+  self.pacing:refuse(running, now)
+  local pause, all = self.trouble:pause(job, verdict, refusal, running, now)
+  if pause and not is_hopeless(self, refusal) then
+    return self.waiting:hold(job, pause, function()
       pump(self)
     end)
   end
+  local outcome = answers.lost(refusal, verdict == "throttled" and "throttled" or nil)
+  outcome.exhausted = true
+  if all or pause then
+    finish_waiting(self, outcome)
+  end
+  finish(job, outcome)
 end
 
 local verdicts = { throttled = put_off, pending = put_off, unreachable = put_off }
@@ -275,17 +254,18 @@ local function read_log(self, response)
   return reports.parse(tail), lines
 end
 
--- What it cost: nothing, when it did not run.
-local function charge(self, job, verdict, report)
+-- What it cost: nothing, when it certainly did not run.
+local function charge(self, job, verdict, response, report)
+  local status = response.status or 500
   if report then
     self.ledger:add(report)
-  elseif verdict == "ended" then
+  elseif verdict == "ended" and (status == 200 or status >= 500) then
     self.ledger:estimate(system.monotonic() - job.sent)
   end
 end
 
 function verdicts.ended(self, job, _, outcome)
-  self.stuck = nil
+  self.trouble:over()
   finish(job, outcome)
 end
 
@@ -299,7 +279,7 @@ function settle(self, job, response)
   end
   local report, lines = read_log(self, response)
   local verdict, result = answers.read(response, where, report)
-  charge(self, job, verdict, report)
+  charge(self, job, verdict, response, report)
   if verdict == "ended" and result.kind and lines and lines[1] then
     result.log = table.concat(lines, "\n")
   end
@@ -407,6 +387,7 @@ function methods:cancel(ticket)
     return false
   end
   withdraw(self, ticket)
+  pump_later(self, 0)
   finish_later(self, ticket, { kind = "cancelled", message = "the task was cancelled" })
   return true
 end
@@ -415,6 +396,7 @@ end
 function methods:kill(ticket)
   if ticket.place then
     withdraw(self, ticket)
+    pump_later(self, 0)
     finish_later(self, ticket, { kind = "crashed", message = "killed on purpose" })
   end
 end
@@ -508,6 +490,7 @@ local function new(options)
       silent = options.progress == false },
     where = { name = options.function_name },
     waiting = jobs.new(),
+    trouble = troubles.new(),
     sent = bags.new(),
     endings = {},
   }, mt)
