@@ -12,13 +12,14 @@
 ---@field message string
 ---@field value any the error value that the task raised, when it could travel
 ---@field traceback string? the remote traceback, as debug.traceback gives it
----@field log string? the last lines that the worker wrote, for a worker that died
+---@field log string? the last lines that the worker wrote, for a worker that died, or on AWS
 ---@field index integer? position of the item in its call
 ---@field count integer? number of items of the call, where it is known
 ---@field attempts integer how many times the task was started
 ---@field tries integer how many times it would have been, at most
 ---@field worker integer? number of the worker that ran it
 ---@field request_id string?
+---@field code string? what AWS calls it: "ResourceNotFoundException", "Runtime.ExitError"
 ---@field milliseconds number? how long the invocation ran, where it ran this task alone
 
 -- The lines of a remote traceback that a user's eye wants, in columns: where, and in what. What the

@@ -345,6 +345,10 @@ end
 --- that were dropped), `invocations`, `cold_starts`, `workers` (alive), `workers_started`,
 --- `bytes_sent`, `bytes_received`, `run_seconds` (of all workers together), `peak_memory` (bytes,
 --- of one worker), `seconds` (since the pool was opened), `seed`.
+--- Pools on functions also have what Lambda reports: `billed_seconds`, `gb_seconds`, `init_seconds`
+--- (of cold starts, which are in `workers_started`), `max_memory_used` (MB, of one worker), `cost`
+--- (about so many US dollars) by the prices of the month `prices_of`; there `workers` is how many
+--- invocations are under way.
 ---@return table
 function methods:stats()
   return self.scheduler:stats()

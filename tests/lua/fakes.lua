@@ -94,6 +94,7 @@ local function read(answer, columns, base)
     max_values = 1,
     run_us = answer.run_us or 0,
     peak_memory = 0,
+    stale = answer.stale,
   }, answer.errors
 end
 
