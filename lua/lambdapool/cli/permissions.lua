@@ -68,6 +68,33 @@ local revoke = command.new {
   end,
 }
 
+-- Policies are read by people, who expect their members in this order.
+local ORDER = { "Version", "Sid", "Effect", "Action", "Resource", "Condition", "Statement" }
+
+local function is_list(value)
+  return type(value) == "table" and value[1] ~= nil
+end
+
+-- JSON on several lines; `indent` is what the lines of the value begin with.
+local function indented(value, indent)
+  local inner, parts = indent .. "  ", {}
+  if type(value) ~= "table" then
+    return json.encode(value)
+  elseif is_list(value) then
+    for i, item in ipairs(value) do
+      parts[i] = inner .. indented(item, inner)
+    end
+    return "[\n" .. table.concat(parts, ",\n") .. "\n" .. indent .. "]"
+  end
+  for _, key in ipairs(ORDER) do
+    if value[key] ~= nil then
+      parts[#parts + 1] = ('%s"%s": %s'):format(inner, key, key == "Condition"
+        and json.encode(value[key]) or indented(value[key], inner))
+    end
+  end
+  return "{\n" .. table.concat(parts, ",\n") .. "\n" .. indent .. "}"
+end
+
 local policy = command.new {
   name = "permissions policy",
   usage = "permissions policy --for WHOM [FUNCTION]",
@@ -81,7 +108,11 @@ a `deployer` creates and deletes them, a `worker` is a function's own role.]],
   common = { account = true, json = true },
   run = function(given, context)
     local whom = given["for"] or command.usage "'--for' is missing: user, deployer or worker"
-    output.json(permissions.policy(context:account(), whom, given["function"]))
+    local document = permissions.policy(context:account(), whom, given["function"])
+    if given.json then
+      return output.json(document)
+    end
+    print(indented(document, ""))
   end,
 }
 

@@ -56,7 +56,7 @@ end
 function policies.user(place, name)
   local target = arn(place, "lambda", "function:" .. name)
   return document {
-    allow("RunTasks", { "lambda:InvokeFunction", "lambda:GetFunctionConfiguration" },
+    allow("RunTasks", { "lambda:InvokeFunction", "lambda:GetFunction" },
       { target, target .. ":*" }),
     allow("ReadLogs", { "logs:FilterLogEvents" }, log_group(place, name)),
   }
