@@ -181,6 +181,8 @@ static void raise_descriptors(void) {
 static void measure(long in_flight, long count) {
   CURL **all = calloc((size_t)in_flight, sizeof *all);
   struct rusage usage;
+  if (!all)
+    die("no memory");
   load.count = 2 * in_flight;
   for (long i = 0; i < in_flight; i++)
     begin(all[i] = new_easy());
@@ -191,9 +193,9 @@ static void measure(long in_flight, long count) {
   for (long i = 0; i < in_flight; i++)
     begin(all[i]);
   run_until(load.count);
-  printf("rate %f\n", (double)count / (seconds(CLOCK_MONOTONIC) - began));
-  printf("cpu %f\n",
-         (seconds(CLOCK_PROCESS_CPUTIME_ID) - used) * 1000 / (double)count);
+  began = (seconds(CLOCK_MONOTONIC) - began) * 1e6;
+  used = (seconds(CLOCK_PROCESS_CPUTIME_ID) - used) * 1e6;
+  printf("time %f\ncpu %f\n", began / (double)count, used / (double)count);
   getrusage(RUSAGE_SELF, &usage);
   printf("memory %ld\n", usage.ru_maxrss * 1024);
 }

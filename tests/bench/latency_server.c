@@ -1,16 +1,17 @@
 /* A service that is far away: answers each HTTP request MS milliseconds after
  * the last byte of it with the bytes of FILE, headers included, whatever was
- * asked. It listens on a free port of the loopback, says which on a line, and
- * ends with its standard input; then it says how many requests there were, and
- * how many of them waited at the same time at most.
+ * asked. It runs PROGRAM with the word URL among its arguments replaced by its
+ * own, and ends with it.
  *
- *   latency_server MS FILE
+ *   latency_server MS FILE PROGRAM ARGUMENT...
  */
 #define _GNU_SOURCE /* accept4, memmem, strcasestr */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,10 +19,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+extern char **environ;
 
 enum { HEADER_MAX = 16384, WAITING_MAX = 1 << 16, EVENTS = 512 };
 
@@ -40,13 +45,13 @@ struct answer {
 };
 
 static struct {
-  int listener, timer, epoll;
+  int listener, timer, ends, epoll; /* ends: of the program */
   uint64_t delay_ns;
   char *answer;
   size_t answer_size;
   struct answer waiting[WAITING_MAX]; /* in the order in which they are due */
   uint64_t first, last;
-  uint64_t requests, most;
+  char url[64];
 } server;
 
 static void die(const char *what) {
@@ -114,10 +119,7 @@ static void queue_answer(struct connection *connection) {
   server.waiting[server.last % WAITING_MAX] =
       (struct answer){now_ns() + server.delay_ns, connection};
   connection->waiting = true;
-  server.requests++;
-  if (++server.last - server.first > server.most)
-    server.most = server.last - server.first;
-  if (server.last - server.first == 1)
+  if (++server.last - server.first == 1)
     set_timer();
 }
 
@@ -167,7 +169,8 @@ static void receive(struct connection *connection) {
 
 static void accept_all(void) {
   int fd, on = 1;
-  while ((fd = accept4(server.listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+  while ((fd = accept4(server.listener, NULL, NULL,
+                       SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection)
       die("accept");
@@ -204,9 +207,10 @@ static void start(void) {
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t size = sizeof address;
   raise_descriptors();
-  server.epoll = epoll_create1(0);
-  server.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
-  server.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  server.epoll = epoll_create1(EPOLL_CLOEXEC);
+  server.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  server.listener =
+      socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (server.listener < 0 ||
       bind(server.listener, (void *)&address, sizeof address) < 0 ||
       listen(server.listener, 4096) < 0 ||
@@ -214,23 +218,41 @@ static void start(void) {
     die("cannot listen");
   watch(server.listener, &server.listener);
   watch(server.timer, &server.timer);
-  watch(STDIN_FILENO, &server.epoll);
-  printf("%d\n", ntohs(address.sin_port));
-  fflush(stdout);
+  snprintf(server.url, sizeof server.url, "http://127.0.0.1:%d",
+           ntohs(address.sin_port));
 }
 
-/* False when the standard input has ended. */
+static void start_program(char **argv) {
+  posix_spawnattr_t attributes;
+  sigset_t child, none;
+  pid_t pid;
+  sigemptyset(&none);
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &child, NULL);
+  server.ends = signalfd(-1, &child, SFD_CLOEXEC);
+  watch(server.ends, &server.ends);
+  for (char **word = argv; *word; word++) {
+    if (strcmp(*word, "URL") == 0)
+      *word = server.url;
+  }
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  errno = posix_spawnp(&pid, argv[0], NULL, &attributes, argv, environ);
+  if (errno)
+    die(argv[0]);
+}
+
+/* False when the program has ended. */
 static bool handle(void *what) {
-  char byte;
   if (what == &server.listener)
     accept_all();
   else if (what == &server.timer)
     send_answers();
-  else if (what != &server.epoll)
+  else if (what != &server.ends)
     receive(what);
-  else
-    return read(STDIN_FILENO, &byte, 1) > 0;
-  return true;
+  return what != &server.ends;
 }
 
 static void run(void) {
@@ -246,15 +268,16 @@ static void run(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 3) {
-    fputs("usage: latency_server MS FILE\n", stderr);
+  int status;
+  if (argc < 4) {
+    fputs("usage: latency_server MS FILE PROGRAM ARGUMENT...\n", stderr);
     return 2;
   }
   server.delay_ns = strtoull(argv[1], NULL, 10) * 1000000;
   read_answer(argv[2]);
   start();
+  start_program(argv + 3);
   run();
-  printf("%llu requests, at most %llu at a time\n",
-         (unsigned long long)server.requests, (unsigned long long)server.most);
-  return 0;
+  wait(&status);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }

@@ -34,6 +34,12 @@ local agent = "LAMBDA_TASK_ROOT=tests/bench _HANDLER=events.%s " .. server .. "%
   .. build .. "/bootstrap"
 local baseline = server .. "%s " .. made .. "runtime_baseline"
 
+-- A function that answers after 50 ms, with the answer that it once gave.
+local answer = made .. "distant.http"
+output_of(("XDG_STATE_HOME=%sstate %stests/bench/distant.lua record %s"):format(made, host, answer))
+local far = made .. "latency_server 50 " .. answer .. " "
+local distant = far .. host .. "tests/bench/distant.lua invoke URL "
+
 local function warm(count, file)
   return "warm " .. count .. " " .. file
 end
@@ -57,6 +63,12 @@ local COMMANDS = {
   faults = host .. "tests/bench/faults.lua",
   million = host .. "tests/bench/million.lua",
   serve = "/usr/bin/python3 tests/bench/serve.py " .. build,
+  sign = host .. "tests/bench/sign.lua",
+  botocore = "/usr/bin/python3 tests/bench/sign.py",
+  distant = distant .. "256 20000",
+  crowd = distant .. "1000 30000",
+  boto3 = far .. "/usr/bin/python3 tests/bench/distant.py URL 256 2000",
+  libcurl = far .. made .. "curl_load URL 256 20000 500",
   first = made .. "stopwatch first 20 " .. host .. "tests/bench/first.lua",
   python_first = made .. "stopwatch first 5 " .. python .. " tests/bench/first.py",
   cpu = made .. "stopwatch last 1 " .. host .. "tests/bench/cpu.lua",
@@ -98,6 +110,15 @@ local GROUPS = {
   { title = "20 % of calls fail / none does",
     { "100,000 tasks, retried", "faults.with", "faults.without", 3 },
   },
+  { title = "AWS / botocore, boto3 with threads",
+    { "signing 1 KB", "sign", "botocore", 1 / 14 },
+    { "invoke, 256 in flight, 50 ms away", "distant.time", "boto3.time", 1 / 4 },
+    { "  processor time", "distant.cpu", "boto3.cpu", 1 / 8 },
+  },
+  { title = "AWS / libcurl alone",
+    { "invoke, 256 in flight, 50 ms away", "distant.time", "libcurl.time", 1.05 },
+    { "  processor time", "distant.cpu", "libcurl.cpu", 10 / 3 },
+  },
   { title = "pool / two lua5.4 processes",
     { "work for the processor", "cpu", "two_luas", 1.03 },
   },
@@ -108,6 +129,11 @@ local LIMITS = {
   { "start to first result", "first", 5, "ms", 1000 },
   { "a million tasks: memory", "million", 64, "MB", 1e6 },
   { "3-line function of a large file", "codec.wire", 2, "KB", 1000 },
+  { "signing 1 KB", "sign", 2.5, "us", 1 },
+  { "256 in flight, 50 ms away", "distant.time", 205.6, "us", 1 }, -- 95 % of what that allows
+  { "1,000 in flight, 50 ms away", "crowd.time", 55.6, "us", 1 }, -- 90 %
+  { "  processor time", "crowd.cpu", 100, "us", 1 },
+  { "  memory", "crowd.memory", 64, "MB", 1e6 },
   { "serve: Invoke, 64 connections", "serve.invoke", 200, "us", 1 },
   { "serve: 1,000, 50 ms away", "serve.distant", 1e6 / 18000, "us", 1 },
   { "serve: start to first answer", "serve.first", 50, "ms", 1000 },
