@@ -81,7 +81,7 @@ describe("answers of functions that failed", function()
       assert.equal("lost", outcome.kind)
       assert.is_true(outcome.final)
       assert.matches("calls of version 1", outcome.message)
-      assert.matches("\n  run `lambdapool update algorithms`$", outcome.message)
+      assert.matches("\n  run `lambdapool update algorithms PATHS`$", outcome.message)
     end
     assert.equal("lost", failed { errorType = "Lambdapool.InvalidCall",
       errorMessage = "malformed call" }.kind)
@@ -197,5 +197,12 @@ describe("no answers", function()
     end
     assert.same({ "ended", "lost" }, { verdict("timeout", false) })
     assert.equal("refused", (verdict("refused_url", false)))
+    for _, failure in ipairs {
+      { "tls", "cannot connect to x securely: SSL certificate problem: self-signed certificate" },
+      { "proxy", "cannot connect to x through the proxy: response 407 from proxy after CONNECT" },
+    } do
+      assert.equal("refused", (answers.read({ failure = failure[1], message = failure[2],
+        sent = false }, WHERE)))
+    end
   end)
 end)

@@ -210,6 +210,7 @@ local verdicts = { throttled = put_off, pending = put_off, unreachable = put_off
 
 function verdicts.refused(self, job, _, refusal)
   local outcome = answers.lost(refusal)
+  outcome.final = true
   refuse(self, outcome, REFUSAL_SECONDS)
   finish(job, outcome)
 end
@@ -225,6 +226,7 @@ end
 
 function verdicts.stale(self, job, _, refusal)
   local session = self.session
+  self.fetched = nil
   renew(self, job, refusal, function()
     return session:fresh_credentials() ~= job.credentials
       or session:forget_credentials(job.credentials)
@@ -417,8 +419,8 @@ end
 ---@param module string
 ---@return string
 function methods:complain_of_module(module)
-  return ("%s has another version of module '%s' than this program\n  run `lambdapool update %s`")
-    :format(self.name, module, self.name)
+  return ("%s has another version of module '%s' than this program\n" ..
+    "  run `lambdapool update %s PATHS`"):format(self.name, module, self.name)
 end
 
 --- What the invocations cost so far; see Pool:stats.

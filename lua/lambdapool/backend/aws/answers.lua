@@ -69,11 +69,17 @@ local function read_refusal(response, where)
   return "refused", refusal
 end
 
+-- What stays as it is, however often one tries.
+local function is_lasting(failure, message)
+  return failure == "refused_url" or failure == "tls" and message:find("certificate", 1, true)
+    or failure == "proxy" and message:find("407", 1, true)
+end
+
 local function read_failure(response, where)
   local refusal = refusals.of_failure("lambda", "Invoke", response, where.context)
   if response.sent or response.failure == "timeout" or response.failure == "too_large" then
     return "ended", answers.lost(refusal)
-  elseif response.failure == "refused_url" then
+  elseif is_lasting(response.failure, response.message) then
     return "refused", refusal
   end
   return "unreachable", refusal
@@ -81,8 +87,8 @@ end
 
 -- Functions that failed --------------------------------------------------------------------------
 
-local function update(where, option)
-  return ("\n  run `lambdapool update %s%s`"):format(where.name, option or "")
+local function update(where, what)
+  return ("\n  run `lambdapool update %s %s`"):format(where.name, what)
 end
 
 local function is_killed(message, report)
@@ -94,7 +100,7 @@ local function out_of_memory(where, _, report)
   local memory = report and report.memory
   return "out_of_memory", ("the worker ran out of memory%s%s"):format(
     memory and (", of which it has %d MB"):format(memory) or "",
-    update(where, (" --memory %s"):format(memory and math.min(10240, 2 * memory) or "MB")))
+    update(where, ("--memory %s"):format(memory and math.min(10240, 2 * memory) or "MB")))
 end
 
 local function timed_out(where, message)
@@ -105,7 +111,7 @@ end
 
 local function older(where, message)
   return "lost", ("%s and this program do not fit together: %s%s"):format(where.name, message,
-    update(where)), true
+    update(where, "PATHS")), true
 end
 
 local function crashed(_, message)
