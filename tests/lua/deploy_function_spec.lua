@@ -303,6 +303,45 @@ describe("updating a function", function()
     assert.same({ "UpdateFunctionCode" }, world:changes())
   end)
 
+  it("brings the program in others up to date with the files that they have", function()
+    local arn = (world:configuration "f").FunctionArn
+    local lambda = world.account.session:lambda()
+    lambda:call("TagResource", { Resource = arn, Tags = { ["lambdapool:version"] = "0.0.1" } })
+    world:write("agent/bootstrap", "#!/bin/sh\n# newer\n")
+    os.remove(app)
+    local plan = functions.plan.update(world.account, "f", world:options())
+    local names = {}
+    for i, entry in ipairs(plan.package.entries) do
+      names[i] = entry.name
+    end
+    assert.same({ "app.lua", "bootstrap", "lambdapool.json" }, names)
+    world:forget()
+    world:update "f"
+    assert.same({ "UpdateFunctionCode", "TagResource" }, world:changes())
+    local _, tags = world:configuration "f"
+    assert.equal(system.version, tags["lambdapool:version"])
+    assert.equal("files", tags["lambdapool:code"])
+    assert.equal("unchanged", world:update("f").action)
+  end)
+
+  it("says so when it cannot have these files", function()
+    local arn = (world:configuration "f").FunctionArn
+    world.account.session:lambda():call("TagResource",
+      { Resource = arn, Tags = { ["lambdapool:version"] = "0.0.1" } })
+    for _, location in ipairs { "http://127.0.0.1:1/x", world.service.url .. "/nowhere", "?" } do
+      world:intercept("lambda", function(real, operation, input)
+        local answer = real(operation, input)
+        if operation == "GetFunction" then
+          answer.Code.Location = location
+        end
+        return answer
+      end)
+      local plan = functions.plan.update(world.account, "f", { memory = 512 })
+      assert.matches("stays that of lambdapool 0%.0%.1: its code cannot be fetched", plan.remark)
+      assert.equal(1, #plan.steps)
+    end
+  end)
+
   it("notices that somebody else has changed it meanwhile", function()
     local plan = functions.plan.update(world.account, "f", { environment = { C1 = "3" } })
     world:update("f", { environment = { D1 = "4" } })

@@ -56,11 +56,11 @@ function methods:forget()
   self.asked = {}
 end
 
---- The operations that change something, among those that were asked for.
+--- The operations that change something, among those that were asked for. "code" is a download.
 function methods:changes()
   local list = {}
   for _, operation in ipairs(self.asked) do
-    if not operation:find "^Get" and not operation:find "^List" then
+    if not operation:find "^Get" and not operation:find "^List" and operation ~= "code" then
       list[#list + 1] = operation
     end
   end

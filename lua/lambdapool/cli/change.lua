@@ -221,6 +221,9 @@ end
 ---@param given table
 ---@param describe fun(result: table): string
 function change.carry_out(plan, given, describe)
+  if plan.remark then
+    output.say(plan.remark)
+  end
   if given.dry_run then
     return (given.json and show_json or show_text)(plan)
   end

@@ -26,8 +26,8 @@ local module = command.new {
   about = [[
 Compares the files and the settings that are named with what the function has, and sends what
 differs; everything else stays. Environment variables and tags are added to those that it has;
-layers are replaced. Without paths its code stays, too, but for functions that were made without
-any: these get the current program.]],
+layers are replaced. Without paths its files stay; when the program in it that runs tasks is older
+than this one, it is replaced.]],
   arguments = {
     { "name", "the function" },
     { "paths", "files and folders that modules come from", args = "*" },

@@ -7,6 +7,7 @@ local lookup = require "lambdapool.deploy.lookup"
 local names = require "lambdapool.deploy.names"
 local plan = require "lambdapool.deploy.plan"
 local problem = require "lambdapool.deploy.problem"
+local refresh = require "lambdapool.deploy.refresh"
 local settings = require "lambdapool.deploy.settings"
 local settle = require "lambdapool.deploy.settle"
 
@@ -148,25 +149,49 @@ local function has_code(options, found)
   return creation.has_files(options) or found.tags["lambdapool:code"] == "agent"
 end
 
--- The package, if it differs from what is there.
-local function compare_code(steps, found, given, options)
-  local configuration = found.configuration
-  local with_code = has_code(options, found)
-  local architecture = check_architecture(configuration, given, with_code)
-  if not with_code then
+-- The package that the function is to have; nil when its code stays.
+local function package_for(steps, account, found, options, architecture)
+  local version = found.tags["lambdapool:version"]
+  local layers = options.layers or describe.layers(found.configuration)
+  if has_code(options, found) then
+    return creation.build(options, architecture, layers)
+  elseif not describe.is_outdated(version) then
     return nil
   end
-  local package = creation.build(options, architecture,
-    given.layers or describe.layers(configuration))
-  steps.package = package
+  local package, message = refresh.build(account, found, { agent = options.agent,
+    architecture = architecture, layers = layers[1] ~= nil })
+  if not package then
+    steps.remark = ("the program in %s stays that of lambdapool %s: its code cannot be fetched " ..
+      "(%s)\n  give its files and folders, too"):format(steps.name, version, message)
+  end
+  return package
+end
+
+-- The package, if it differs from what is there, and its architecture.
+local function compare_code(steps, account, found, options)
+  local configuration = found.configuration
   local there = (configuration.Architectures or { "x86_64" })[1]
-  if architecture ~= there then
-    note(steps, "architecture", there, architecture)
+  local wanted = check_architecture(configuration, options, has_code(options, found))
+  local package = package_for(steps, account, found, options, wanted)
+  steps.package = package
+  if not package then
+    return nil
+  elseif wanted ~= there then
+    note(steps, "architecture", there, wanted)
   elseif package.sha256 == configuration.CodeSha256 then
     return nil
   end
   note(steps, "code", configuration.CodeSha256, package.sha256)
-  return package, architecture
+  return package, wanted
+end
+
+-- The tags that belong to new code.
+local function code_tags(options, found)
+  local tags = creation.code_tags(options)
+  if not has_code(options, found) then
+    tags["lambdapool:code"] = nil -- it has the files that it had
+  end
+  return tags
 end
 
 -- The plan ----------------------------------------------------------------------------------------
@@ -281,9 +306,9 @@ function changes.plan(account, name, options)
   local more = check_adoption(found, options)
   local input = compare_configuration(steps, configuration, given)
   plan_configuration(steps, account, name, input, configuration.RevisionId)
-  local package, architecture = compare_code(steps, found, given, options)
+  local package, architecture = compare_code(steps, account, found, options)
   plan_code(steps, account, name, package, architecture)
-  for key, value in pairs(package and creation.code_tags(options) or {}) do
+  for key, value in pairs(package and code_tags(options, found) or {}) do
     more[key] = value
   end
   plan_tags(steps, account, configuration.FunctionArn, compare_tags(steps, found, given, more))

@@ -14,6 +14,7 @@ local lookup = {}
 ---@field tags table<string, string>
 ---@field hidden string? why the tags are not known
 ---@field concurrency integer? reserved for it
+---@field location string? where its code can be fetched for some minutes
 
 --- Where an account's functions are, in messages: "us-east-1".
 ---@param account table
@@ -41,6 +42,7 @@ function lookup.find(account, name)
     configuration = answer.Configuration, tags = answer.Tags or {},
     hidden = failure and (failure.Message or failure.ErrorCode) or nil,
     concurrency = concurrency and concurrency.ReservedConcurrentExecutions,
+    location = answer.Code and answer.Code.Location,
   }
 end
 

@@ -17,6 +17,7 @@ local problem = require "lambdapool.deploy.problem"
 ---@field steps lambdapool.deploy.Step[]
 ---@field changes { setting: string, from: any, to: any }[]
 ---@field package table? of lambdapool.deploy.package
+---@field remark string? what somebody should know besides
 ---@field result fun(journal: table): table what has become of it
 
 ---@class lambdapool.deploy.Journal
