@@ -167,8 +167,6 @@ static bool is_tls(CURLcode code) {
 }
 
 static const char *name_before_connected(const struct lp__transfer *transfer) {
-  long proxy_status = 0;
-  curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
   switch (transfer->code) {
   case CURLE_COULDNT_RESOLVE_HOST:
     return "resolve";
@@ -184,7 +182,10 @@ static const char *name_before_connected(const struct lp__transfer *transfer) {
   default:
     if (is_tls(transfer->code))
       return "tls";
-    return proxy_status != 0 ? "proxy" : "connect";
+    return strstr(transfer->error, "CONNECT") ||
+                   strstr(transfer->error, "proxy")
+               ? "proxy"
+               : "connect";
   }
 }
 
@@ -228,7 +229,7 @@ static const char *name_failure(const struct lp__transfer *transfer) {
 /* libcurl keeps the number of an earlier failure, too. */
 static const char *system_says(const struct lp__transfer *transfer) {
   long error = transfer->os_error;
-  if (error == 0 && transfer->code == CURLE_COULDNT_CONNECT)
+  if (error == 0 && strncmp(transfer->error, "Failed to connect", 17) == 0)
     curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &error);
   return error != 0 ? strerror((int)error) : NULL;
 }

@@ -182,7 +182,7 @@ local function explain(self, failure, detail, of_system)
     seconds = ("%g"):format(request.seconds or SECONDS),
     most = ("%d"):format(request.max_bytes or MOST_BYTES),
   }
-  if failure == "connect" and detail:find "imed out" or detail:find "imeout was reached" then
+  if failure == "connect" and (detail:find "imed out" or detail:find "imeout") then
     words.why = ("no answer within %g s"):format(request.connect_seconds or CONNECT_SECONDS)
   end
   return (TEXTS[failure]:gsub("{(%l+)}", words))

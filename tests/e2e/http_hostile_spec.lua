@@ -66,7 +66,7 @@ describe("a kept connection", function()
     for _ = 1, 5 do
       http.close()
       body_of(raw "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-      os.execute "sleep 0.05" -- its end has come by now
+      peer:await_ends()
       assert.equal("ok", body_of("/x", { method = "POST", body = "x" }))
     end
   end)

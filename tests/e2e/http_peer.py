@@ -15,6 +15,7 @@ counted under its path, and /seen/PATH tells how often that was.
   /flood/WHAT       headers, interim answers, body or chunks without end
   /tls              whether the TLS session is one that was used before
   /port             the port of the client
+  /alone            `ok`, once this is the only connection
 anything else       `ok`
 """
 
@@ -40,7 +41,7 @@ FLOODS = {
     "extension": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"%d"),
     "trailers": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"x-%d: 1\r\n"),
 }
-seen, lock = {}, threading.Lock()
+seen, connections, lock = {}, 0, threading.Lock()
 
 
 def answer(body):
@@ -96,7 +97,12 @@ class Connection:
         elif kind == "seen":
             self.sock.sendall(answer(b"%d" % seen.get("/" + "/".join(words[1:]), 0)))
         elif kind == "tls":
+            time.sleep(0.1)  # so that the next request gets another connection
             self.sock.sendall(answer(b"again" if self.sock.session_reused else b"new"))
+        elif kind == "alone":
+            while connections > 1:
+                time.sleep(0.005)
+            self.sock.sendall(OK)
         elif kind == "port":
             self.sock.sendall(answer(b"%d" % self.address[1]))
         elif kind in ("raw", "cut"):
@@ -120,7 +126,7 @@ class Connection:
 
     def request(self):
         head = self.head()
-        path = head.split(b" ")[1].decode()
+        path = head.split(b" ")[1].decode("latin-1")
         words = path[1:].split("?")[0].split("/")
         length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.I)
         length = int(length[1]) if length else 0
@@ -146,8 +152,6 @@ class Proxy(Connection):
     `broken`. Other requests it answers itself."""
 
     def tunnel(self, target):
-        with lock:
-            seen["CONNECT " + target] = seen.get("CONNECT " + target, 0) + 1
         if target.startswith("no"):
             self.sock.sendall(b"HTTP/1.1 407 Who are you\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n")
             self.end("close")
@@ -173,16 +177,24 @@ class Proxy(Connection):
         self.sock.sendall(answer(b"proxy: " + target))
 
 
+def count(change):
+    global connections
+    with lock:
+        connections += change
+
+
 def handle(sock, address, kind, context):
+    count(1)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context:
             sock = context.wrap_socket(sock, server_side=True)
         kind(sock, address).serve()
-    except (Gone, OSError):
+    except (Gone, OSError, IndexError):
         pass
     finally:
         sock.close()
+        count(-1)
 
 
 def listen(kind, context=None):

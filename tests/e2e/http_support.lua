@@ -33,8 +33,14 @@ function methods:close()
   os.execute(("rm -rf '%s'"):format(self.folder))
 end
 
+--- Waits until it has closed every connection.
+function methods:await_ends()
+  assert(os.execute(("curl -s -m 60 -o '%s/out' %s/alone"):format(self.folder, self.plain)))
+end
+
 --- How often a request for `path` has arrived completely.
 function methods:seen(path)
+  http.close()
   return math.tointeger(tonumber(http.request { url = self.plain .. "/seen" .. path }.body))
 end
 
