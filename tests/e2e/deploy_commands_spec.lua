@@ -105,6 +105,19 @@ describe("the commands for functions", function()
     good "delete hidden -y"
   end)
 
+  it("give new functions what is configured", function()
+    write("lambdapool.conf.lua", "return { memory = 300, timeout = 1.5 }")
+    assert.matches("300 MB, 2 s", good "create configured")
+    assert.equal("configured is unchanged\n", good "update configured")
+    good "delete configured -y"
+    assert.matches("is created", good "deploy configured --memory 400")
+    assert.equal(400, good_json("show configured").memory)
+    assert.equal(2, good_json("show configured").timeout)
+    assert.equal("configured is unchanged\n", good "deploy configured")
+    os.remove(folder .. "/lambdapool.conf.lua")
+    good "delete configured -y"
+  end)
+
   it("do not ask where nobody can answer", function()
     good "create asked"
     assert.matches("%-%-yes", bad(2, "delete asked"))

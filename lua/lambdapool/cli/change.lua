@@ -116,17 +116,14 @@ function change.settings(given)
   }
 end
 
---- What the configuration says besides, of functions that are new.
----@param options lambdapool.deploy.Options
+--- What the configuration says of functions that are new.
 ---@return lambdapool.deploy.Options
-function change.configured(options)
-  local timeout = config.get "timeout"
-  options.memory = options.memory or config.get "memory"
-  options.timeout = options.timeout
-    or timeout and math.tointeger(math.max(1, math.min(900, math.ceil(timeout))))
-  options.role = options.role or config.get "role" or nil
-  options.layers = options.layers or config.get "layers" or nil
-  return options
+function change.defaults()
+  local timeout = config.get "timeout" -- of a task; it may be fractional, or longer than Lambda's
+  return {
+    memory = config.get "memory", role = config.get "role", layers = config.get "layers",
+    timeout = timeout and math.tointeger(math.max(1, math.min(900, math.ceil(timeout)))),
+  }
 end
 
 -- Showing ---------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ own that may write the function's log, unless --role names another.]],
   options = change.SETTINGS,
   common = { account = true, json = true, dry_run = true },
   run = function(given, context)
-    local options = change.configured(change.settings(given))
+    local options = change.settings(given)
+    options.defaults = change.defaults()
     local plan = functions.plan.create(context:account(), given.name, options)
     change.carry_out(plan, given, function(result)
       return ("%s is created: %s of code, %s MB, %s s\n  %s"):format(result.name,

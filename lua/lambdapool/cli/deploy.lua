@@ -21,6 +21,7 @@ whatever is there. See `lambdapool create --help` and `lambdapool update --help`
   common = { account = true, json = true, dry_run = true },
   run = function(given, context)
     local options = change.settings(given)
+    options.defaults = change.defaults()
     local plan = functions.plan.deploy(context:account(), given.name, options)
     change.carry_out(plan, given, function(result)
       return result.action == "created" and ("%s is created: %s of code\n  %s"):format(result.name,

@@ -3,6 +3,7 @@
 
 local creation = require "lambdapool.deploy.creation"
 local describe = require "lambdapool.deploy.describe"
+local differences = require "lambdapool.deploy.differences"
 local lookup = require "lambdapool.deploy.lookup"
 local names = require "lambdapool.deploy.names"
 local plan = require "lambdapool.deploy.plan"
@@ -12,126 +13,6 @@ local settings = require "lambdapool.deploy.settings"
 local settle = require "lambdapool.deploy.settle"
 
 local changes = {}
-
--- What is compared ----------------------------------------------------------------------------
-
-local function note(steps, setting, from, to)
-  table.insert(steps.changes, { setting = setting, from = from, to = to })
-end
-
--- Option -> the member of Lambda's configuration.
-local PLAIN = {
-  { "memory", "MemorySize" }, { "timeout", "Timeout" }, { "handler", "Handler" },
-  { "description", "Description" }, { "role", "Role" },
-}
-
-local function compare_plain(steps, input, configuration, given)
-  for _, pair in ipairs(PLAIN) do
-    local wanted, there = given[pair[1]], configuration[pair[2]]
-    if wanted ~= nil and wanted ~= there then
-      input[pair[2]] = wanted
-      note(steps, pair[1], there, wanted)
-    end
-  end
-end
-
-local function compare_layers(steps, input, configuration, given)
-  local there = describe.layers(configuration)
-  local from, to = table.concat(there, ","), table.concat(given.layers or there, ",")
-  if from ~= to then
-    input.Layers = given.layers
-    note(steps, "layers", from ~= "" and from or nil, to ~= "" and to or nil)
-  end
-end
-
-local function sorted(map)
-  local list = {}
-  for key in pairs(map) do
-    list[#list + 1] = key
-  end
-  table.sort(list)
-  return list
-end
-
--- Notes what sets and removes change in a map, and makes the changes. Returns whether there were
--- any. Values are only noted when they are no secrets.
-local function edit(steps, map, sets, removed, options)
-  local changed = false
-  local function set(key, value)
-    if map[key] ~= value then
-      local from, to = map[key], value
-      if not options.open then
-        from, to = from and "(hidden)", to and "(hidden)"
-      end
-      note(steps, options.label .. key, from, to)
-      map[key], changed = value, true
-    end
-  end
-  for _, key in ipairs(sorted(sets or {})) do
-    set(key, sets[key])
-  end
-  for _, key in ipairs(removed or {}) do
-    set(key, nil)
-  end
-  return changed
-end
-
-local function compare_environment(steps, input, configuration, given)
-  if not given.environment and not given.remove_environment then
-    return
-  end
-  local there, message = describe.environment(configuration)
-  if not there then
-    problem.raise(problem.FAILED, "the environment of %s cannot be read, so it cannot be " ..
-      "changed\n  %s", configuration.FunctionName, message)
-  end
-  local merged = {}
-  for key, value in pairs(there) do
-    merged[key] = value
-  end
-  if edit(steps, merged, given.environment, given.remove_environment, { label = "env " }) then
-    input.Environment = { Variables = settings.check_environment(merged) }
-  end
-end
-
--- Everything that UpdateFunctionConfiguration sets.
-local function compare_configuration(steps, configuration, given)
-  local input = {}
-  compare_plain(steps, input, configuration, given)
-  compare_layers(steps, input, configuration, given)
-  compare_environment(steps, input, configuration, given)
-  if configuration.Runtime ~= creation.RUNTIME then
-    input.Runtime = creation.RUNTIME
-    note(steps, "runtime", configuration.Runtime, creation.RUNTIME)
-  end
-  return input
-end
-
--- Tags are compared like the environment: those that are not named stay.
-local function compare_tags(steps, found, given, more)
-  local tags, sets = {}, {}
-  for key, value in pairs(found.tags) do
-    tags[key] = value
-  end
-  for _, source in ipairs { more, given.tags or {} } do
-    for key, value in pairs(source) do
-      if tags[key] ~= value then
-        sets[key] = value
-      end
-    end
-  end
-  edit(steps, tags, sets, nil, { label = "tag ", open = true })
-  local removed = {}
-  for _, key in ipairs(given.remove_tags or {}) do
-    if key == "creator" or key:find "^lambdapool:" then
-      problem.raise(problem.USAGE, "the tag '%s' is lambdapool's own", key)
-    elseif tags[key] ~= nil then
-      removed[#removed + 1] = key
-    end
-  end
-  edit(steps, tags, nil, removed, { label = "tag ", open = true })
-  return sets, removed
-end
 
 -- Code ------------------------------------------------------------------------------------------
 
@@ -177,11 +58,11 @@ local function compare_code(steps, account, found, options)
   if not package then
     return nil
   elseif wanted ~= there then
-    note(steps, "architecture", there, wanted)
+    differences.note(steps, "architecture", there, wanted)
   elseif package.sha256 == configuration.CodeSha256 then
     return nil
   end
-  note(steps, "code", configuration.CodeSha256, package.sha256)
+  differences.note(steps, "code", configuration.CodeSha256, package.sha256)
   return package, wanted
 end
 
@@ -245,7 +126,8 @@ local function plan_tags(steps, account, arn, sets, removed)
   local lambda = account.session:lambda()
   if next(sets) then
     plan.add(steps, {
-      operation = "lambda:TagResource", about = "set the tags " .. table.concat(sorted(sets), ", "),
+      operation = "lambda:TagResource",
+      about = "set the tags " .. table.concat(differences.keys(sets), ", "),
       run = function() lambda:call("TagResource", { Resource = arn, Tags = sets }) end,
     })
   end
@@ -304,14 +186,14 @@ function changes.plan(account, name, options)
   local found = settled(account, name, options)
   local configuration, steps = found.configuration, plan.new(name, "update")
   local more = check_adoption(found, options)
-  local input = compare_configuration(steps, configuration, given)
+  local input = differences.configuration(steps, configuration, given)
   plan_configuration(steps, account, name, input, configuration.RevisionId)
   local package, architecture = compare_code(steps, account, found, options)
   plan_code(steps, account, name, package, architecture)
   for key, value in pairs(package and code_tags(options, found) or {}) do
     more[key] = value
   end
-  plan_tags(steps, account, configuration.FunctionArn, compare_tags(steps, found, given, more))
+  plan_tags(steps, account, configuration.FunctionArn, differences.tags(steps, found, given, more))
   if not steps.steps[1] then
     steps.action = "unchanged"
   end

@@ -55,13 +55,13 @@ local function input_of(name, given, package, options)
   return {
     FunctionName = name,
     Runtime = creation.RUNTIME,
-    Handler = given.handler or settings.DEFAULTS.handler,
+    Handler = given.handler,
     Role = given.role,
     Code = { ZipFile = package.bytes },
     Description = given.description,
-    MemorySize = given.memory or settings.DEFAULTS.memory,
-    Timeout = given.timeout or settings.DEFAULTS.timeout,
-    Architectures = { given.architecture or settings.DEFAULTS.architecture },
+    MemorySize = given.memory,
+    Timeout = given.timeout,
+    Architectures = { given.architecture },
     Environment = given.environment and { Variables = given.environment },
     Layers = given.layers,
     Tags = all_tags(options, given.tags),
@@ -132,14 +132,13 @@ end
 ---@return lambdapool.deploy.Plan
 function creation.plan(account, name, options)
   names.check_function(name)
-  local given = settings.check(options)
+  local given = settings.complete(options)
   local there = lookup.find(account, name)
   if there then
     exists(account, name, there.tags)
   end
   local steps = plan.new(name, "create")
-  local package = creation.build(options, given.architecture or settings.DEFAULTS.architecture,
-    given.layers)
+  local package = creation.build(options, given.architecture, given.layers)
   local input = input_of(name, given, package, options)
   steps.package = package
   if not input.Role then

@@ -32,6 +32,7 @@ local removal = require "lambdapool.deploy.removal"
 ---@field tags table<string, string>?
 ---@field remove_tags string[]?
 ---@field architecture string? "x86_64" or "arm64"
+---@field defaults lambdapool.deploy.Options? what a new function has where the rest says nothing
 ---@field adopt boolean? update: take over a function that others made
 ---@field log fun(line: string)? hears what is being done
 ---@field stop (fun(): boolean)? asked now and then; true: give up, and take back what was made

@@ -141,13 +141,18 @@ local function is_tag_text(text, min, max)
   return length and length >= min and length <= max and not text:find "[^%w%s_.:/=+@\x80-\xff-]"
 end
 
+-- Tells by whom, and from what, a function was made.
+local function is_own_tag(key)
+  return key == "creator" or key:find "^lambdapool:" ~= nil
+end
+
 local function check_tag(key, value)
   if not is_tag_text(key, 1, 128) then
     refuse("'%s' cannot be the key of a tag\n  a key has 1 to 128 letters, digits, spaces " ..
       "and _ . : / = + - @", tostring(key))
   elseif key:find "^[Aa][Ww][Ss]:" then
     refuse("'%s' cannot be the key of a tag: those that begin with aws: are AWS's own", key)
-  elseif key == "creator" or key:find "^lambdapool:" then
+  elseif is_own_tag(key) then
     refuse("the tag '%s' is set by lambdapool itself", key)
   elseif not is_tag_text(value, 0, 256) then
     refuse("the value of the tag '%s' may have at most 256 letters, digits, spaces and " ..
@@ -173,9 +178,23 @@ end
 
 -- All of them ---------------------------------------------------------------------------------
 
-local function list_of_names(value)
+local function removed_names(value)
   if type(value) ~= "table" then
     refuse "what is to be removed must be a list of names"
+  end
+  for _, name in ipairs(value) do
+    if type(name) ~= "string" then
+      refuse("what is to be removed must be names, got a %s", type(name))
+    end
+  end
+  return value
+end
+
+local function removed_tags(value)
+  for _, key in ipairs(removed_names(value)) do
+    if is_own_tag(key) then
+      refuse("the tag '%s' is lambdapool's own", key)
+    end
   end
   return value
 end
@@ -190,13 +209,13 @@ local CHECKS = {
   layers = settings.check_layers,
   environment = settings.check_environment,
   tags = tags,
-  remove_environment = list_of_names,
-  remove_tags = list_of_names,
+  remove_environment = removed_names,
+  remove_tags = removed_tags,
 }
 
 -- What else create and update take.
-local OTHERS = { paths = true, requirements = true, agent = true, adopt = true, log = true,
-  stop = true }
+local OTHERS = { paths = true, requirements = true, agent = true, adopt = true, defaults = true,
+  log = true, stop = true }
 
 local function complain_of(name)
   local known = {}
@@ -207,6 +226,21 @@ local function complain_of(name)
   end
   table.sort(known)
   refuse("unknown option '%s'%s", tostring(name), suggest.hint(tostring(name), known))
+end
+
+--- The settings of a new function: those of the options, then those that are to hold where the
+--- options say nothing, then our own.
+---@param options lambdapool.deploy.Options
+---@return table settings
+function settings.complete(options)
+  local complete = {}
+  local defaults = options.defaults and settings.check(options.defaults) or {}
+  for _, source in ipairs { settings.DEFAULTS, defaults, settings.check(options) } do
+    for name, value in pairs(source) do
+      complete[name] = value
+    end
+  end
+  return complete
 end
 
 --- Checks the options of create or update. Returns the settings among them.
