@@ -14,7 +14,8 @@ local serve = require "lambdapool.serve"
 local sessions = require "lambdapool.aws.session"
 local system = require "lambdapool.system"
 
--- How long somebody may take between having the folder and answering, or the other way round.
+-- How long somebody may take between having the folder and answering, or the other way round, and
+-- how long nobody at all may be there before somebody takes over.
 local PATIENCE_SECONDS = 10
 local STEP_SECONDS = 0.05
 
@@ -244,7 +245,7 @@ local function open_local(options)
   local at = take_place()
   local session = sessions.new {
     region = options.region or "us-east-1", endpoint_url = at.url, proxy = "",
-    environment = nothing,
+    environment = nothing, patience = PATIENCE_SECONDS,
     credentials = { access_key = at.access_key, secret_key = at.secret_key,
       source = at.dir .. "/credentials" },
   }

@@ -63,7 +63,7 @@ describe("every command", function()
       assert.matches("^  lambdapool " .. name, text)
       assert.matches("\nusage: lambdapool " .. name, text)
       for line in text:gmatch "[^\n]+" do
-        assert.is_true(#line <= 120, line)
+        assert.is_true(#line <= 100, line)
       end
     end
     assert.equal(16, count)

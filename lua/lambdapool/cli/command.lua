@@ -23,7 +23,8 @@ local FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 local command = {}
 
 ---@class lambdapool.cli.Argument
----@field [1] string its name in `given`; in messages and help it is in capitals
+---@field [1] string its name in `given`
+---@field label string? its name in messages and help; default: that, in capitals
 ---@field [2] string what it is
 ---@field args string? "?": may be absent; "*": a list, "+": a list with something in it
 ---@field convert (fun(text: string): any, string?)? its value, or nil and what it must be
@@ -139,7 +140,7 @@ local COMPLAINTS = {
   { "^option '(.-)' does not take arguments$", "'%s' takes no value" },
 }
 
-local function reword(message, names)
+local function reword(message, names, labels)
   local unknown = message:match "^unknown option '(.-)'\n"
     or message:match "^unknown option '(.*)'$"
   if unknown then
@@ -149,7 +150,7 @@ local function reword(message, names)
   local missing = message:match "^missing argument '(.-)'$"
     or message:match "^argument '(.-)' requires at least"
   if missing then
-    return ("%s is missing"):format(missing:upper())
+    return ("%s is missing"):format(labels[missing])
   end
   for _, complaint in ipairs(COMPLAINTS) do
     local name = message:match(complaint[1])
@@ -184,15 +185,20 @@ local function add_option(parser, option)
   end
 end
 
--- Behind the last argument is one that takes what is too much, so that it can be named.
+-- Behind the last argument is one that takes what is too much, so that it can be named. Returns
+-- what messages call the others.
 local function add_arguments(parser, arguments)
+  local labels = {}
   for _, argument in ipairs(arguments or {}) do
+    local label = argument.label or argument[1]:upper()
+    labels[argument[1]] = label
     parser:argument(argument[1]):args(argument.args or 1)
-      :convert(converter(argument.convert, argument[1]:upper()) or tostring)
+      :convert(converter(argument.convert, label) or tostring)
   end
   parser:argument("too much"):args "*":convert(function(text)
     command.usage(("unknown argument '%s'"):format(text))
   end)
+  return labels
 end
 
 -- Values may begin with "-": argparse would take them for options.
@@ -230,9 +236,9 @@ local function parse(self, argv, options)
     add_option(parser, option)
     table.move(names_of(option), 1, 2, #names + 1, names)
   end
-  add_arguments(parser, self.arguments)
+  local labels = add_arguments(parser, self.arguments)
   parser.error = function(_, message)
-    command.usage(reword(message, names))
+    command.usage(reword(message, names, labels))
   end
   local given = parser:parse(join_values(argv, options))
   given["too much"] = nil
@@ -269,6 +275,7 @@ function methods:confirm(question)
   end
   io.stderr:write(question, " [y/N] ")
   local answer = io.read "l"
+  interrupt.check()
   return answer ~= nil and answer:lower():find "^%s*y" ~= nil
 end
 

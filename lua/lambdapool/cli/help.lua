@@ -2,6 +2,22 @@
 
 local help = {}
 
+local COLUMNS = 100
+
+-- A text as lines of up to `columns`.
+local function wrap(text, columns)
+  local lines, line = {}, ""
+  for word in text:gmatch "%S+" do
+    if line ~= "" and #line + 1 + #word > columns then
+      lines[#lines + 1], line = line, word
+    else
+      line = line == "" and word or line .. " " .. word
+    end
+  end
+  lines[#lines + 1] = line
+  return lines
+end
+
 -- Appends rows of two columns, the second one where the longest of the first ends.
 local function append_rows(lines, rows)
   local width = 0
@@ -9,9 +25,11 @@ local function append_rows(lines, rows)
     width = math.max(width, #row[1])
   end
   for _, row in ipairs(rows) do
-    local gap = (" "):rep(width - #row[1] + 2)
-    lines[#lines + 1] = ("  %s%s%s"):format(row[1], gap, (row[2]:gsub("\n", "\n" ..
-      (" "):rep(width + 4))))
+    local label = row[1]
+    for _, text in ipairs(wrap(row[2], COLUMNS - width - 4)) do
+      lines[#lines + 1] = ("  %s%s%s"):format(label, (" "):rep(width - #label + 2), text)
+      label = ""
+    end
   end
 end
 
@@ -38,7 +56,7 @@ function help.command(spec, options)
   lines[#lines + 1] = ("\nusage: lambdapool %s [OPTIONS]\n\n%s\n"):format(spec.usage, spec.about)
   local rows = {}
   for _, argument in ipairs(spec.arguments or {}) do
-    rows[#rows + 1] = { argument[1]:upper(), argument[2] }
+    rows[#rows + 1] = { argument.label or argument[1]:upper(), argument[2] }
   end
   for _, option in ipairs(options) do
     rows[#rows + 1] = option_row(option)

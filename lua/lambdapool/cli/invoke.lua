@@ -115,7 +115,7 @@ lambdapool invoke algorithms @event.json --tail]],
   about = "Calls a function and prints its result. A function that fails is exit code 1.",
   arguments = {
     { "name", "the function" },
-    { "event_text", "JSON, @FILE, or - for standard input ({})", args = "?" },
+    { "event_text", "JSON, @FILE, or - for standard input ({})", args = "?", label = "EVENT" },
   },
   options = {
     { "--tail", nil, "print the end of its log, too, on stderr" },
