@@ -110,6 +110,8 @@ int lp__command_start(struct lp__command *command,
     status = spawn(&command->process.pid, config, &ends);
   if (status == 0)
     status = lp__process_watch(&command->process);
+  if (status == -ESRCH) /* it has ended, and its status is lost */
+    status = 0;
   lp__close_fd(&ends.input);
   lp__close_fd(&ends.output);
   lp__close_fd(&ends.errors);

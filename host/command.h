@@ -45,7 +45,8 @@ enum lp__command_event lp__command_next(struct lp__command *command,
                                         size_t *size);
 
 /* Kills its whole group, also when it has ended itself, takes its status and
- * closes everything: *code is the exit code or -1, *signal the signal or 0. */
+ * closes everything: *code is the exit code or -1, *signal the signal or 0;
+ * both are -1 when somebody else has taken the status. */
 void lp__command_end(struct lp__command *command, int *code, int *signal);
 
 #endif
