@@ -186,11 +186,11 @@ describe("credential_process", function()
   it("gets its arguments as they are quoted, and no shell looks at them", function()
     local path = home:write("q", [[
 printf '{"Version":1,"AccessKeyId":"K","SecretAccessKey":"'
-for word in "$@"; do printf '<%s>' "$word"; done
+for word in "$@"; do printf '<%s>' "$word" | tr '\\\\' /; done
 printf '"}'
 ]])
-    use("/bin/sh " .. path .. [[ 'a$HOME'"b'c"\'d\;e ""  "*" f'_'g]])
-    assert.equal([[K <a$HOMEb'c'd;e><><*><f_g> -]], find())
+    use("/bin/sh " .. path .. [[ 'a$HOME'"b'c"\'d\;e ""  "*" f'_'g "h\\"]])
+    assert.equal([[K <a$HOMEb'c'd;e><><*><f_g><h/> -]], find())
   end)
 
   it("may fail in many ways, and nothing of its output is shown", function()

@@ -10,32 +10,49 @@ local trouble = require "lambdapool.aws.credentials.trouble"
 -- It may ask somebody in a browser.
 local SECONDS = 300
 
+-- What is behind a double quote, and the place behind the one that ends it.
+local function quoted(line, i)
+  local out = {}
+  while i <= #line do
+    local c, following = line:sub(i, i), line:sub(i + 1, i + 1)
+    if c == '"' then
+      return table.concat(out), i + 1
+    elseif c == "\\" and (following == '"' or following == "\\") then
+      c, i = following, i + 1
+    end
+    out[#out + 1], i = c, i + 1
+  end
+end
+
+-- What stands at one place of a word, and the place behind it; nil when something is missing.
+local function piece(line, i)
+  local c = line:sub(i, i)
+  if c == '"' then
+    return quoted(line, i + 1)
+  elseif c == "'" then
+    return line:match("^([^']*)'()", i + 1)
+  elseif c == "\\" then
+    return line:match("^(.)()", i + 1)
+  end
+  return line:match("^([^%s'\"\\]+)()", i)
+end
+
 -- Splits a command line as a shell does, which does not run here: quotes and backslashes.
 local function split(line)
-  local words, word, i = {}, nil, 1
+  local words, i = {}, line:match "^%s*()"
   while i <= #line do
-    local c = line:sub(i, i)
-    if c == "'" or c == '"' then
-      local close = line:find(c, i + 1, true)
-      while c == '"' and close and line:sub(close - 1, close - 1) == "\\" do
-        close = line:find(c, close + 1, true)
-      end
-      if not close then
+    local word = ""
+    while i <= #line and not line:find("^%s", i) do
+      local text
+      text, i = piece(line, i)
+      if not text then
         return nil
       end
-      local quoted = line:sub(i + 1, close - 1)
-      word = (word or "") .. (c == '"' and quoted:gsub('\\(["\\])', "%1") or quoted)
-      i = close
-    elseif c == "\\" then
-      word, i = (word or "") .. line:sub(i + 1, i + 1), i + 1
-    elseif c:find "%s" then
-      words[#words + 1], word = word, nil
-    else
-      word = (word or "") .. c
+      word = word .. text
     end
-    i = i + 1
+    words[#words + 1] = word
+    i = line:match("^%s*()", i)
   end
-  words[#words + 1] = word
   return words
 end
 
