@@ -71,12 +71,13 @@ describe("TLS", function()
   end)
 
   it("resumes sessions", function()
-    assert.equal("new", request(peer.tls .. "/tls").body)
-    local again = 0
-    for _, response in ipairs(many(20, peer.tls .. "/tls")) do
-      again = again + (response.body == "again" and 1 or 0)
+    for connections = 1, 5 do
+      local again = 0
+      for _, response in ipairs(many(connections, peer.tls .. "/tls")) do
+        again = again + (response.body == "again" and 1 or 0)
+      end
+      assert.equal(connections - 1, again)
     end
-    assert.is_true(again > 10, again .. " of 20")
   end)
 
   it("that fails fails for all who wait for it, at once", function()
