@@ -21,20 +21,28 @@ bool lp__span_next(struct lp__span *rest, char separator,
   return true;
 }
 
-/* Eight bytes at a time: subtracting borrows from the top bit of those below
- * '!', adding one carries into that of DEL, and the others above have it. */
+/* Sets the top bit of at least one byte when one of eight is not plain:
+ * subtracting borrows from the top bit of those below '!', adding one carries
+ * into that of DEL, and the others above have it. */
+static uint64_t odd_bytes(const char *at) {
+  const uint64_t ones = 0x0101010101010101;
+  uint64_t bytes;
+  memcpy(&bytes, at, sizeof bytes);
+  return (bytes - ones * 0x21) | (bytes + ones) | bytes;
+}
+
 bool lp__span_is_plain(struct lp__span span) {
-  const uint64_t ones = 0x0101010101010101, tops = ones * 0x80;
-  uint64_t bytes, odd = 0;
-  size_t i = 0;
-  for (; i + sizeof bytes <= span.size; i += sizeof bytes) {
-    memcpy(&bytes, span.at + i, sizeof bytes);
-    odd |= (bytes - ones * 0x21) | (bytes + ones) | bytes;
+  const uint64_t tops = 0x8080808080808080;
+  char padded[8];
+  uint64_t odd = 0;
+  if (span.size < sizeof padded) {
+    memset(padded, '!', sizeof padded);
+    memcpy(padded, span.at, span.size);
+    return (odd_bytes(padded) & tops) == 0;
   }
-  for (; i < span.size; i++)
-    odd |= (unsigned char)span.at[i] <= ' ' || (unsigned char)span.at[i] >= 127
-               ? tops
-               : 0;
+  for (size_t i = 0; i < span.size - sizeof padded; i += sizeof padded)
+    odd |= odd_bytes(span.at + i);
+  odd |= odd_bytes(span.at + span.size - sizeof padded);
   return (odd & tops) == 0;
 }
 

@@ -172,7 +172,9 @@ static int unknown_option(lua_State *L, const char *name) {
 
 /* S3 takes paths as they are. */
 static bool is_s3(struct lp__span service) {
-  return lp__span_is(service, "s3") || lp__span_is(service, "s3express") ||
+  if (service.size < 2 || memcmp(service.at, "s3", 2) != 0)
+    return false;
+  return service.size == 2 || lp__span_is(service, "s3express") ||
          lp__span_is(service, "s3-outposts") ||
          lp__span_is(service, "s3-object-lambda");
 }

@@ -55,9 +55,8 @@ static char *put(char *out, struct lp__span span) {
   return out + span.size;
 }
 
-static char *put_text(char *out, const char *text) {
-  return put(out, (struct lp__span){text, strlen(text)});
-}
+/* Of a literal. */
+#define PUT(out, text) put(out, (struct lp__span){text, sizeof text - 1})
 
 /* --- which fields -------------------------------------------------------- */
 
@@ -129,10 +128,9 @@ static void add_field(struct draft *draft, struct lp__field field) {
   draft->fields[i] = field;
 }
 
-static void add(struct draft *draft, const char *name, struct lp__span value) {
-  add_field(draft,
-            (struct lp__field){name, value.at, strlen(name), value.size});
-}
+#define ADD(draft, name, value)                                                \
+  add_field(draft, (struct lp__field){name, (value).at, sizeof name - 1,       \
+                                      (value).size})
 
 /* Makes room for the fields and copies what is signed of them.  0, or -1
  * without memory. */
@@ -214,7 +212,7 @@ static int make_claim(struct lp__signer *signer, const struct lp__signing *how,
   out = put(out, how->region);
   *out++ = '/';
   out = put(out, how->service);
-  out = put_text(out, "/" TERMINATOR);
+  out = PUT(out, "/" TERMINATOR);
   claim->scope = (struct lp__span){text->at, (size_t)(out - text->at)};
   return 0;
 }
@@ -250,13 +248,13 @@ static int write_authorization(struct lp__signer *signer,
   if (lp__text_reserve(text, how->access_key.size + claim->scope.size +
                                  names.size + 160) < 0)
     return -1;
-  char *out = put_text(text->at, ALGORITHM " Credential=");
+  char *out = PUT(text->at, ALGORITHM " Credential=");
   out = put(out, how->access_key);
   *out++ = '/';
   out = put(out, claim->scope);
-  out = put_text(out, ", SignedHeaders=");
+  out = PUT(out, ", SignedHeaders=");
   out = put(out, names);
-  out = put_text(out, ", Signature=");
+  out = PUT(out, ", Signature=");
   out = put(out, (struct lp__span){signature, LP__SHA256_HEX});
   text->size = (size_t)(out - text->at);
   return 0;
@@ -272,11 +270,12 @@ int lp__sign_headers(struct lp__signer *signer,
       make_claim(signer, how, &claim) < 0)
     return -1;
   struct lp__span payload = payload_of(signer, request, how);
-  add(&draft, "x-amz-date", (struct lp__span){claim.timestamp, 16});
+  struct lp__span timestamp = {claim.timestamp, 16};
+  ADD(&draft, "x-amz-date", timestamp);
   if (!how->hide_payload)
-    add(&draft, "x-amz-content-sha256", payload);
+    ADD(&draft, "x-amz-content-sha256", payload);
   if (how->token.at && !how->hide_token)
-    add(&draft, "x-amz-security-token", how->token);
+    ADD(&draft, "x-amz-security-token", how->token);
   struct lp__span names = list_names(signer, &draft);
   if (!names.at)
     return -1;
@@ -298,13 +297,14 @@ int lp__sign_headers(struct lp__signer *signer,
 
 /* At most 3 bytes for each. */
 static char *put_parameter(char *out, const char *name, struct lp__span value) {
-  return lp__span_encode(put_text(out, name), value);
+  out = put(out, (struct lp__span){name, strlen(name)});
+  return lp__span_encode(out, value);
 }
 
 static char *put_credential(char *out, struct lp__span access_key,
                             struct lp__span scope) {
   out = put_parameter(out, "&X-Amz-Credential=", access_key);
-  out = put_text(out, "%2F");
+  out = PUT(out, "%2F");
   return put_parameter(out, "", scope);
 }
 
@@ -326,8 +326,9 @@ static int write_target(struct lp__signer *signer, struct draft *draft,
       put(text->at, (struct lp__span){request->target, request->target_size});
   if (request->target_size == request->path_size)
     *out++ = '?';
-  out = put_text(out, has_query ? "&X-Amz-Algorithm=" ALGORITHM
-                                : "X-Amz-Algorithm=" ALGORITHM);
+  if (has_query)
+    *out++ = '&';
+  out = PUT(out, "X-Amz-Algorithm=" ALGORITHM);
   out = put_credential(out, how->access_key, claim->scope);
   out = put_parameter(out,
                       "&X-Amz-Date=", (struct lp__span){claim->timestamp, 16});

@@ -60,12 +60,13 @@ static bool is_kept(const struct lp__signing_key *kept, struct lp__span secret,
                     struct lp__span date, struct lp__span region,
                     struct lp__span service) {
   const char *at = kept->origin;
-  const struct lp__span parts[] = {secret, date, region, service};
+  const struct lp__span parts[] = {date, region, service};
   if (kept->size != secret.size + date.size + region.size + service.size + 4)
     return false;
-  int other = 0;
-  for (size_t i = 0; i < 4; i++) {
-    other |= CRYPTO_memcmp(at, parts[i].at, parts[i].size) | at[parts[i].size];
+  int other = CRYPTO_memcmp(at, secret.at, secret.size) | at[secret.size];
+  at += secret.size + 1;
+  for (size_t i = 0; i < 3; i++) {
+    other |= memcmp(at, parts[i].at, parts[i].size) | at[parts[i].size];
     at += parts[i].size + 1;
   }
   return other == 0;
