@@ -172,3 +172,77 @@ describe("following", function()
     assert.equal(2, count)
   end)
 end)
+
+describe("the command", function()
+  local logs = require "lambdapool.cli.logs"
+  local loop = require "lambdapool.loop"
+  local refusals = require "lambdapool.aws.refusal"
+  local support = require "tests.lua.cli_support"
+
+  local answers, accounts, wait
+
+  -- An account whose log group has what `answers` say, one after the other: events or an error.
+  local function session()
+    local lambda = { call = function() return { LoggingConfig = { LogGroup = "/own" } } end }
+    local client = { pages = function(_, _, input)
+      assert.equal("/own", input.logGroupName)
+      local answer = table.remove(answers, 1)
+      if not answer or answer.__name or getmetatable(answer) then
+        error(answer or "the end", 0)
+      end
+      local i = 0
+      return function()
+        i = i + 1
+        if answer[i] then
+          return i, answer[i]
+        end
+      end
+    end }
+    return { lambda = function() return lambda end, logs = function() return client end }
+  end
+
+  before_each(function()
+    accounts, wait = package.loaded["lambdapool.account"], loop.wait
+    package.loaded["lambdapool.account"] = { open = function()
+      return { session = session(), backend = "aws", close = function() end }
+    end }
+    loop.wait = function() end
+  end)
+
+  after_each(function()
+    package.loaded["lambdapool.account"], loop.wait = accounts, wait
+  end)
+
+  local function refusal(code, status)
+    return refusals.new { service = "logs", operation = "FilterLogEvents", code = code,
+      status = status, message = "no", exit = 4 }
+  end
+
+  local now = os.time() * 1000
+  local a = { timestamp = now, message = "a", eventId = "1" }
+  local b = { timestamp = now, message = "b\n", eventId = "2" }
+
+  it("goes on following when there is trouble, and says so once", function()
+    answers = { { a }, refusal("ThrottlingException", 400), refusal("x", 503), { a, b },
+      refusal("x", 503), { a, b } }
+    local out, err, code = support.run(logs, "f", "-f")
+    assert.equal(1, code)
+    assert.same({ "a", "b" }, { out:match "^%S+ %S+ (a)\n%S+ %S+ (b)\n$" })
+    local refused = "lambdapool: going on: logs refused FilterLogEvents: no (%s)\n"
+    assert.equal(refused:format "ThrottlingException" .. refused:format "x" ..
+      "lambdapool try: the end\n", err)
+  end)
+
+  it("ends when that would not help", function()
+    answers = { { a }, refusal("AccessDeniedException", 400) }
+    local _, err, code = support.run(logs, "f", "-f")
+    assert.equal(4, code)
+    assert.matches("^lambdapool try: logs refused FilterLogEvents: no %(AccessDenied", err)
+  end)
+
+  it("waits for a log group that is not there yet", function()
+    answers = { refusal("ResourceNotFoundException", 400), { a } }
+    local out = support.run(logs, "f", "-f")
+    assert.matches(" a\n$", out)
+  end)
+end)

@@ -5,13 +5,18 @@ local json = require "lambdapool.json"
 local log_events = require "lambdapool.cli.log_events"
 local loop = require "lambdapool.loop"
 local output = require "lambdapool.cli.output"
+local refusals = require "lambdapool.aws.refusal"
+local retries = require "lambdapool.aws.retries"
 local system = require "lambdapool.system"
 local times = require "lambdapool.cli.times"
 
-local HOUR = 3600
+-- How far is looked back: for an invocation longer, because that gives few lines.
+local SINCE, SINCE_REQUEST = "1h", "1d"
 
--- How often is looked for new events: AWS allows few questions, the local service many.
+-- How often is looked for new events: AWS allows few questions, the local service many. When it
+-- does not answer, this long after.
 local POLL_SECONDS = { ["local"] = 0.2, aws = 1 }
+local TROUBLE_SECONDS = 5
 
 local function is_absent(refusal)
   return type(refusal) == "table" and refusal.code == "ResourceNotFoundException"
@@ -93,12 +98,30 @@ local function if_there(f, absence)
   return ok
 end
 
+local function nap(seconds)
+  loop.wait(function() return false end, nil, seconds)
+end
+
+-- One look for new events. Trouble that may pass ends nothing; the second value says that there is
+-- some.
+local function look(events, emit, absence)
+  local ok, problem = pcall(if_there, function() events:poll(emit) end, absence)
+  io.stdout:flush()
+  if not ok and not (refusals.is(problem) and retries.kind(problem)) then
+    error(problem, 0)
+  end
+  return not ok and problem or nil
+end
+
 local function follow(events, emit, context, absence)
-  local pause = POLL_SECONDS[context:account().backend]
+  local pause, told = POLL_SECONDS[context:account().backend], false
   while true do
-    if_there(function() events:poll(emit) end, absence)
-    io.stdout:flush()
-    loop.wait(function() return false end, nil, pause)
+    local trouble = look(events, emit, absence)
+    if trouble and not told then
+      output.say(("going on: %s"):format(tostring(trouble)))
+    end
+    told = trouble ~= nil
+    nap(trouble and TROUBLE_SECONDS or pause)
   end
 end
 
@@ -140,14 +163,11 @@ local function check(given)
   end
 end
 
--- What is looked for, as log_events takes it. Without a time: the last hour, and of an invocation
--- all that there is.
+-- The first and the last millisecond of what is looked for, as far as there is one.
 local function range_of(given, now)
-  local since = given.request and 0 or math.floor((now - HOUR) * 1000)
-  if given.since then
-    since = time_of(given.since, "--since", now)
-  end
-  return since, given["until"] and time_of(given["until"], "--until", now)
+  local since = given.since or given.request and SINCE_REQUEST or SINCE
+  return time_of(since, "--since", now),
+    given["until"] and time_of(given["until"], "--until", now)
 end
 
 local function run(given, context)
@@ -191,7 +211,7 @@ Prints what a function has written, the last hour of it. Times are 10m, 2h and 3
     convert = command.word } },
   options = {
     { "-f --follow", nil, "go on with what comes, until Ctrl-C" },
-    { "--since", "TIME", "from here on (1h)" },
+    { "--since", "TIME", "from here on (1h; with --request 1d)" },
     { "--until", "TIME", "up to here" },
     { "--request", "ID", "only what belongs to this invocation", convert = request_id },
     { "--grep", "TEXT", "only lines with this text", convert = command.word },
