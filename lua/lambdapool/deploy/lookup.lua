@@ -23,6 +23,13 @@ function lookup.place(account)
   return account.session.region or account.name
 end
 
+--- Whether a call of Lambda or the logs failed because what it is about is not there.
+---@param failure any
+---@return boolean
+function lookup.is_absent(failure)
+  return type(failure) == "table" and failure.code == "ResourceNotFoundException"
+end
+
 --- A function of any maker; nil when there is none.
 ---@param account table
 ---@param name string
@@ -30,10 +37,9 @@ end
 function lookup.find(account, name)
   local lambda = account.session:lambda()
   local ok, answer = pcall(lambda.call, lambda, "GetFunction", { FunctionName = name })
-  if not ok then
-    if type(answer) == "table" and answer.code == "ResourceNotFoundException" then
-      return nil
-    end
+  if lookup.is_absent(answer) then
+    return nil
+  elseif not ok then
     error(answer, 0)
   end
   local concurrency = answer.Concurrency
@@ -128,7 +134,7 @@ function lookup.ours(account)
       { Resource = configuration.FunctionArn })
     if ok and lookup.is_ours(answer.Tags or {}) then
       found[#found + 1] = { configuration = configuration, tags = answer.Tags }
-    elseif not ok and answer.code ~= "ResourceNotFoundException" then -- deleted in between
+    elseif not ok and not lookup.is_absent(answer) then -- deleted in between
       error(answer, 0)
     end
   end)

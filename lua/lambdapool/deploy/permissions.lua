@@ -10,16 +10,12 @@ local problem = require "lambdapool.deploy.problem"
 
 local permissions = { plan = {} }
 
-local function is_absent(failure)
-  return type(failure) == "table" and failure.code == "ResourceNotFoundException"
-end
-
 local function statements(account, name)
   local lambda = account.session:lambda()
   local ok, answer = pcall(lambda.call, lambda, "GetPolicy", { FunctionName = name })
   if ok then
     return (json.decode(answer.Policy) or {}).Statement or {}
-  elseif is_absent(answer) then
+  elseif lookup.is_absent(answer) then
     return {} -- as a function has none at first
   end
   error(answer, 0)

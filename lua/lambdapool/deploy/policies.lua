@@ -56,8 +56,8 @@ end
 function policies.user(place, name)
   local target = arn(place, "lambda", "function:" .. name)
   return document {
-    allow("RunTasks", { "lambda:InvokeFunction", "lambda:GetFunction" },
-      { target, target .. ":*" }),
+    allow("RunTasks", { "lambda:InvokeFunction", "lambda:GetFunction",
+      "lambda:GetFunctionConfiguration" }, { target, target .. ":*" }),
     allow("ReadLogs", { "logs:FilterLogEvents" }, log_group(place, name)),
   }
 end

@@ -32,14 +32,10 @@ local function other_users(account, name, role)
   return users
 end
 
-local function is_absent(failure)
-  return type(failure) == "table" and failure.code == "ResourceNotFoundException"
-end
-
 -- Runs a call whose object may have gone in between.
 local function tolerant(f, ...)
   local ok, failure = pcall(f, ...)
-  if not ok and not is_absent(failure) then
+  if not ok and not lookup.is_absent(failure) then
     error(failure, 0)
   end
 end

@@ -1,6 +1,7 @@
 --- Waiting for Lambda: until a function is ready after a change, and until it knows of a new role.
 
 local completion = require "lambdapool.completion"
+local lookup = require "lambdapool.deploy.lookup"
 local problem = require "lambdapool.deploy.problem"
 local system = require "lambdapool.system"
 
@@ -29,10 +30,6 @@ local function pauses(stop)
   end
 end
 
-local function is_absent(refusal)
-  return type(refusal) == "table" and refusal.code == "ResourceNotFoundException"
-end
-
 -- Raises when what was changed did not succeed.
 local function check_state(name, configuration)
   if configuration.State == "Failed" then
@@ -57,7 +54,7 @@ local function ask(lambda, name, since)
   local ok, answer = pcall(lambda.call, lambda, "GetFunctionConfiguration", { FunctionName = name })
   if ok then
     return answer
-  elseif not is_absent(answer) or system.monotonic() - since > APPEAR_SECONDS then
+  elseif not lookup.is_absent(answer) or system.monotonic() - since > APPEAR_SECONDS then
     error(answer, 0)
   end
 end
