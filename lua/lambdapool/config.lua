@@ -23,6 +23,13 @@ function kinds.text(value)
   return value
 end
 
+function kinds.region(value)
+  if type(value) ~= "string" or not value:find "^%w[%w-]*$" then
+    return nil, "a region like us-east-1"
+  end
+  return value
+end
+
 function kinds.integer(value, rule)
   local number = math.tointeger(tonumber(value))
   if type(value) == "boolean" or not number or number < rule.min or number > rule.max then
@@ -88,7 +95,7 @@ local SETTINGS = {
   { name = "backend", "choice", choices = { "local", "aws" }, default = "local", pool = true },
   { name = "function_name", "text", pool = true },
   { name = "qualifier", "text", pool = true },
-  { name = "region", "text", pool = true },
+  { name = "region", "region", pool = true },
   { name = "profile", "text", pool = true },
   { name = "endpoint_url", "text", pool = true },
   { name = "workers", "integer", min = 1, max = 10000, pool = true },

@@ -188,11 +188,21 @@ end
 local function announce(self, dir)
   local _ <close> = private()
   local path = dir .. "/url"
-  local file <close> = assert(io.open(path .. ".new", "w"))
-  assert(file:write(("%s %d %s\n"):format(self.url, process_id(), self.credentials.access_key)))
-  assert(file:close())
-  assert(os.rename(path .. ".new", path))
-  self.notice = path
+  local file <close>, message = io.open(path .. ".new", "w")
+  local ok = file
+  if file then
+    ok, message = file:write(("%s %d %s\n"):format(self.url, process_id(),
+      self.credentials.access_key))
+  end
+  if ok then
+    ok, message = file:close()
+  end
+  if ok then
+    ok, message = os.rename(path .. ".new", path)
+    message = message and ("%s: %s"):format(path, message)
+  end
+  self.notice = ok and path or nil
+  return ok, message
 end
 
 local function start(self, options)
@@ -206,8 +216,7 @@ local function start(self, options)
     return nil, message
   end
   self.queue = asynchronous.open(self)
-  announce(self, options.dir)
-  return true
+  return announce(self, options.dir)
 end
 
 ---@class lambdapool.serve.Options

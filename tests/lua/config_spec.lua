@@ -92,10 +92,11 @@ describe("the configuration", function()
       WORKERS = "'workers' must be an integer from 1 to 10000, got 'x'",
       MEMORY = "'memory' must be an integer from 128 to 10240, got 'x'",
       TIMEOUT = "'timeout' must be a number above 0, got 'x'",
+      REGION = "'region' must be a region like us-east-1, got 'x y'",
       PROGRESS = "'progress' must be true or false, got 'x'",
       BACKEND = "'backend' must be 'local' or 'aws', got 'x'",
     } do
-      environment = { ["LAMBDAPOOL_" .. name] = "x" }
+      environment = { ["LAMBDAPOOL_" .. name] = name == "REGION" and "x y" or "x" }
       assert.error(function() open():pool() end, ("LAMBDAPOOL_%s: %s"):format(name, complaint))
     end
     environment = {}
@@ -111,7 +112,7 @@ describe("the configuration", function()
       assert.matches("^lambdapool.conf.lua:1: 'layers' must be a list of texts", refusal(
         "layers = " .. value))
     end
-    assert.equal("lambdapool.conf.lua: 'region' must be a text, got a function",
+    assert.equal("lambdapool.conf.lua: 'region' must be a region like us-east-1, got a function",
       refusal "function region() end")
   end)
 
