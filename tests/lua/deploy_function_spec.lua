@@ -122,6 +122,19 @@ describe("creating a function", function()
     assert.matches("waiting until Lambda knows the role", table.concat(told, "\n"))
   end)
 
+  it("waits until IAM knows its own role", function()
+    local refused = 0
+    world:intercept("iam", function(real, operation, input)
+      if operation == "PutRolePolicy" and refused < 2 then
+        refused = refused + 1
+        error({ status = 404, code = "NoSuchEntity", exit = 1, message = "none" }, 0)
+      end
+      return real(operation, input)
+    end)
+    assert.equal("created", world:create("f").action)
+    assert.equal(2, refused)
+  end)
+
   it("takes the role back when the function is refused", function()
     local text = failure(world.create, world, "f",
       { layers = { "arn:aws:lambda:us-east-1:123456789012:layer:none:1" } })

@@ -7,6 +7,7 @@ local names = require "lambdapool.deploy.names"
 local plan = require "lambdapool.deploy.plan"
 local policies = require "lambdapool.deploy.policies"
 local problem = require "lambdapool.deploy.problem"
+local settle = require "lambdapool.deploy.settle"
 
 local roles = {}
 
@@ -107,12 +108,13 @@ local function create_or_find(account, name)
   return role
 end
 
-local function allow_log(account, name, role)
+-- A role that was made a moment ago may not be there yet.
+local function allow_log(account, name, role, stop)
   local partition, account_id = names.split_arn(role.Arn)
   local place = { partition = partition, account = account_id, region = account.session.region }
-  account.session:iam():call("PutRolePolicy", { RoleName = role.RoleName,
+  settle.insist(account.session:iam(), "PutRolePolicy", { RoleName = role.RoleName,
     PolicyName = policy_name(place.region),
-    PolicyDocument = json.encode(policies.worker(place, name)) })
+    PolicyDocument = json.encode(policies.worker(place, name)) }, is_absent, stop)
 end
 
 --- Plans the role of a function. When the plan runs, `journal.role` becomes its ARN.
@@ -135,7 +137,7 @@ function roles.plan(steps, account, name)
     operation = "iam:PutRolePolicy",
     about = ("let the role write to the log %s and nothing else"):format(names.log_group(name)),
     run = function(journal)
-      allow_log(account, name, role)
+      allow_log(account, name, role, journal.stop)
       journal.role = role.Arn
     end,
   })

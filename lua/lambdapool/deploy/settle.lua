@@ -89,14 +89,44 @@ function settle.confirm(lambda, name, stop)
   return configuration
 end
 
+-- What Lambda says of a role that it does not know yet; with an environment it tries the key first.
+local UNKNOWN_ROLE = { "cannot be assumed by Lambda", "KMS key is invalid for CreateGrant",
+  "execution role does not have permissions" }
+
 local function is_unknown_role(refusal)
-  return type(refusal) == "table" and refusal.code == "InvalidParameterValueException"
-    and tostring(refusal.message):find "cannot be assumed by Lambda" ~= nil
+  if type(refusal) == "table" and refusal.code == "InvalidParameterValueException" then
+    for _, words in ipairs(UNKNOWN_ROLE) do
+      if tostring(refusal.message):find(words, 1, true) then
+        return true
+      end
+    end
+  end
+  return false
 end
 
 local function is_under_way(refusal)
   return type(refusal) == "table" and refusal.code == "ResourceConflictException"
     and not tostring(refusal.message):find "already exist"
+end
+
+--- Calls an operation again as long as patient(refusal) says so, for a minute at most.
+---@param client table
+---@param operation string
+---@param input table
+---@param patient fun(refusal: any): boolean
+---@param stop (fun())? called in every turn; raises to give up
+---@return table output
+function settle.insist(client, operation, input, patient, stop)
+  local since, pause = system.monotonic(), pauses(stop)
+  while true do
+    local ok, answer = pcall(client.call, client, operation, input)
+    if ok then
+      return answer
+    elseif not patient(answer) or system.monotonic() - since > PROPAGATION_SECONDS then
+      error(answer, 0)
+    end
+    pause()
+  end
 end
 
 --- Calls an operation of Lambda; a role that it does not know yet, and an update that is still
@@ -107,24 +137,16 @@ end
 ---@param options { stop: fun()?, log: fun(line: string)? }
 ---@return table output
 function settle.call(lambda, operation, input, options)
-  local since, pause = system.monotonic(), pauses(options.stop)
-  local told
-  while true do
-    local ok, answer = pcall(lambda.call, lambda, operation, input)
-    if ok then
-      return answer
+  local log = options.log
+  return settle.insist(lambda, operation, input, function(refusal)
+    local unknown = is_unknown_role(refusal)
+    local patient = unknown or is_under_way(refusal)
+    if patient and log then
+      log(unknown and "waiting until Lambda knows the role" or "waiting for another update")
+      log = nil
     end
-    local patient = is_unknown_role(answer) or is_under_way(answer)
-    if not patient or system.monotonic() - since > PROPAGATION_SECONDS then
-      error(answer, 0)
-    end
-    if not told and options.log then
-      told = true
-      options.log(is_unknown_role(answer) and "waiting until Lambda knows the role"
-        or "waiting for another update")
-    end
-    pause()
-  end
+    return patient
+  end, options.stop)
 end
 
 return settle
