@@ -73,11 +73,28 @@ function functions.plan.delete(account, name, options)
   return removal.plan(account, name, options or {})
 end
 
-for action, make in pairs(functions.plan) do
-  functions[action] = function(account, name, options)
+-- A plan that is carried out at once.
+local function carried_out(make)
+  return function(account, name, options)
     return plan.execute(make(account, name, options), plan.journal(options))
   end
 end
+
+--- Creates a function. Returns it as in lists, with `action`: "created".
+---@type fun(account: lambdapool.Account, name: string, options: lambdapool.deploy.Options?): table
+functions.create = carried_out(functions.plan.create)
+
+--- Sends what differs. Returns the function as in lists, with `action`: "updated" or "unchanged".
+---@type fun(account: lambdapool.Account, name: string, options: lambdapool.deploy.Options?): table
+functions.update = carried_out(functions.plan.update)
+
+--- Creates the function, or updates it when it is there.
+---@type fun(account: lambdapool.Account, name: string, options: lambdapool.deploy.Options?): table
+functions.deploy = carried_out(functions.plan.deploy)
+
+--- Deletes a function and its role. Returns what became of them.
+---@type fun(account: lambdapool.Account, name: string, options: table?): table
+functions.delete = carried_out(functions.plan.delete)
 
 --- The functions that lambdapool made, by name.
 ---@param account lambdapool.Account
