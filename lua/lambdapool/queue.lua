@@ -20,13 +20,14 @@ local mt = { __name = "lambdapool.Queue", __index = methods }
 
 local queue = {}
 
---- A part of a range as one of its own.
+--- A part of a range as one of its own. It has room for what is to come, as tables grow slowly.
 ---@param range lambdapool.Range
 ---@param first integer
 ---@param last integer
 ---@return lambdapool.Range
 function queue.part(range, first, last)
-  return { batch = range.batch, first = first, last = last, attempt = range.attempt }
+  return { batch = range.batch, first = first, last = last, attempt = range.attempt,
+    request = nil, origins = nil, handovers = nil, sent = nil, ticket = nil, place = nil }
 end
 
 function methods:push_back(range)

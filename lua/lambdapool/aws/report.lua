@@ -40,20 +40,6 @@ end
 
 local REPORT = "REPORT RequestId: "
 
--- As almost all of them are. Nil for others.
-local function read_usual(line)
-  local duration, billed, memory, peak, rest = line:match("\tDuration: ([%d.]+) ms\t" ..
-    "Billed Duration: (%d+) ms\tMemory Size: (%d+) MB\tMax Memory Used: (%d+) MB\t(.*)$")
-  if duration and not rest:find(":", 1, true) then
-    return {
-      duration = tonumber(duration),
-      billed = tonumber(billed),
-      memory = math.tointeger(memory),
-      peak = math.tointeger(peak),
-    }
-  end
-end
-
 local function read_text(line)
   return {
     request_id = line:match("^" .. REPORT .. "([%x-]+)"),
@@ -120,6 +106,26 @@ end
 
 -- Both -----------------------------------------------------------------------------------------
 
+-- Almost all logs: nothing was written, and nothing was special.
+local USUAL = "^START RequestId: [%x-]+ Version: [^\n]+\nEND RequestId: [%x-]+\n" ..
+  "REPORT RequestId: [%x-]+\tDuration: ([%d.]+) ms\tBilled Duration: (%d+) ms\t" ..
+  "Memory Size: (%d+) MB\tMax Memory Used: (%d+) MB\t?\n?$"
+
+--- What an invocation used that was like almost all of them, and wrote nothing; nil: look closer.
+---@param tail string
+---@return lambdapool.aws.Report?
+function report.usual(tail)
+  local duration, billed, memory, peak = tail:match(USUAL)
+  if duration then
+    return {
+      duration = tonumber(duration),
+      billed = tonumber(billed),
+      memory = tonumber(memory),
+      peak = tonumber(peak),
+    }
+  end
+end
+
 local function complete(found)
   return found and found.billed and found.memory and found or nil
 end
@@ -130,8 +136,7 @@ end
 function report.parse(tail)
   local from, to = last_line(tail, REPORT)
   if from then
-    local line = tail:sub(from, to)
-    return read_usual(line) or complete(read_text(line))
+    return complete(read_text(tail:sub(from, to)))
   elseif tail:find('"platform.report"', 1, true) then
     local record = find_record(tail, "report")
     return complete(record and read_record(record))
@@ -171,9 +176,6 @@ local function own_part(tail, request_id)
   return start and start + 2 or 1, stop and stop - 1 or #tail, start ~= nil
 end
 
--- Where nothing was written.
-local NOTHING = "^START RequestId: [%x-]+ Version: [^\n]+\nEND RequestId: "
-
 local function split(part)
   local lines = {}
   for line in (part:gsub("\n$", "") .. "\n"):gmatch "([^\n]*)\n" do
@@ -191,7 +193,7 @@ end
 function report.output(tail, request_id)
   local from, to, is_all = own_part(tail, request_id)
   local kept, failed = {}, false
-  if tail:find(NOTHING) or from > to then
+  if from > to then
     return kept, true
   end
   for _, line in ipairs(split(tail:sub(from, to))) do

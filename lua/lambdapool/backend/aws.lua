@@ -243,12 +243,15 @@ end
 -- Answers ----------------------------------------------------------------------------------------
 
 -- What the log says: prints what the task printed. Returns the report, and the lines.
-local function read_log(self, response)
-  local headers = response.headers
-  local encoded = headers and headers["x-amz-log-result"]
+local function read_log(self, headers)
+  local encoded = headers["x-amz-log-result"]
   local tail = encoded and crypto.unbase64(encoded)
   if not tail then
     return nil
+  end
+  local report = reports.usual(tail)
+  if report then
+    return report
   end
   local request_id = headers["x-amzn-requestid"] or ""
   local lines = output.lines(tail, self.name, request_id)
@@ -279,7 +282,10 @@ function settle(self, job, response)
   if response.status ~= 200 then
     where.context = self.session:context("lambda", job.credentials, { FunctionName = self.name })
   end
-  local report, lines = read_log(self, response)
+  local report, lines
+  if response.headers then
+    report, lines = read_log(self, response.headers)
+  end
   local verdict, result = answers.read(response, where, report)
   charge(self, job, verdict, response, report)
   if verdict == "ended" and result.kind and lines and lines[1] then
@@ -351,7 +357,7 @@ function methods:invoke(request, call, done)
   if self.closed then
     return nil, "the pool is closed"
   end
-  local job = { request = request, done = done, seconds = transfer_seconds(self, call), tries = 0 }
+  local job = jobs.job(request, transfer_seconds(self, call), done)
   self.ledger:count_tasks(call.totals)
   if self.refusal and system.monotonic() < self.refused_until then
     finish_later(self, job, copy(self.refusal))

@@ -220,15 +220,14 @@ function answers.read(response, where, report)
   elseif response.status ~= 200 then
     return read_refusal(response, where)
   end
-  local outcome
-  if response.headers["x-amz-function-error"] then
-    outcome = failed(response, where, report)
-  elseif response.body:sub(1, #MAGIC) == MAGIC then
-    outcome = { bytes = response.body }
-  else
-    outcome = not_ours(response, where)
+  local headers, body = response.headers, response.body
+  local request_id = headers["x-amzn-requestid"]
+  local is_error = headers["x-amz-function-error"]
+  if not is_error and body:sub(1, #MAGIC) == MAGIC then
+    return "ended", { bytes = body, request_id = request_id }
   end
-  outcome.request_id = response.headers["x-amzn-requestid"]
+  local outcome = (is_error and failed or not_ours)(response, where, report)
+  outcome.request_id = request_id
   return "ended", outcome
 end
 

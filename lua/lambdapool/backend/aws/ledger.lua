@@ -14,7 +14,6 @@ local GUESS_MS, GUESS_MB = 100, 1769
 ---@field init_ms number
 ---@field cold_starts integer
 ---@field max_memory integer MB
----@field cost number dollars
 
 ---@class lambdapool.backend.aws.Ledger: lambdapool.backend.aws.Totals
 ---@field region string
@@ -34,32 +33,32 @@ local ledger = {
 }
 
 local function new_totals(fields)
-  fields.invocations, fields.billed_ms, fields.gb_seconds, fields.cost = 0, 0, 0, 0
+  fields.invocations, fields.billed_ms, fields.gb_seconds = 0, 0, 0
   fields.init_ms, fields.cold_starts, fields.max_memory = 0, 0, 0
   return fields
-end
-
-local function add(totals, report, memory, cost)
-  totals.invocations = totals.invocations + 1
-  totals.billed_ms = totals.billed_ms + report.billed
-  totals.gb_seconds = totals.gb_seconds + report.billed * memory / 1024000
-  totals.cost = totals.cost + cost
-  if report.init then
-    totals.init_ms = totals.init_ms + report.init
-    totals.cold_starts = totals.cold_starts + 1
-  end
-  if (report.peak or 0) > totals.max_memory then
-    totals.max_memory = report.peak
-  end
 end
 
 --- An invocation has ended.
 ---@param report lambdapool.aws.Report
 function methods:add(report)
-  local memory = report.memory or self.memory or GUESS_MB
+  local memory, billed, init = report.memory or self.memory or GUESS_MB, report.billed, report.init
   self.memory = memory
-  local cost = prices.cost(self.region, self.architecture, report.billed * memory / 1024000, 1)
-  add(self, report, memory, cost)
+  self.invocations = self.invocations + 1
+  self.billed_ms = self.billed_ms + billed
+  self.gb_seconds = self.gb_seconds + billed * memory / 1024000
+  if init then
+    self.init_ms = self.init_ms + init
+    self.cold_starts = self.cold_starts + 1
+  end
+  if (report.peak or 0) > self.max_memory then
+    self.max_memory = report.peak
+  end
+end
+
+--- Dollars so far.
+---@return number
+function methods:cost()
+  return prices.cost(self.region, self.architecture, self.gb_seconds, self.invocations)
 end
 
 --- An invocation has ended, or is not waited for any more, of which there is no report.
@@ -71,7 +70,7 @@ end
 -- What the next invocation should cost.
 local function expected(self)
   if self.invocations > 0 then
-    return self.cost / self.invocations
+    return self:cost() / self.invocations
   end
   local memory = self.memory or GUESS_MB
   return prices.cost(self.region, self.architecture, GUESS_MS * memory / 1024000, 1)
@@ -86,10 +85,10 @@ function methods:allows(running)
   if not limit then
     return "yes"
   end
-  local next_one = expected(self)
-  if self.cost + (running + 1) * next_one <= limit then
+  local cost = self:cost()
+  if cost + (running + 1) * expected(self) <= limit then
     return "yes"
-  elseif running > 0 and self.cost < limit then
+  elseif running > 0 and cost < limit then
     return "wait"
   end
   ledger.exhausted = true
@@ -104,7 +103,7 @@ function methods:stats()
     gb_seconds = self.gb_seconds,
     init_seconds = self.init_ms / 1000,
     max_memory_used = self.max_memory,
-    cost = self.cost,
+    cost = self:cost(),
     prices_of = prices.date,
   }
 end
@@ -118,7 +117,7 @@ local function account_of(options)
     end
   end
   local account = new_totals { name = options.name, region = options.region,
-    simulated = options.simulated, tasks = 0, open = {} }
+    simulated = options.simulated, tasks = 0, cost = 0, open = {} }
   ledger.accounts[#ledger.accounts + 1] = account
   return account
 end
@@ -131,10 +130,10 @@ end
 
 -- Adds a ledger to the account.
 local function enter(account, self)
-  for _, name in ipairs { "invocations", "billed_ms", "gb_seconds", "init_ms", "cold_starts",
-    "cost" } do
+  for _, name in ipairs { "invocations", "billed_ms", "gb_seconds", "init_ms", "cold_starts" } do
     account[name] = account[name] + self[name]
   end
+  account.cost = account.cost + self:cost()
   account.max_memory = math.max(account.max_memory, self.max_memory)
   account.memory = self.memory or account.memory
   if self.tally then
