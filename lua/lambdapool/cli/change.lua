@@ -184,7 +184,12 @@ end
 -- On Ctrl-C the step that is under way ends first: what was sent may take effect, and only then
 -- can it be taken back. In here, waiting works.
 local function take_back(moment, journal)
-  output.say "interrupted: ending in order; Ctrl-C again leaves everything as it is"
+  local made = {}
+  for i, step in ipairs(journal.made) do
+    made[i] = step.made
+  end
+  output.say(made[1] and ("interrupted: taking back %s; Ctrl-C again leaves it"):format(
+    table.concat(made, ", ")) or "interrupted: what is under way ends first")
   journal.stopped = true
   completion.await(moment)
   for _, note in ipairs(journal.notes) do
