@@ -30,11 +30,15 @@ STRIP_AGENT = -s
 # libraries would cost every start of the program a millisecond.
 CLOUD_LIBS = -lcrypto -lcurl -lexpat -lsqlite3 -luv -lzip -lz
 
+# So is what edits lines on a terminal.
+TERMINAL_LIBS = -ledit -luv
+
 # Sources are found, not listed. The two main files and the embedded Lua are the programs; all the rest is one archive,
 # from which each program and each test takes what it names. The agent's malloc is for the agent alone.
-C_FILES     := $(wildcard host/*.c host/codec/*.c host/cloud/*.c agent/*.c)
+C_FILES     := $(wildcard host/*.c host/codec/*.c host/cloud/*.c host/terminal/*.c agent/*.c)
 PARTS       := $(filter-out host/main.c agent/main.c agent/malloc.c,$(C_FILES))
 CLOUD       := $(filter host/cloud/%,$(C_FILES))
+TERMINAL    := $(filter host/terminal/%,$(C_FILES))
 LUA_MODULES := $(sort $(shell find lua/lambdapool -name '*.lua' 2>/dev/null))
 ARGPARSE    := /usr/share/lua/5.4/argparse.lua
 C_TESTS     := $(wildcard tests/host/*_test.c tests/host/codec/*_test.c tests/agent/*_test.c)
@@ -45,14 +49,14 @@ HELPERS     := $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(wildcard tests/agent/r
 OOM         := $(wildcard tests/oom*.c)
 
 ARCHIVE       = $(BUILD)/liblambdapool.a
-PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap $(BUILD)/cloud.so
+PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap $(BUILD)/cloud.so $(if $(TERMINAL),$(BUILD)/terminal.so)
 TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS) $(BUILD)/tests/bench/invoke_load
 
 # Debian 12 packages, by what needs them.
 BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev \
-  libxxhash-dev libssl-dev libcurl4-openssl-dev libexpat1-dev libsqlite3-dev libzip-dev zlib1g-dev lua-argparse
+  libxxhash-dev libssl-dev libcurl4-openssl-dev libexpat1-dev libedit-dev libsqlite3-dev libzip-dev zlib1g-dev lua-argparse
 TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-rt-14-dev perl zip unzip \
-  binutils procps curl openssl luarocks awscli python3 python3-boto3 $(NODE_PACKAGES)
+  binutils procps curl openssl tmux luarocks awscli python3 python3-boto3 $(NODE_PACKAGES)
 # Node.js may be there from somewhere else, with an npm of its own.
 NODE_PACKAGES := $(shell command -v npm >/dev/null || echo nodejs npm ca-certificates)
 BENCH_PACKAGES = python3 python3-cloudpickle python3-boto3
@@ -133,15 +137,19 @@ $(BUILD)/exports.list: Makefile
 	@mkdir -p $(@D)
 	echo '{ lua_*; luaL_*; luaopen_*; };' > $@
 
-$(BUILD)/host/cloud/%.o: C_FLAGS += -fPIC
+$(BUILD)/host/cloud/%.o $(BUILD)/host/terminal/%.o: C_FLAGS += -fPIC
 
-$(BUILD)/cloud.list: Makefile
+$(BUILD)/module.list: Makefile
 	@mkdir -p $(@D)
 	echo '{ global: luaopen_*; local: *; };' > $@
 
-$(BUILD)/cloud.so: $(CLOUD:%.c=$(BUILD)/%.o) $(BUILD)/cloud.list
-	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--version-script=$(BUILD)/cloud.list \
+$(BUILD)/cloud.so: $(CLOUD:%.c=$(BUILD)/%.o) $(BUILD)/module.list
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--version-script=$(BUILD)/module.list \
 	  -o $@ $(CLOUD:%.c=$(BUILD)/%.o) $(CLOUD_LIBS)
+
+$(BUILD)/terminal.so: $(TERMINAL:%.c=$(BUILD)/%.o) $(BUILD)/module.list
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--version-script=$(BUILD)/module.list \
+	  -o $@ $(TERMINAL:%.c=$(BUILD)/%.o) $(TERMINAL_LIBS)
 
 $(ARCHIVE): $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 	rm -f $@
@@ -162,6 +170,7 @@ install: build ## install below $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/lambdapool $(DESTDIR)$(PREFIX)/bin/lambdapool
 	install -D -m 755 $(BUILD)/bootstrap $(DESTDIR)$(PREFIX)/libexec/lambdapool/bootstrap
 	install -D -m 755 $(BUILD)/cloud.so $(DESTDIR)$(PREFIX)/libexec/lambdapool/cloud.so
+	install -D -m 755 $(BUILD)/terminal.so $(DESTDIR)$(PREFIX)/libexec/lambdapool/terminal.so
 	install -d $(DESTDIR)$(PREFIX)/share/doc/lambdapool/examples
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/lambdapool
 	install -m 644 examples/*.lua $(DESTDIR)$(PREFIX)/share/doc/lambdapool/examples
@@ -225,11 +234,11 @@ fuzz-programs: $(FUZZERS:%.c=$(BUILD)/%)
 
 $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(ARCHIVE)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(ARCHIVE) -lcmocka $(HOST_LIBS) \
-	  $(CLOUD_LIBS)
+	  $(CLOUD_LIBS) $(TERMINAL_LIBS)
 
 $(BUILD)/tests/oom%: $(BUILD)/tests/oom%.o $(ARCHIVE)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(ARCHIVE) -lcmocka $(HOST_LIBS) \
-	  $(CLOUD_LIBS)
+	  $(CLOUD_LIBS) $(TERMINAL_LIBS)
 
 $(BUILD)/tests/rapi: $(BUILD)/tests/agent/rapi.o $(ARCHIVE)
 $(BUILD)/tests/fake_agent: $(BUILD)/tests/host/fake_agent.o $(ARCHIVE)
@@ -238,7 +247,7 @@ $(HELPERS):
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(ARCHIVE)
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -fsanitize=fuzzer -o $@ $< $(ARCHIVE) $(HOST_LIBS) \
-	  $(CLOUD_LIBS)
+	  $(CLOUD_LIBS) $(TERMINAL_LIBS)
 
 # --- speed ------------------------------------------------------------------------------------------------------------
 
@@ -264,7 +273,7 @@ $(BUILD)/tests/bench/limits: $(BUILD)/tests/bench/limits.o
 # --- source -----------------------------------------------------------------------------------------------------------
 
 ALL_C := $(C_FILES) $(wildcard tests/*.c tests/*/*.c tests/*/*/*.c)
-ALL_H := $(wildcard host/*.h host/codec/*.h host/cloud/*.h agent/*.h tests/*.h tests/*/*.h tests/*/*/*.h)
+ALL_H := $(wildcard host/*.h host/codec/*.h host/cloud/*.h host/terminal/*.h agent/*.h tests/*.h tests/*/*.h tests/*/*/*.h)
 
 lint: setup-test ## format, luacheck, and the warnings of gcc and clang
 	clang-format --dry-run -Werror $(ALL_C) $(ALL_H)

@@ -83,7 +83,7 @@ end
 -- In host/, mechanism is what is not named here; in agent/, it is what is.
 local border = set "host/host.c host/json_read.c host/json_write.c host/main.c host/state.c"
 local mechanism = { "agent/http.c", "agent/lifeline.c", "agent/runtime.c" }
-for _, path in ipairs(files "host/*.c host/cloud/*.c") do
+for _, path in ipairs(files "host/*.c host/cloud/*.c host/terminal/*.c") do
   if not border[path] and not path:find "/lib_" then
     mechanism[#mechanism + 1] = path
   end
@@ -129,6 +129,7 @@ local LAYERS = {
   "lambdapool%.engine lambdapool%.stream lambdapool%.waiting lambdapool%.async",
   "lambdapool%.pool lambdapool%.executor lambdapool%.deploy%..+",
   "lambdapool",
+  "lambdapool%.repl%..+",
   "lambdapool%.cli lambdapool%.cli%..+",
 }
 
