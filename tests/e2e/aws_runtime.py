@@ -76,8 +76,8 @@ class Environment:
         self.connections.add(writer)
         try:
             await self.answer(reader, writer)
-        except asyncio.CancelledError:
-            pass  # the end of the test, which is no news
+        except (asyncio.CancelledError, ConnectionError):
+            pass  # the end of the test, or of the process
 
     async def answer(self, reader, writer):
         while request := await read_request(reader):

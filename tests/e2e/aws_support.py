@@ -14,7 +14,7 @@ import threading
 sys.dont_write_bytecode = True
 from aws_services import Function, code_fields
 from aws_simulator import KEYS
-from serve_server import BUILD
+from serve_server import BUILD, run
 
 TASKS = """
 local tasks = {}
@@ -123,8 +123,30 @@ class World:
                 secrets.update({key["secret"], key.get("token") or key["secret"]})
         self.leaks += [text for secret in secrets if secret in text]
 
-    def remove(self):
+    def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Tests(list):
+    """The tests of a script, in order; it decorates them. Words on the command line choose some."""
+
+    def __call__(self, function):
+        self.append(function)
+        return function
+
+    def main(self, prefix, before, *peers):
+        """Runs them, each after before(), closes the peers, and ends the program."""
+        def prepared(function):
+            def wrapped():
+                before()
+                function()
+            wrapped.__name__ = function.__name__
+            return wrapped
+        words = sys.argv[1:] or [""]
+        failed = run([prepared(t) for t in self if any(word in t.__name__ for word in words)], prefix)
+        for peer in peers:
+            peer.close()
+        sys.exit(failed > 0)
 
 
 def check_complaint(arguments, result):

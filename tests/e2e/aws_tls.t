@@ -2,6 +2,7 @@
 """HTTPS as AWS speaks it: the real host names through a proxy, certificates of an authority of our own, and everything
 that can be wrong with them. Prints TAP."""
 
+import atexit
 import os
 import re
 import shutil
@@ -14,8 +15,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(__file__))
 from aws_proxy import Proxy, authority, certificate
 from aws_simulator import Simulator
-from aws_support import World, add_function
-from serve_server import equal, matches, package, run
+from aws_support import Tests, World, add_function
+from serve_server import equal, matches, package
 
 folder = tempfile.mkdtemp()
 CA, OTHER = authority(folder), authority(folder, "other")
@@ -26,7 +27,7 @@ world = World(aws)
 world.environment.update(AWS_ENDPOINT_URL="", HTTPS_PROXY=proxy.url, AWS_CA_BUNDLE=CA)
 del world.environment["AWS_ENDPOINT_URL"]
 DIRECT = {"HTTPS_PROXY": None, "AWS_ENDPOINT_URL": aws.url}
-tests = []
+test = Tests()
 
 JOB = """local lambdapool = require "lambdapool"
 local pool <close> = lambdapool.pool { function_name = "f", workers = 4, progress = false }
@@ -35,11 +36,6 @@ for _, y in ipairs(pool:map(function(x) return x * x end, { 1, 2, 3, 4, 5, 6, 7,
   sum = sum + y
 end
 print(sum)"""
-
-
-def test(function):
-    tests.append(function)
-    return function
 
 
 def refused(pattern, env, command=("list",)):
@@ -190,10 +186,5 @@ def nothing_was_sent_that_no_client_sends():
 
 if __name__ == "__main__":
     add_function(aws, package(b"return {}"))
-    chosen = [t for t in tests if not sys.argv[1:] or any(word in t.__name__ for word in sys.argv[1:])]
-    failed = run(chosen, "tls: ")
-    proxy.close()
-    aws.close()
-    world.remove()
-    shutil.rmtree(folder)
-    sys.exit(failed > 0)
+    atexit.register(shutil.rmtree, folder)
+    test.main("tls: ", lambda: None, proxy, aws, world)
