@@ -156,12 +156,14 @@ struct lp__bytes lp__unseal(lua_State *L, struct lp__bytes bytes) {
   if (size < LP__HEADER_SIZE || memcmp(header, LP__MAGIC, 3) != 0) {
     luaL_error(L, "cannot load: these bytes are not a lambdapool dump");
   }
-  if (header[3] != LP__VERSION || (header[4] & ~LP__COMPRESSED) != 0) {
+  if (header[3] != LP__VERSION) {
     luaL_error(L,
                "cannot load: format version %d is not known here "
                "(this lambdapool reads version %d)",
                header[3], LP__VERSION);
   }
+  if ((header[4] & ~LP__COMPRESSED) != 0)
+    luaL_error(L, "cannot load: damaged bytes (unknown flags)");
   bytes.at += LP__HEADER_SIZE;
   check = XXH3_64bits_withSeed(bytes.at, size - LP__HEADER_SIZE, header[4]);
   if (check != lp__get_u64(header + 5)) {
