@@ -78,7 +78,8 @@ describe("a plan", function()
   end)
 
   it("names what cannot be taken back", function()
-    local _, failure = pcall(plan.execute, steps_of(step("a", { done = "a is changed already" }),
+    local _, failure = pcall(plan.execute,
+      steps_of(step("a", { run = function(written) written.note "a is changed already" end }),
       step("b", failing { status = 400, exit = 1 })), journal)
     assert.matches("a is changed already", tostring(failure))
   end)

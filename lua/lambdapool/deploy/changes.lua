@@ -88,9 +88,10 @@ local function labels(list)
   return table.concat(words, ", ")
 end
 
-local function send(account, operation, input, journal)
+local function send(account, operation, input, journal, what)
   local lambda = account.session:lambda()
   settle.call(lambda, operation, input, journal)
+  journal.note(what .. " changed already")
   journal.configuration = settle.confirm(lambda, input.FunctionName, journal.stop)
 end
 
@@ -103,8 +104,9 @@ local function plan_configuration(steps, account, name, input, revision)
   plan.add(steps, {
     operation = "lambda:UpdateFunctionConfiguration",
     about = ("change %s of %s"):format(words, name),
-    done = ("%s changed already"):format(words),
-    run = function(journal) send(account, "UpdateFunctionConfiguration", input, journal) end,
+    run = function(journal)
+      send(account, "UpdateFunctionConfiguration", input, journal, words)
+    end,
   })
 end
 
@@ -113,10 +115,9 @@ local function plan_code(steps, account, name, package, architecture)
     plan.add(steps, {
       operation = "lambda:UpdateFunctionCode",
       about = ("upload the code of %s: %d bytes"):format(name, #package.bytes),
-      done = "the code was changed already",
       run = function(journal)
         send(account, "UpdateFunctionCode", { FunctionName = name, ZipFile = package.bytes,
-          Architectures = { architecture } }, journal)
+          Architectures = { architecture } }, journal, "the code")
       end,
     })
   end
@@ -193,13 +194,13 @@ function changes.plan(account, name, options)
   for key, value in pairs(package and code_tags(options, found) or {}) do
     more[key] = value
   end
-  plan_tags(steps, account, configuration.FunctionArn, differences.tags(steps, found, given, more))
+  local sets, removed, tags = differences.tags(steps, found, given, more)
+  plan_tags(steps, account, configuration.FunctionArn, sets, removed)
   if not steps.steps[1] then
     steps.action = "unchanged"
   end
   steps.result = function(journal)
-    local now = lookup.find(account, name) or found
-    local item = describe.item(now.configuration or journal.configuration, now.tags)
+    local item = describe.item(journal.configuration or configuration, tags)
     item.action = steps.steps[1] and "updated" or "unchanged"
     return item
   end

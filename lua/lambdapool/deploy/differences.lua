@@ -120,6 +120,7 @@ end
 ---@param more table<string, string> tags of our own
 ---@return table<string, string> sets
 ---@return string[] removed
+---@return table<string, string> tags as they will be
 function differences.tags(steps, found, given, more)
   local tags, sets = {}, {}
   for key, value in pairs(found.tags) do
@@ -140,7 +141,7 @@ function differences.tags(steps, found, given, more)
     end
   end
   edit(steps, tags, nil, removed, { label = "tag ", open = true })
-  return sets, removed
+  return sets, removed, tags
 end
 
 return differences

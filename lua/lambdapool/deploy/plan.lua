@@ -9,7 +9,6 @@ local problem = require "lambdapool.deploy.problem"
 ---@field run fun(journal: lambdapool.deploy.Journal)
 ---@field undo fun()? takes it back; also when it is not known whether it took place
 ---@field made string? what `undo` takes back: "the role lambdapool-algorithms"
----@field done string? of a step that cannot be taken back, for who hears that a later one failed
 
 ---@class lambdapool.deploy.Plan
 ---@field name string of the function
@@ -23,6 +22,7 @@ local problem = require "lambdapool.deploy.problem"
 ---@class lambdapool.deploy.Journal
 ---@field log fun(line: string) hears of each step
 ---@field stop fun() raises when the plan is to be given up
+---@field note fun(text: string) takes down what cannot be taken back, in case that the rest fails
 ---@field stopped boolean?
 ---@field made lambdapool.deploy.Step[] what can be taken back
 ---@field notes string[] what was taken back, and what was not
@@ -48,6 +48,9 @@ end
 function plan.journal(options)
   options = options or {}
   local journal = { log = options.log or function() end, made = {}, notes = {} }
+  function journal.note(text)
+    table.insert(journal.notes, text)
+  end
   function journal.stop()
     if journal.stopped or options.stop and options.stop() then
       problem.raise(problem.FAILED, "it was stopped")
@@ -63,7 +66,7 @@ local function undo(journal)
     local ok, failure = pcall(step.undo)
     local text = ok and ("%s was taken back"):format(step.made)
       or ("%s is left behind: %s"):format(step.made, tostring(failure))
-    table.insert(journal.notes, text)
+    journal.note(text)
   end
 end
 
@@ -95,8 +98,6 @@ local function run_step(step, journal)
       table.remove(journal.made)
     end
     error(failure, 0)
-  elseif step.done then
-    table.insert(journal.notes, step.done)
   end
 end
 

@@ -43,10 +43,10 @@ end
 local function plan_function(steps, account, name)
   plan.add(steps, {
     operation = "lambda:DeleteFunction", about = "delete the function " .. name,
-    done = ("the function %s was deleted already"):format(name),
     run = function(journal)
       tolerant(settle.call, account.session:lambda(), "DeleteFunction", { FunctionName = name },
         journal)
+      journal.note(("the function %s was deleted already"):format(name))
     end,
   })
 end
