@@ -9,6 +9,7 @@
 --- one talks to that; when that ends, this one opens the folder in its place, at the same address.
 
 local config = require "lambdapool.config"
+local files = require "lambdapool.files"
 local loop = require "lambdapool.loop"
 local serve = require "lambdapool.serve"
 local sessions = require "lambdapool.aws.session"
@@ -23,7 +24,7 @@ local STEP_SECONDS = 0.05
 local WATCH_SECONDS = 0.25
 
 -- How long other processes may finish what runs in this one when it ends, and when it says so.
-local RETIREMENT_SECONDS, NOTICE_SECONDS = 45, 1
+local RETIREMENT_SECONDS, NOTICE_SECONDS = 45, 2
 
 -- The local service ----------------------------------------------------------------------------
 
@@ -47,15 +48,56 @@ local function read(path)
   return file and file:read "a"
 end
 
+local function is_alive(process)
+  return read(("/proc/%s/stat"):format(process)) ~= nil
+end
+
 -- What the file in the folder says of the service that another process has there: nothing while
 -- that is not yet, or no longer, the case.
 local function read_notice(dir)
   local notice = read(dir .. "/url")
   local url, process, access_key = (notice or ""):match "^(http://%S+) (%d+) (%S+)\n$"
-  if url and read(("/proc/%s/stat"):format(process)) then
+  if url and is_alive(process) then
     return notice, url, access_key
   end
 end
+
+-- Guests ---------------------------------------------------------------------------------------
+
+-- Who uses the service of another process leaves its number in this folder of the other's, so that
+-- the other can tell whether somebody depends on it when it ends.
+local function guest(dir)
+  return ("%s/guests/%d"):format(dir, serve.process_id())
+end
+
+local function enter(dir)
+  local before = system.umask(63)
+  files.make(dir .. "/guests")
+  local file = io.open(guest(dir), "w")
+  system.umask(before)
+  if file then
+    file:close()
+  end
+end
+
+local function depart(dir)
+  os.remove(guest(dir))
+end
+
+-- Whether there are any; what dead ones have left is removed.
+local function has_guests(dir)
+  local found = false
+  for _, process in ipairs(files.list(dir .. "/guests") or {}) do
+    if is_alive(process) then
+      found = true
+    elseif process:find "^%d+$" then
+      os.remove(("%s/guests/%s"):format(dir, process))
+    end
+  end
+  return found
+end
+
+-- Opening --------------------------------------------------------------------------------------
 
 local function complain(problem)
   io.stderr:write("lambdapool: the local service: ", tostring(problem), "\n")
@@ -67,6 +109,7 @@ end
 
 local function use_service(self, service)
   system.raise_descriptors() -- a connection and its environment take five
+  depart(self.dir)
   self.service, self.notice, self.url = service, nil, service.url
   self.access_key = service.credentials.access_key
   self.secret_key = service.credentials.secret_key
@@ -80,6 +123,7 @@ local function use_other(self, notice, url, access_key)
     error(("the service at %s, which has the folder %s, was given a key of its own\n" ..
       "  stop it, or start it without `--access-key`"):format(url, self.dir), 0)
   end
+  enter(self.dir)
   self.notice, self.url = notice, url
   self.access_key, self.secret_key = access_key, secret_key
 end
@@ -185,8 +229,13 @@ function place_methods:leave()
   if self.timer then
     self.timer:cancel()
   end
-  if self.service then
-    local ok, problem = pcall(retire, self.service)
+  if not self.service then
+    depart(self.dir)
+  else
+    local ok, problem = true, nil
+    if has_guests(self.dir) then
+      ok, problem = pcall(retire, self.service)
+    end
     self.service:close()
     if not ok then
       error(problem, 0)

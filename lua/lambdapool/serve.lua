@@ -25,6 +25,9 @@ local ACCOUNT = "123456789012"
 local ROLE_SECONDS = 12 * 3600
 local ROLE_RENEWAL = 6 * 3600
 
+-- How often is looked whether the last clients are done.
+local STEP_SECONDS = 0.02
+
 -- What one client, or many, may take of this machine.
 local LIMITS = {
   header_bytes = 65536,
@@ -61,8 +64,12 @@ end
 ---@param seconds number
 ---@return boolean
 function methods:retire(seconds)
+  local limit = system.monotonic() + seconds
   self.environments:retire()
-  return loop.wait(function() return self.environments:awaited() == 0 end, nil, seconds)
+  while not self.environments:is_quiet() and system.monotonic() < limit do
+    loop.wait(function() return false end, nil, STEP_SECONDS)
+  end
+  return self.environments:is_quiet()
 end
 
 --- Stops: nothing more is accepted, what runs is ended, what was appended to logs is written.
@@ -138,6 +145,8 @@ local function private()
   return setmetatable({}, { __close = function() system.umask(before) end })
 end
 
+--- The number of this process.
+---@return integer
 local function process_id()
   local file <close> = assert(io.open "/proc/self/stat")
   return file:read "n"
@@ -261,4 +270,4 @@ local function folder()
   return state and state .. "/lambdapool/serve"
 end
 
-return { open = open, folder = folder }
+return { open = open, folder = folder, process_id = process_id }

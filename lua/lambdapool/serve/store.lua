@@ -138,9 +138,17 @@ local function unusable(dir, message)
     ("cannot write %s\n  choose another folder with `--dir`"):format(reason)
 end
 
+-- `who` is known once the lock could be read.
+local function in_use(dir, who)
+  return nil, ("the folder %s is in use by another server%s\n" ..
+    "  stop it, or choose another folder with `--dir`"):format(dir, who), "busy"
+end
+
 local function lock_folder(dir)
   local lock, message = sqlite.open(dir .. "/lock")
-  if not lock then
+  if not lock and message:find "database is locked$" then
+    return in_use(dir, "") -- somebody opens or closes it right now
+  elseif not lock then
     return nil, unusable(dir, message)
   end
   local ok, problem = pcall(take_lock, lock)
@@ -151,9 +159,7 @@ local function lock_folder(dir)
   end
   local known, owner = pcall(lock.row, lock, "SELECT process FROM owner")
   lock:close()
-  local who = known and owner and (" (process %d)"):format(owner.process) or ""
-  return nil, ("the folder %s is in use by another server%s\n" ..
-    "  stop it, or choose another folder with `--dir`"):format(dir, who), "busy"
+  return in_use(dir, known and owner and (" (process %d)"):format(owner.process) or "")
 end
 
 local function prepare(db, dir)

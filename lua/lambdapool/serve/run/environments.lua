@@ -8,6 +8,7 @@ local concurrency = require "lambdapool.serve.lambda.concurrency"
 local delay = require "lambdapool.serve.run.delay"
 local environment = require "lambdapool.serve.run.environment"
 local fifo = require "lambdapool.serve.run.fifo"
+local intake = require "lambdapool.serve.run.intake"
 local limits = require "lambdapool.serve.run.limits"
 local loop = require "lambdapool.loop"
 local system = require "lambdapool.system"
@@ -33,6 +34,10 @@ local LINGER_SECONDS = 0.05
 -- How often running functions are looked at, and how many of them at a time.
 local TICK_SECONDS = 0.1
 local LOOKS = 50
+
+-- What those hear who come when this service is about to end, and when they have all heard it.
+local NO_ROOM = "ConcurrentInvocationLimitExceeded"
+local QUIET_SECONDS = 0.3
 
 ---@class lambdapool.serve.Environments
 local methods = {}
@@ -370,25 +375,34 @@ function methods:linger(ended)
   end
 end
 
---- Takes no more invocations. They are throttled: their clients come again, perhaps to somebody
---- else.
+--- Takes no more invocations. They are throttled, as are those that wait: their clients come again,
+--- perhaps to somebody else.
 function methods:retire()
+  self.sent_away = system.monotonic()
   self.run = function()
-    return nil, "ConcurrentInvocationLimitExceeded"
+    self.sent_away = system.monotonic()
+    return nil, NO_ROOM
+  end
+  for _, pool in pairs(self.pools) do
+    for waiting in pool.waiting.pop, pool.waiting do
+      waiting.waits_in, waiting.fault = nil, intake.throttled(NO_ROOM)
+      uncount(self, pool, waiting)
+      self:deliver(waiting)
+    end
   end
 end
 
---- How many invocations run whose clients wait for the answer.
----@return integer
-function methods:awaited()
-  local count = 0
+--- Whether those who are told to come again have understood: no client waits for an answer, and
+--- nobody has asked for a while.
+---@return boolean
+function methods:is_quiet()
   for env in pairs(self.all) do
     local request = env.invocation and env.invocation.request
     if request and not request:gone() then
-      count = count + 1
+      return false
     end
   end
-  return count
+  return system.monotonic() - self.sent_away >= QUIET_SECONDS
 end
 
 --- How many environments there are.
