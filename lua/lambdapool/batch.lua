@@ -44,6 +44,7 @@ local tallies = require "lambdapool.tally"
 ---@field growing boolean? more items may come
 ---@field whole boolean? all items go into one invocation
 ---@field tail table? the last range of it that the scheduler has queued
+---@field request_options table? how its requests are made, once the first was
 ---@field on_items fun(batch: lambdapool.Batch, first: integer, last: integer)? these have ended
 local methods = {}
 local mt = { __name = "lambdapool.Batch", __index = methods }

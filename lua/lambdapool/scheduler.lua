@@ -33,11 +33,10 @@ local schedulers = setmetatable({}, { __mode = "k" })
 
 -- Invocations --------------------------------------------------------------------------------
 
--- Makes the request of a range. Returns false when there is nothing to send: it was refused.
-local function encode(self, range)
-  local batch, first, last = range.batch, range.first, range.last
+-- How the requests of a batch are made: the same for all of them.
+local function request_options(batch)
   local call = batch.call
-  local ok, request, origins, taken = pcall(codec.request, call.code, batch.items, first, last, {
+  local options = {
     star = call.star,
     encoded = batch.encoded,
     records = batch.records,
@@ -46,7 +45,16 @@ local function encode(self, range)
     soft_limit = sizer.soft_limit,
     seed = call.seed,
     position = batch.seeds,
-  })
+  }
+  batch.request_options = options
+  return options
+end
+
+-- Makes the request of a range. Returns false when there is nothing to send: it was refused.
+local function encode(self, range)
+  local batch, first, last = range.batch, range.first, range.last
+  local ok, request, origins, taken = pcall(codec.request, batch.call.code, batch.items, first,
+    last, batch.request_options or request_options(batch))
   if not ok then
     batch:refuse(first, last, request)
     return false

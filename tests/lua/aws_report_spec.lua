@@ -17,8 +17,7 @@ describe("the report of an invocation", function()
   end)
 
   it("is read faster where all is as usual", function()
-    assert.same({ duration = 12.34, billed = 13, memory = 128, peak = 35 },
-      reports.usual(text ""))
+    assert.same({ 13, 128, 35 }, { reports.usual(text "") })
     assert.is_nil(reports.usual(text "hello\n"))
     assert.is_nil(reports.usual(text("", "Duration: 12.34 ms\tBilled Duration: 13 ms\t" ..
       "Memory Size: 128 MB\tMax Memory Used: 35 MB\tInit Duration: 3.00 ms\t")))

@@ -67,13 +67,26 @@ end
 
 -- HTTP -----------------------------------------------------------------------------------------
 
+-- What a request is at that moment: the backend uses the tables again.
+local function copy(request)
+  local copied, headers = {}, {}
+  for name, value in pairs(request) do
+    copied[name] = value
+  end
+  for name, value in pairs(request.headers) do
+    headers[name] = value
+  end
+  copied.headers = headers
+  return copied
+end
+
 local function fake_http(world)
   local transfer_mt = { __index = {
     cancel = function(self) self.cancelled = true end,
   } }
   return {
-    send = function(request, done)
-      local requests = world.requests
+    send = function(given, done)
+      local requests, request = world.requests, copy(given)
       local transfer = setmetatable({ request = request, sent = world.now }, transfer_mt)
       requests[#requests + 1] = transfer
       world.flying = world.flying + 1

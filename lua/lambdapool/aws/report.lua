@@ -112,18 +112,14 @@ local USUAL = "^START RequestId: [%x-]+ Version: [^\n]+\nEND RequestId: [%x-]+\n
   "Memory Size: (%d+) MB\tMax Memory Used: (%d+) MB\t?\n?$"
 
 --- What an invocation used that was like almost all of them, and wrote nothing; nil: look closer.
+--- Values, and no table: there are many.
 ---@param tail string
----@return lambdapool.aws.Report?
+---@return integer? billed milliseconds
+---@return integer? memory MB
+---@return integer? peak MB
 function report.usual(tail)
-  local duration, billed, memory, peak = tail:match(USUAL)
-  if duration then
-    return {
-      duration = tonumber(duration),
-      billed = tonumber(billed),
-      memory = tonumber(memory),
-      peak = tonumber(peak),
-    }
-  end
+  local _, billed, memory, peak = tail:match(USUAL)
+  return tonumber(billed), tonumber(memory), tonumber(peak)
 end
 
 local function complete(found)

@@ -242,29 +242,33 @@ end
 
 -- Answers ----------------------------------------------------------------------------------------
 
--- What the log says: prints what the task printed. Returns the report, and the lines.
+-- What the log says: prints what the task printed, and counts what it cost. Returns whether there
+-- was a report, the report when it was unusual, and the lines.
 local function read_log(self, headers)
   local encoded = headers["x-amz-log-result"]
   local tail = encoded and crypto.unbase64(encoded)
   if not tail then
-    return nil
+    return false
   end
-  local report = reports.usual(tail)
-  if report then
-    return report
+  local billed, memory, peak = reports.usual(tail)
+  if billed then
+    self.ledger:add(billed, memory, peak)
+    return true
   end
   local request_id = headers["x-amzn-requestid"] or ""
   local lines = output.lines(tail, self.name, request_id)
   output.print(lines, request_id, self.prefix)
-  return reports.parse(tail), lines
+  local report = reports.parse(tail)
+  if report then
+    self.ledger:add(report.billed, report.memory, report.peak, report.init)
+  end
+  return report ~= nil, report, lines
 end
 
--- What it cost: nothing, when it certainly did not run.
-local function charge(self, job, verdict, response, report)
+-- Counts what an invocation without a report may have cost: nothing, when it certainly did not run.
+local function estimate(self, job, verdict, response)
   local status = response.status or 500
-  if report then
-    self.ledger:add(report)
-  elseif verdict == "ended" and (status == 200 or status >= 500) then
+  if verdict == "ended" and (status == 200 or status >= 500) then
     self.ledger:estimate(system.monotonic() - job.sent)
   end
 end
@@ -282,12 +286,14 @@ function settle(self, job, response)
   if response.status ~= 200 then
     where.context = self.session:context("lambda", job.credentials, { FunctionName = self.name })
   end
-  local report, lines
+  local counted, report, lines
   if response.headers then
-    report, lines = read_log(self, response.headers)
+    counted, report, lines = read_log(self, response.headers)
   end
   local verdict, result = answers.read(response, where, report)
-  charge(self, job, verdict, response, report)
+  if not counted then
+    estimate(self, job, verdict, response)
+  end
   if verdict == "ended" and result.kind and lines and lines[1] then
     result.log = table.concat(lines, "\n")
   end

@@ -39,19 +39,22 @@ local function new_totals(fields)
 end
 
 --- An invocation has ended.
----@param report lambdapool.aws.Report
-function methods:add(report)
-  local memory, billed, init = report.memory or self.memory or GUESS_MB, report.billed, report.init
+---@param billed number milliseconds
+---@param memory integer? MB that it had, where that is known
+---@param peak integer? MB that it used
+---@param init number? milliseconds of its initialisation, when there was one
+function methods:add(billed, memory, peak, init)
+  memory = memory or self.memory or GUESS_MB
   self.memory = memory
   self.invocations = self.invocations + 1
   self.billed_ms = self.billed_ms + billed
   self.gb_seconds = self.gb_seconds + billed * memory / 1024000
+  if peak and peak > self.max_memory then
+    self.max_memory = peak
+  end
   if init then
     self.init_ms = self.init_ms + init
     self.cold_starts = self.cold_starts + 1
-  end
-  if (report.peak or 0) > self.max_memory then
-    self.max_memory = report.peak
   end
 end
 
@@ -64,7 +67,7 @@ end
 --- An invocation has ended, or is not waited for any more, of which there is no report.
 ---@param seconds number since it was sent
 function methods:estimate(seconds)
-  self:add { billed = seconds * 1000 }
+  self:add(seconds * 1000)
 end
 
 -- What the next invocation should cost.

@@ -11,6 +11,7 @@ local sigv4 = require "lambdapool.aws.sigv4"
 ---@field base string? the endpoint that the others are for: the local service may move
 ---@field url string
 ---@field request table what is signed, with a body and new headers each time
+---@field transfer table what is sent, likewise
 ---@field options table how it is signed, with the time each time
 local methods = {}
 local mt = { __name = "lambdapool.backend.aws.Sender", __index = methods }
@@ -34,6 +35,25 @@ local function set_endpoint(self, base, host)
     query = query,
     headers = { host = host, ["x-amz-log-type"] = "Tail" },
   }
+  self.transfer = { seconds = nil }
+end
+
+-- What the HTTP client is told, but the body: mostly the same as the last time. It keeps the table.
+local function transfer_for(self, seconds)
+  local session, last = self.session, self.transfer
+  if last.seconds == seconds and last.ca == session.ca and last.proxy == session.proxy then
+    return last
+  end
+  self.transfer = {
+    method = "POST",
+    url = self.url,
+    headers = self.request.headers,
+    seconds = seconds,
+    connect_seconds = CONNECT_SECONDS,
+    ca = session.ca,
+    proxy = session.proxy,
+  }
+  return self.transfer
 end
 
 --- Sends an event to the function. Later, while the loop runs, done(response) is called.
@@ -49,21 +69,15 @@ function methods:send(event, credentials, seconds, done)
     set_endpoint(self, base, host)
   end
   local request = self.request
-  local headers = request.headers
   request.body, options.time = event, session:time()
-  headers["x-amz-security-token"] = nil -- that of other credentials
-  sigv4.sign(request, credentials, options, headers)
+  request.headers["x-amz-security-token"] = nil -- that of other credentials
+  sigv4.sign(request, credentials, options, request.headers)
   request.body = nil
-  return http.send({
-    method = "POST",
-    url = self.url,
-    headers = headers, -- which are copied at once
-    body = event,
-    seconds = seconds,
-    connect_seconds = CONNECT_SECONDS,
-    ca = session.ca,
-    proxy = session.proxy,
-  }, done)
+  local transfer = transfer_for(self, seconds)
+  transfer.body = event
+  local sent = http.send(transfer, done) -- which has copied what changes
+  transfer.body = nil
+  return sent
 end
 
 --- For a function of a session, by its name or ARN.
