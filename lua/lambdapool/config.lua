@@ -120,8 +120,8 @@ local HIGHEST = 32
 
 -- Files ----------------------------------------------------------------------------------------
 
--- What running a file may take.
-local MOST_STEPS, MOST_KILOBYTES = 100000, 16384
+-- What a file may have, and what running it may take.
+local MOST_BYTES, MOST_STEPS, MOST_KILOBYTES = 1 << 20, 100000, 16384
 
 -- Strings have no methods while it lives: ("x"):rep(1 << 40) is a single step.
 local function without_methods()
@@ -221,11 +221,13 @@ end
 
 -- Reads an open file into `entries`, where what is there already stays.
 local function read_file(entries, file, path)
-  local text <const>, message = file:read "a"
-  if not text then
+  local text <const>, message = file:read(MOST_BYTES)
+  if message then
     error(("%s: %s"):format(path, message), 0)
+  elseif text and file:read(0) then
+    error(("%s: it is too large for a configuration"):format(path), 0)
   end
-  for name, value in next, evaluate(path, text) do
+  for name, value in next, evaluate(path, text or "") do
     local origin = place(path, text, name)
     if not RULES[name] then
       refuse_name(origin, name)

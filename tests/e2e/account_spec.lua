@@ -250,4 +250,32 @@ describe("a process that ends while it serves others", function()
     write("taken", "")
     assert.equal("4\n", eventually_reads("second.out", "3\n(4\n)"))
   end)
+
+  it("does not disturb pools of others", function()
+    support.run(("cd %s && XDG_STATE_HOME=$PWD/state %s/lambdapool create work 2>&1"):format(folder,
+      support.build))
+    local counts = { first = 4, second = 20, third = 40 }
+    for name, count in pairs(counts) do
+      start(name, ([[
+        local lambdapool = require "lambdapool"
+        local pool <close> = lambdapool.pool { function_name = "work", workers = 4 }
+        local items = {}
+        for i = 1, %d do
+          items[i] = i
+        end
+        local done = pool:map(function(x)
+          local stop = os.clock() + 0.02
+          while os.clock() < stop do end
+          return x
+        end, items, { chunksize = 1 })
+        print("done", #done) ]]):format(count))
+    end
+    for name, count in pairs(counts) do
+      local text = support.eventually(function()
+        local out = read(name .. ".out") or ""
+        return out:match "billed" and out or out:match "traceback" and out
+      end)
+      assert.matches("done\t" .. count .. "\n", text)
+    end
+  end)
 end)

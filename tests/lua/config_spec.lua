@@ -152,6 +152,13 @@ describe("a configuration file", function()
     assert.matches("lambdapool.conf.lua: Is a directory", message)
   end)
 
+  it("that is endless is not read to its end", function()
+    assert(os.execute(("ln -s /dev/zero %s/project/inner/lambdapool.conf.lua"):format(folder)))
+    local ok, message = pcall(function() return open():pool() end)
+    assert.is_false(ok)
+    assert.matches("lambdapool.conf.lua: it is too large for a configuration$", message)
+  end)
+
   it("may be empty, and may count", function()
     write("project/lambdapool.conf.lua", "")
     assert.same({}, open():pool())
