@@ -492,6 +492,24 @@ describe("functions", function()
     assert.same({ "a", "b", "c" }, names)
   end)
 
+  it("are listed page by page, also when one goes meanwhile", function()
+    for i = 1, 12 do
+      world:create(("f%02d"):format(i), { role = i == 1 and make_role "any"
+        or "arn:aws:iam::123456789012:role/any" })
+    end
+    world:intercept("lambda", function(real, operation, input)
+      if operation == "ListFunctions" then
+        input.MaxItems = 5
+      elseif operation == "ListTags" and input.Resource:find "f07$" then
+        real("DeleteFunction", { FunctionName = "f07" })
+      end
+      return real(operation, input)
+    end)
+    local list = functions.list(world.account)
+    assert.equal(11, #list)
+    assert.equal("f12", list[11].name)
+  end)
+
   it("are shown with everything that is known", function()
     world:create("f", { environment = { A1 = "1" } })
     local item = functions.show(world.account, "f")

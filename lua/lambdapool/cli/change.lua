@@ -149,7 +149,9 @@ end
 function change.lines(changes)
   local lines = {}
   for i, entry in ipairs(changes) do
-    lines[i] = ("%s: %s -> %s"):format(entry.setting, entry.from or "(none)", entry.to or "(none)")
+    local from, to = entry.from or "(none)", entry.to or "(none)"
+    lines[i] = entry.setting == "code" and "code: other files" -- digests tell nobody anything
+      or ("%s: %s -> %s"):format(entry.setting, from, to)
   end
   return lines
 end

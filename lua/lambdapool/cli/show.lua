@@ -20,7 +20,8 @@ local function version_of(item)
   if not item.version then
     return nil
   elseif item.outdated then
-    return ("%s, older than this program (%s)"):format(item.version, system.version)
+    return ("%s, older than this program (%s): `lambdapool update %s`"):format(item.version,
+      system.version, item.name)
   end
   return item.version
 end
