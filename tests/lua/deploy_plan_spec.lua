@@ -73,8 +73,9 @@ describe("a plan", function()
   it("names what it could not take back", function()
     local stuck = undoable("a", { undo = function() error("it is stuck", 0) end })
     local _, failure = pcall(plan.execute,
-      steps_of(stuck, step("b", failing { status = 400, exit = 1 })), journal)
-    assert.matches("the a is left behind: it is stuck", tostring(failure))
+      steps_of(undoable "z", stuck, step("b", failing { status = 400, exit = 1 })), journal)
+    assert.matches("the a is left behind: it is stuck\n  the z is left behind$", tostring(failure))
+    assert.same({ "z", "a", "!" }, trail) -- what the one needs is kept
   end)
 
   it("names what cannot be taken back", function()

@@ -59,14 +59,18 @@ function plan.journal(options)
   return journal
 end
 
--- Takes back what was made, the last first. What cannot be taken back is named in the notes.
+-- Takes back what was made, the last first. What cannot be taken back is named in the notes, and
+-- keeps what it was made of: a function its role.
 local function undo(journal)
+  local ok, failure = true, nil
   for i = #journal.made, 1, -1 do
     local step = journal.made[i]
-    local ok, failure = pcall(step.undo)
-    local text = ok and ("%s was taken back"):format(step.made)
-      or ("%s is left behind: %s"):format(step.made, tostring(failure))
-    journal.note(text)
+    if ok then
+      ok, failure = pcall(step.undo)
+    end
+    journal.note(ok and ("%s was taken back"):format(step.made)
+      or ("%s is left behind%s"):format(step.made, failure and ": " .. tostring(failure) or ""))
+    failure = nil
   end
 end
 
