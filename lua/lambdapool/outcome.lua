@@ -9,7 +9,7 @@ local retries = require "lambdapool.retry"
 local sizer = require "lambdapool.sizer"
 local tallies = require "lambdapool.tally"
 
--- An invocation that its worker never took goes to another one, so often and no more.
+-- An invocation that its worker never took goes to others, at most to so many in all.
 local HANDOVERS = 3
 
 -- What a service that throttles is offered again, so often, whatever the retry policy, unless the
@@ -130,7 +130,7 @@ local function settle_response(scheduler, range, outcome)
   if not ok then
     return conclude_all(scheduler, range, first, last, "lost",
       "the answer of the worker is damaged: " .. tostring(report), outcome)
-  elseif report.done == 0 and range.handovers >= HANDOVERS then
+  elseif report.done == 0 and (range.handovers or 0) + 1 >= HANDOVERS then
     return conclude_all(scheduler, range, first, last, "lost",
       "the worker answered without running the task", outcome)
   end
@@ -140,7 +140,7 @@ local function settle_response(scheduler, range, outcome)
   local ran = math.min(last, first + report.done - 1)
   if ran < last then
     local rest = queue.part(range, ran + 1, last)
-    rest.handovers = report.done == 0 and range.handovers or nil
+    rest.handovers = report.done == 0 and (range.handovers or 0) + 1 or nil
     scheduler.queue:push_front(rest)
   end
   sizer.measure(batch.call, report)
@@ -203,9 +203,9 @@ local function settle_failure(scheduler, range, outcome)
   local progress = outcome.progress
   if progress and progress.begun > 0 then
     settle_progress(scheduler, range, outcome)
-  elseif progress and range.handovers < HANDOVERS and not range.batch.cancelled then
+  elseif progress and (range.handovers or 0) + 1 < HANDOVERS and not range.batch.cancelled then
     local again = queue.part(range, range.first, range.last)
-    again.handovers = range.handovers
+    again.handovers = (range.handovers or 0) + 1
     scheduler.queue:push_front(again)
   else
     conclude_all(scheduler, range, range.first, range.last, outcome.kind, outcome.message, outcome)

@@ -8,7 +8,7 @@ local sizer = require "lambdapool.sizer"
 ---@field first integer
 ---@field last integer
 ---@field attempt integer
----@field handovers integer? to how many workers it was handed that did not begin it
+---@field handovers integer? to how many workers it was handed before that did not begin it
 ---@field request string? its request, when that was made ahead
 ---@field popped boolean? it has left the queue, whole: nothing can be added to it
 
@@ -20,14 +20,15 @@ local mt = { __name = "lambdapool.Queue", __index = methods }
 
 local queue = {}
 
---- A part of a range as one of its own. It has room for what is to come, as tables grow slowly.
+--- A part of a range as one of its own. It has room for what becomes of every range, as tables grow
+--- slowly.
 ---@param range lambdapool.Range
 ---@param first integer
 ---@param last integer
 ---@return lambdapool.Range
 function queue.part(range, first, last)
   return { batch = range.batch, first = first, last = last, attempt = range.attempt,
-    request = nil, origins = nil, handovers = nil, sent = nil, ticket = nil, place = nil }
+    request = nil, origins = nil, ticket = nil, place = nil }
 end
 
 function methods:push_back(range)

@@ -77,13 +77,13 @@ local settle
 local function send(self, range)
   local batch = range.batch
   local size = range.last - range.first + 1
-  range.handovers = (range.handovers or 0) + 1
-  range.sent = system.monotonic()
+  if size > 1 and not self.backend.opaque then
+    range.sent = system.monotonic()
+  end
   local ticket, message = self.backend:invoke(range.request, batch.call, function(outcome)
     settle(self, range, outcome)
   end)
   if not ticket and self.busy > 0 then -- those that run will be free
-    range.handovers = range.handovers - 1
     self.queue:push_front(range)
     return false
   elseif not ticket then
@@ -126,8 +126,8 @@ local function steal(self)
     local begun = not call.size and range.first < range.last and not range.void
       and self.backend:progress(range.ticket)
     local left = begun and range.last - range.first + 1 - begun or 0
-    local late = now - range.sent > PATIENCE or left * (call.cost or 0) > PATIENCE * 1e6
-    if late and left > most then
+    if left > most
+      and (now - range.sent > PATIENCE or left * (call.cost or 0) > PATIENCE * 1e6) then
       best, most = range, left
     end
   end

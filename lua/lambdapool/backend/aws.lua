@@ -48,6 +48,8 @@ local SETTINGS_SECONDS = 5
 ---@field waiting lambdapool.backend.aws.Jobs
 ---@field trouble lambdapool.backend.aws.Trouble
 ---@field sent lambdapool.Bag of jobs that are under way
+---@field skew number? the session's, with which the last one was signed
+---@field skewed number? since when
 local methods = {}
 local mt = { __name = "lambdapool.AwsBackend", __index = methods }
 
@@ -55,9 +57,10 @@ local mt = { __name = "lambdapool.AwsBackend", __index = methods }
 
 -- Ends a job. Its outcome may bring about new ones.
 local function finish(job, outcome)
-  if not job.ended then
-    job.ended = true
-    job.done(outcome)
+  local done = job.done
+  if done then
+    job.done = nil
+    done(outcome)
   end
 end
 
@@ -161,7 +164,10 @@ local settle, is_checking
 
 local function send(self, job, credentials)
   job.tries = job.tries + 1
-  job.sent, job.credentials, job.skew = system.monotonic(), credentials, self.session.skew
+  job.sent, job.credentials = system.monotonic(), credentials
+  if self.skew ~= self.session.skew then
+    self.skew, self.skewed = self.session.skew, job.sent
+  end
   self.sent:add(job)
   job.transfer = self.sender:send(job.request, credentials, job.seconds, function(response)
     settle(self, job, response)
@@ -236,7 +242,7 @@ end
 function verdicts.skewed(self, job, _, refusal)
   local session = self.session
   renew(self, job, refusal, function()
-    return session.skew ~= job.skew or session:correct_clock(refusal)
+    return session:correct_clock(refusal) or session.skew ~= self.skew or job.sent < self.skewed
   end)
 end
 
@@ -397,7 +403,7 @@ end
 
 --- Nobody waits for it any more. What runs on AWS already runs to its end there.
 function methods:cancel(ticket)
-  if ticket.ended or ticket.withdrawn then
+  if not ticket.done or ticket.withdrawn then
     return false
   end
   withdraw(self, ticket)
@@ -442,11 +448,11 @@ end
 
 function methods:abandon()
   for _, job in ipairs(self.waiting:take_all()) do
-    job.ended = true
+    job.done = nil
   end
   while self.sent.count > 0 do
     local job = self.sent[self.sent.count]
-    job.ended = true
+    job.done = nil
     withdraw(self, job)
   end
 end

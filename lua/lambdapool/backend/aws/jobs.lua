@@ -5,7 +5,7 @@ local loop = require "lambdapool.loop"
 
 ---@class lambdapool.backend.aws.Job
 ---@field request string
----@field done fun(outcome: table)
+---@field done fun(outcome: table)? nil once it has ended
 ---@field seconds number the longest that its transfer may take
 ---@field tries integer how often it was sent
 ---@field since number? when it was put off first
@@ -13,9 +13,8 @@ local loop = require "lambdapool.loop"
 ---@field transfer table? while it is under way
 ---@field sent number? when
 ---@field credentials table? that it was sent with
----@field skew number? the session's, when it was sent
+---@field place integer? in the bag of those that are under way
 ---@field withdrawn boolean? it is not to be sent any more
----@field ended boolean?
 
 ---@class lambdapool.backend.aws.Jobs
 ---@field row lambdapool.backend.aws.Job[] from row[head] to row[tail]
@@ -98,7 +97,7 @@ end
 ---@return lambdapool.backend.aws.Job
 local function job(request, seconds, done)
   return { request = request, done = done, seconds = seconds, tries = 0, sent = nil, place = nil,
-    transfer = nil, credentials = nil, skew = nil, ended = nil }
+    transfer = nil, credentials = nil }
 end
 
 ---@return lambdapool.backend.aws.Jobs
