@@ -359,7 +359,7 @@ describe("updating a function", function()
     local plan = functions.plan.update(world.account, "f", { environment = { C1 = "3" } })
     world:update("f", { environment = { D1 = "4" } })
     local text = failure(require("lambdapool.deploy.plan").execute, plan)
-    assert.matches("Revision Id", text)
+    assert.matches("somebody else has changed f meanwhile", text)
     assert.is_nil((world:configuration "f").Environment.Variables.C1)
   end)
 

@@ -88,9 +88,16 @@ local function labels(list)
   return table.concat(words, ", ")
 end
 
+-- The revision that was compared is sent along, so that nobody else's change is overwritten.
 local function send(account, operation, input, journal, what)
   local lambda = account.session:lambda()
-  settle.call(lambda, operation, input, journal)
+  local ok, failure = pcall(settle.call, lambda, operation, input, journal)
+  if type(failure) == "table" and failure.code == "PreconditionFailedException" then
+    problem.raise(problem.FAILED, "somebody else has changed %s meanwhile\n  run it again",
+      input.FunctionName)
+  elseif not ok then
+    error(failure, 0)
+  end
   journal.note(what .. " changed already")
   journal.configuration = settle.confirm(lambda, input.FunctionName, journal.stop)
 end
