@@ -335,7 +335,7 @@ end
 local function check_endpoint(backend, given)
   local _, origin = config.get "endpoint_url"
   if backend == "local" and (given.endpoint_url or origin == "--endpoint-url") then
-    error("an endpoint is for accounts of AWS: give `--backend aws` with it", 0)
+    error("an endpoint is for accounts of AWS\n  the backend must be aws then: `--backend aws`", 0)
   end
 end
 

@@ -1,5 +1,5 @@
 --- The command line: finds the command, and answers what is not one. Each command is a module
---- below lambdapool/cli/ with `main(argv) -> exit code` and `help`, loaded when it is asked for.
+--- below lambdapool/cli/ with `main(argv) -> exit code`, loaded when it is asked for.
 
 local suggest = require "lambdapool.suggest"
 local system = require "lambdapool.system"

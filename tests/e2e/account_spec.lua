@@ -125,7 +125,7 @@ describe("a local account", function()
   it("wants no endpoint", function()
     local text, code = run 'accounts.open { endpoint_url = "http://127.0.0.1:1" }'
     assert.equal(1, code)
-    assert.matches("an endpoint is for accounts of AWS: give `%-%-backend aws` with it", text)
+    assert.matches("an endpoint is for accounts of AWS\n  the backend must be aws then", text)
   end)
 end)
 

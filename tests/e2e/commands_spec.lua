@@ -267,8 +267,8 @@ describe("whoami", function()
     assert.is_nil(err:find "hunter2")
     out, err, code = lambdapool("whoami --endpoint-url http://127.0.0.1:1", settings)
     assert.equal("", out)
-    assert.same({ "lambdapool whoami: an endpoint is for accounts of AWS: give `--backend aws` " ..
-      "with it\n", 1 }, { err, code })
+    assert.same({ "lambdapool whoami: an endpoint is for accounts of AWS\n" ..
+      "  the backend must be aws then: `--backend aws`\n", 1 }, { err, code })
   end)
 end)
 
