@@ -81,7 +81,7 @@ describe("answers of functions that failed", function()
       assert.equal("lost", outcome.kind)
       assert.is_true(outcome.final)
       assert.matches("calls of version 1", outcome.message)
-      assert.matches("\n  run `lambdapool update algorithms PATHS`$", outcome.message)
+      assert.matches("\n  run `lambdapool update algorithms`$", outcome.message)
     end
     assert.equal("lost", failed { errorType = "Lambdapool.InvalidCall",
       errorMessage = "malformed call" }.kind)

@@ -26,6 +26,9 @@ local sizer = require "lambdapool.sizer"
 local system = require "lambdapool.system"
 local troubles = require "lambdapool.backend.aws.trouble"
 
+-- How often the session is asked whether credentials are still good.
+local CREDENTIALS_SECONDS = 0.1
+
 -- What every invocation of a function is refused for holds for those that come next, too.
 local REFUSAL_SECONDS = 1
 
@@ -48,6 +51,8 @@ local SETTINGS_SECONDS = 5
 ---@field waiting lambdapool.backend.aws.Jobs
 ---@field trouble lambdapool.backend.aws.Trouble
 ---@field sent lambdapool.Bag of jobs that are under way
+---@field credentials table?
+---@field good_until number until when those are used without another look
 ---@field skew number? the session's, with which the last one was signed
 ---@field skewed number? since when
 local methods = {}
@@ -135,19 +140,25 @@ local function fetch_credentials(self)
   end)
 end
 
--- The credentials to sign with now; nil while they are fetched.
-local function credentials_of(self)
-  local credentials = self.session:fresh_credentials() or self.fetched
-  if not credentials then
-    fetch_credentials(self)
+-- The credentials to sign with now; nil while they are fetched. Those that were just fetched are
+-- used, however short they live.
+local function credentials_of(self, now)
+  if now < self.good_until then
+    return self.credentials
   end
-  return credentials
+  local credentials = self.fetched or self.session:fresh_credentials()
+  self.fetched = nil
+  if credentials then
+    self.credentials, self.good_until = credentials, now + CREDENTIALS_SECONDS
+    return credentials
+  end
+  fetch_credentials(self)
 end
 
 -- Whether one more may be sent now. When only time keeps it from that, it is looked at again.
-local function has_room(self)
+local function has_room(self, now)
   local running = self.sent.count
-  if not self.pacing:allows(running, system.monotonic()) then
+  if not self.pacing:allows(running, now) then
     pump_later(self, self.pacing:delay(running))
     return false
   end
@@ -162,11 +173,11 @@ end
 
 local settle, is_checking
 
-local function send(self, job, credentials)
+local function send(self, job, credentials, now)
   job.tries = job.tries + 1
-  job.sent, job.credentials = system.monotonic(), credentials
+  job.sent, job.credentials = now, credentials
   if self.skew ~= self.session.skew then
-    self.skew, self.skewed = self.session.skew, job.sent
+    self.skew, self.skewed = self.session.skew, now
   end
   self.sent:add(job)
   job.transfer = self.sender:send(job.request, credentials, job.seconds, function(response)
@@ -176,14 +187,14 @@ end
 
 --- Sends what waits, as far as that is possible now.
 function pump(self)
-  while not self.closed and self.waiting:any() do
-    local credentials = credentials_of(self)
-    if not credentials or is_checking(self) or not has_room(self) or not self.waiting:any() then
+  while self.waiting:any() and not self.closed do
+    local now = system.monotonic()
+    local credentials = credentials_of(self, now)
+    if not credentials or is_checking(self) or not has_room(self, now) then
       return
     end
-    send(self, self.waiting:pop(), credentials)
+    send(self, self.waiting:pop(), credentials, now)
   end
-  self.fetched = nil
 end
 
 -- Trouble ----------------------------------------------------------------------------------------
@@ -232,7 +243,7 @@ end
 
 function verdicts.stale(self, job, _, refusal)
   local session = self.session
-  self.fetched = nil
+  self.good_until = 0
   renew(self, job, refusal, function()
     return session:fresh_credentials() ~= job.credentials
       or session:forget_credentials(job.credentials)
@@ -352,6 +363,7 @@ function is_checking(self)
   if not self.asking then
     self.asking = true
     fetch_settings(self)
+    return self.checking ~= nil or not self.waiting:any() -- they may have come at once
   end
   return self.checking ~= nil
 end
@@ -512,6 +524,7 @@ local function new(options)
     waiting = jobs.new(),
     trouble = troubles.new(),
     sent = bags.new(),
+    good_until = 0,
     endings = {},
   }, mt)
 end

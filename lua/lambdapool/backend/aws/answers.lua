@@ -87,8 +87,8 @@ end
 
 -- Functions that failed --------------------------------------------------------------------------
 
-local function update(where, what)
-  return ("\n  run `lambdapool update %s %s`"):format(where.name, what)
+local function update(where, options)
+  return ("\n  run `lambdapool update %s%s`"):format(where.name, options or "")
 end
 
 local function is_killed(message, report)
@@ -100,7 +100,7 @@ local function out_of_memory(where, _, report)
   local memory = report and report.memory
   return "out_of_memory", ("the worker ran out of memory%s%s"):format(
     memory and (", of which it has %d MB"):format(memory) or "",
-    update(where, ("--memory %s"):format(memory and math.min(10240, 2 * memory) or "MB")))
+    update(where, (" --memory %s"):format(memory and math.min(10240, 2 * memory) or "MB")))
 end
 
 local function timed_out(where, message)
@@ -111,7 +111,7 @@ end
 
 local function older(where, message)
   return "lost", ("%s and this program do not fit together: %s%s"):format(where.name, message,
-    update(where, "PATHS")), true
+    update(where)), true
 end
 
 local function crashed(_, message)

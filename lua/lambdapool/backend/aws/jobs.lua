@@ -42,10 +42,12 @@ end
 --- Whether one waits in the row.
 ---@return boolean
 function methods:any()
-  while self.head <= self.tail and self.row[self.head].withdrawn do
+  local job = self.row[self.head]
+  while job and job.withdrawn do
     drop_first(self)
+    job = self.row[self.head]
   end
-  return self.head <= self.tail
+  return job ~= nil
 end
 
 --- The first of the row, which leaves it. Look with `any` before.
