@@ -113,6 +113,42 @@ def update_sends_only_what_changed():
     equal(aws.account.functions["f"].tags["creator"], "lambdapool")
 
 
+def age():
+    """Makes the program in the function f another one, as an older lambdapool has put it there."""
+    function, out = aws.account.functions["f"], io.BytesIO()
+    with zipfile.ZipFile(out, "w") as new:
+        for info in archive().infolist():
+            new.writestr(info, archive().read(info) + (b"old" if info.filename == "bootstrap" else b""))
+    function.archive = out.getvalue()
+    function.configuration.update(aws_services.code_fields(function.archive))
+    function.tags["lambdapool:version"] = "0.0.1"
+
+
+@test
+def an_older_program_is_replaced_without_the_files_at_hand():
+    create()
+    today, before = archive().read("bootstrap"), aws.downloads
+    age()
+    matches(world.good("show", "f").out, "0.0.1.*lambdapool update f")
+    world.good("update", "f")
+    equal((aws.downloads, archive().read("bootstrap") == today), (before + 1, True))
+    equal(archive().read("algorithms/tasks.lua").decode(), world.read("algorithms/tasks.lua"))
+    assert aws.account.functions["f"].tags["lambdapool:version"] != "0.0.1"
+    aws.calm()
+    world.good("update", "f")
+    equal(aws.changes(), [])
+
+
+@test
+def what_is_not_its_code_is_not_taken_for_it():
+    create()
+    age()
+    aws.account.functions["f"].configuration["CodeSha256"] = "A" * 43 + "="
+    result = world.run("update", "f", "--memory", "300")
+    equal([c for c in aws.changes() if c == "UpdateFunctionCode"], [])
+    matches(result.err, "not the code of the function")
+
+
 @test
 def deploy_creates_and_then_updates():
     world.good("deploy", "f", "algorithms", "--memory", "256")

@@ -180,13 +180,15 @@ def create_function(account, params, _):
 
 
 @operation
-def get_function(account, params, _):
+def get_function(account, params, exchange):
     function = account.function(params["FunctionName"])
-    answer = {"Configuration": function.look(), "Code": {"RepositoryType": "S3", "Location": "https://s3/"}}
+    name = function.configuration["FunctionName"]
+    place = f"{exchange.simulator.url}/archive/{name}?X-Amz-Signature=0"
+    answer = {"Configuration": function.look(), "Code": {"RepositoryType": "S3", "Location": place}}
     if function.tags:
         answer["Tags"] = dict(function.tags)
-    if function.configuration["FunctionName"] in account.concurrency:
-        answer["Concurrency"] = {"ReservedConcurrentExecutions": account.concurrency[params["FunctionName"]]}
+    if name in account.concurrency:
+        answer["Concurrency"] = {"ReservedConcurrentExecutions": account.concurrency[name]}
     return answer
 
 

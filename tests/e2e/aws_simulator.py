@@ -67,6 +67,7 @@ class Simulator:
         self.add_key("AKIASIMULATOR", KEYS["aws_secret_access_key"], f"arn:aws:iam::{self.account.number}:user/tester")
         self.exchanges, self.violations, self.rules = [], [], []
         self.clock = 0  # seconds that its clock is ahead
+        self.downloads = 0
         self.context, self.connections, self.accepted = context, set(), 0
         self.canned = None  # bytes that every Invoke answers instead of running anything
         ready = threading.Event()
@@ -162,6 +163,8 @@ class Simulator:
 
     async def answer(self, exchange):
         """The bytes to send; None: the connection is done with."""
+        if exchange.request.path.startswith("/archive/"):
+            return self.download(exchange.request)
         try:
             self.identify(exchange)
         except Refusal as refusal:
@@ -175,6 +178,15 @@ class Simulator:
             if rule.applies(exchange):
                 return await rule.action(exchange)
         return await exchange.proceed()
+
+    def download(self, request):
+        """The code of a function, where GetFunction says that it is: an address which needs no signature."""
+        function = self.account.functions.get(request.path.removeprefix("/archive/"))
+        if request.query != "X-Amz-Signature=0" or request.header("authorization") or not function:
+            self.complain(f"{request.target} is downloaded so")
+            return response(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+        self.downloads += 1
+        return response(200, {"Content-Type": "application/zip"}, function.archive)
 
     def identify(self, exchange):
         """Who asks for what. Nothing is believed before the signature is checked."""
