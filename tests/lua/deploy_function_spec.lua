@@ -40,6 +40,8 @@ describe("creating a function", function()
     assert.equal("lambdapool", configuration.Handler)
     assert.equal(30, configuration.Timeout)
     assert.same({ LEVEL = "3" }, configuration.Environment.Variables)
+    assert.truthy(tags["lambdapool:creation"])
+    tags["lambdapool:creation"] = nil
     assert.same({ creator = "lambdapool", team = "x", ["lambdapool:version"] = system.version,
       ["lambdapool:code"] = "files" }, tags)
     assert.equal(ROLE, configuration.Role)
@@ -178,6 +180,42 @@ describe("creating a function", function()
       return answer
     end)
     assert.equal("created", world:create("f").action)
+  end)
+
+  it("leaves what somebody else made at the same moment", function()
+    world:intercept("lambda", function(real, operation, input)
+      if operation == "CreateFunction" then
+        local other = {}
+        for key, value in pairs(input) do
+          other[key] = value
+        end
+        other.Tags = { creator = "lambdapool", ["lambdapool:creation"] = "another" }
+        real(operation, other)
+      end
+      return real(operation, input)
+    end)
+    local text = failure(world.create, world, "f")
+    assert.matches("there is a function f", text)
+    assert.matches("the role lambdapool%-f is left behind: f uses it", text)
+    assert.equal(ROLE, (world:configuration "f").Role)
+    assert.truthy(world:role "lambdapool-f")
+  end)
+
+  it("leaves a role that somebody else made at the same moment", function()
+    world:intercept("iam", function(real, operation, input)
+      if operation == "CreateRole" then
+        local other = {}
+        for key, value in pairs(input) do
+          other[key] = value
+        end
+        other.Tags = { { Key = "creator", Value = "lambdapool" } }
+        real(operation, other)
+      end
+      return real(operation, input)
+    end)
+    failure(world.create, world, "f",
+      { layers = { "arn:aws:lambda:us-east-1:123456789012:layer:none:1" } })
+    assert.truthy(world:role "lambdapool-f")
   end)
 
   it("is stopped between two steps, and takes everything back", function()

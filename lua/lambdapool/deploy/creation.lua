@@ -1,5 +1,6 @@
 --- Creating a function: its role, the function itself, and the wait until it is ready.
 
+local crypto = require "lambdapool.crypto"
 local describe = require "lambdapool.deploy.describe"
 local lookup = require "lambdapool.deploy.lookup"
 local names = require "lambdapool.deploy.names"
@@ -10,6 +11,9 @@ local roles = require "lambdapool.deploy.roles"
 local settings = require "lambdapool.deploy.settings"
 local settle = require "lambdapool.deploy.settle"
 local system = require "lambdapool.system"
+
+-- The tag that tells one creation from others.
+local MARK = "lambdapool:creation"
 
 local creation = { RUNTIME = "provided.al2023" }
 
@@ -42,9 +46,11 @@ function creation.code_tags(options)
   }
 end
 
+-- With a mark, a function that somebody else creates at the same moment is not mistaken for ours.
 local function all_tags(options, given)
   local tags = creation.code_tags(options)
   tags.creator = names.CREATOR
+  tags[MARK] = crypto.uuid()
   for key, value in pairs(given or {}) do
     tags[key] = value
   end
@@ -76,35 +82,31 @@ local function exists(account, name, tags)
     lookup.place(account), hint)
 end
 
--- The function there is: this one, as a request whose answer was lost has made it?
-local function is_same(lambda, input, sha256)
-  local ok, answer = pcall(lambda.call, lambda, "GetFunctionConfiguration",
-    { FunctionName = input.FunctionName })
-  return ok and answer.CodeSha256 == sha256 and answer.Role == input.Role
-    and answer.MemorySize == input.MemorySize and answer.Timeout == input.Timeout
+-- Whether the function that is there is this one: a request whose answer was lost has made it.
+local function is_made(account, input)
+  local found = lookup.find(account, input.FunctionName)
+  return found ~= nil and found.tags[MARK] == input.Tags[MARK]
 end
 
-local function create(account, input, package, journal)
-  local lambda = account.session:lambda()
+local function create(account, input, journal)
   input.Role = input.Role or journal.role
-  local ok, failure = pcall(settle.call, lambda, "CreateFunction", input, journal)
+  local ok, failure = pcall(settle.call, account.session:lambda(), "CreateFunction", input, journal)
   if ok then
     return
-  elseif type(failure) == "table" and failure.code == "ResourceConflictException" then
-    if not is_same(lambda, input, package.sha256) then
-      exists(account, input.FunctionName, { creator = names.CREATOR })
-    end
-  else
+  elseif type(failure) ~= "table" or failure.code ~= "ResourceConflictException" then
     error(failure, 0)
+  elseif not is_made(account, input) then
+    exists(account, input.FunctionName, { creator = names.CREATOR })
   end
 end
 
--- Takes the function back, if it is the one that was sent.
-local function remove(account, name, sha256)
-  local found = lookup.find(account, name)
-  if found and found.configuration.CodeSha256 == sha256 then
-    settle.call(account.session:lambda(), "DeleteFunction", { FunctionName = name }, {})
+-- Takes the function back. False when it was not made here.
+local function take_back(account, input)
+  if not is_made(account, input) then
+    return false
   end
+  settle.call(account.session:lambda(), "DeleteFunction", { FunctionName = input.FunctionName }, {})
+  return true
 end
 
 local function add_steps(steps, account, input, package)
@@ -114,8 +116,8 @@ local function add_steps(steps, account, input, package)
     about = ("create the function %s: %d bytes, %d MB, %d s"):format(name, #package.bytes,
       input.MemorySize, input.Timeout),
     made = "the function " .. name,
-    run = function(journal) create(account, input, package, journal) end,
-    undo = function() remove(account, name, package.sha256) end,
+    run = function(journal) create(account, input, journal) end,
+    undo = function() return take_back(account, input) end,
   })
   plan.add(steps, {
     operation = "lambda:GetFunctionConfiguration", about = "wait until it is ready",

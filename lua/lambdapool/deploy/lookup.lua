@@ -90,6 +90,20 @@ function lookup.own(account, name, hint)
     hint and "\n  " .. hint or "")
 end
 
+--- The names of the functions in the region that have a role.
+---@param account table
+---@param arn string of the role
+---@return string[]
+function lookup.users(account, arn)
+  local users = {}
+  for _, configuration in ipairs(lookup.all(account)) do
+    if configuration.Role == arn then
+      users[#users + 1] = configuration.FunctionName
+    end
+  end
+  return users
+end
+
 -- Runs f on every item of a list, several at a time where it waits.
 local function each(list, f)
   local i, flows = 0, {}

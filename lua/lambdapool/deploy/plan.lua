@@ -7,7 +7,8 @@ local problem = require "lambdapool.deploy.problem"
 ---@field operation string as "lambda:CreateFunction"
 ---@field about string "create the function algorithms"
 ---@field run fun(journal: lambdapool.deploy.Journal)
----@field undo fun()? takes it back; also when it is not known whether it took place
+---@field undo (fun(): boolean?)? takes it back, also when it is not known whether it took place;
+---false when it had not
 ---@field made string? what `undo` takes back: "the role lambdapool-algorithms"
 
 ---@class lambdapool.deploy.Plan
@@ -62,22 +63,28 @@ end
 -- Takes back what was made, the last first. What cannot be taken back is named in the notes, and
 -- keeps what it was made of: a function its role.
 local function undo(journal)
-  local ok, failure = true, nil
+  local stuck = false
   for i = #journal.made, 1, -1 do
-    local step = journal.made[i]
-    if ok then
-      ok, failure = pcall(step.undo)
+    local step, ok, outcome = journal.made[i], true, nil
+    if not stuck then
+      ok, outcome = pcall(step.undo)
     end
-    journal.note(ok and ("%s was taken back"):format(step.made)
-      or ("%s is left behind%s"):format(step.made, failure and ": " .. tostring(failure) or ""))
-    failure = nil
+    if not ok then
+      journal.note(("%s is left behind: %s"):format(step.made, tostring(outcome)))
+    elseif stuck then
+      journal.note(("%s is left behind"):format(step.made))
+    elseif outcome ~= false then
+      journal.note(("%s was taken back"):format(step.made))
+    end
+    stuck = stuck or not ok
   end
 end
 
--- A refusal of AWS says that the step did not take place. Everything else, as a connection that
--- broke, may be said of a step that did.
+-- A refusal of AWS says that the step did not take place, and so does a problem that was found.
+-- Everything else, as a connection that broke, may be said of a step that did.
 local function is_definite(failure)
-  return type(failure) == "table" and failure.status ~= nil and failure.status < 500
+  return problem.is(failure)
+    or type(failure) == "table" and failure.status ~= nil and failure.status < 500
 end
 
 -- Refusals and problems are told what became of the rest; an interrupt is passed on as it is.

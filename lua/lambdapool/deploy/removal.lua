@@ -23,10 +23,10 @@ local function find_role(account, name, found)
 end
 
 local function other_users(account, name, role)
-  local users = {}
-  for _, configuration in ipairs(lookup.all(account)) do
-    if configuration.Role == role.Arn and configuration.FunctionName ~= name then
-      users[#users + 1] = configuration.FunctionName
+  local users = lookup.users(account, role.Arn)
+  for i = #users, 1, -1 do
+    if users[i] == name then
+      table.remove(users, i)
     end
   end
   return users

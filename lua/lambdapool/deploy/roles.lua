@@ -2,12 +2,17 @@
 --- nothing else. Roles belong to no region but logs do, so there is a policy in the role for each
 --- region in which a function of that name lives; the last of these functions takes it along.
 
+local crypto = require "lambdapool.crypto"
 local json = require "lambdapool.json"
+local lookup = require "lambdapool.deploy.lookup"
 local names = require "lambdapool.deploy.names"
 local plan = require "lambdapool.deploy.plan"
 local policies = require "lambdapool.deploy.policies"
 local problem = require "lambdapool.deploy.problem"
 local settle = require "lambdapool.deploy.settle"
+
+-- The tag that tells one creation from others.
+local MARK = "lambdapool:creation"
 
 local roles = {}
 
@@ -25,13 +30,17 @@ local function call(iam, operation, input)
   end
 end
 
-local function is_ours(role)
+local function has_tag(role, key, value)
   for _, tag in ipairs(role.Tags or {}) do
-    if tag.Key == "creator" and tag.Value == names.CREATOR then
-      return role.Path == names.PATH
+    if tag.Key == key and tag.Value == value then
+      return true
     end
   end
   return false
+end
+
+local function is_ours(role)
+  return role.Path == names.PATH and has_tag(role, "creator", names.CREATOR)
 end
 
 --- The role that was made for a function; nil when there is none, and true after it when there is
@@ -87,19 +96,19 @@ local function remove(iam, role_name)
   call(iam, "DeleteRole", { RoleName = role_name })
 end
 
-local function create(iam, name)
+local function create(iam, name, mark)
   return iam:call("CreateRole", {
     RoleName = names.role(name), Path = names.PATH,
     Description = "what the function " .. name .. " may do; made by lambdapool",
     AssumeRolePolicyDocument = json.encode(policies.trust()),
     Tags = { { Key = "creator", Value = names.CREATOR },
-      { Key = "lambdapool:function", Value = name } },
+      { Key = "lambdapool:function", Value = name }, { Key = MARK, Value = mark } },
   }).Role
 end
 
 -- Somebody else may have made it in between.
-local function create_or_find(account, name)
-  local ok, role = pcall(create, account.session:iam(), name)
+local function create_or_find(account, name, mark)
+  local ok, role = pcall(create, account.session:iam(), name, mark)
   if not ok and type(role) == "table" and role.code == "EntityAlreadyExists" then
     return find_or_free(account, name)
   elseif not ok then
@@ -117,20 +126,34 @@ local function allow_log(account, name, role, stop)
     PolicyDocument = json.encode(policies.worker(place, name)) }, is_absent, stop)
 end
 
+-- Takes a role back, unless somebody else uses it by now. False when it was not made here.
+local function take_back(account, name, mark)
+  local role = roles.find(account, name)
+  if not role or not has_tag(role, MARK, mark) then
+    return false
+  end
+  local users = lookup.users(account, role.Arn)
+  if users[1] then
+    error(("%s uses it"):format(table.concat(users, ", ")), 0)
+  end
+  remove(account.session:iam(), role.RoleName)
+  return true
+end
+
 --- Plans the role of a function. When the plan runs, `journal.role` becomes its ARN.
 ---@param steps lambdapool.deploy.Plan
 ---@param account table
 ---@param name string of the function
 function roles.plan(steps, account, name)
-  local iam, role_name = account.session:iam(), names.role(name)
+  local role_name, mark = names.role(name), crypto.uuid()
   local role = find_or_free(account, name)
   if not role then
     plan.add(steps, {
       operation = "iam:CreateRole",
       about = ("create the role %s%s for Lambda"):format(names.PATH:sub(2), role_name),
       made = "the role " .. role_name,
-      run = function() role = create_or_find(account, name) end,
-      undo = function() remove(iam, role_name) end,
+      run = function() role = create_or_find(account, name, mark) end,
+      undo = function() return take_back(account, name, mark) end,
     })
   end
   plan.add(steps, {

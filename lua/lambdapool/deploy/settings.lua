@@ -8,7 +8,7 @@ local suggest = require "lambdapool.suggest"
 
 local LARGEST_ENVIRONMENT = 4096
 local MOST_LAYERS = 5
-local MOST_TAGS = 50
+local MOST_TAGS, OWN_TAGS = 50, 4
 
 local ARCHITECTURES = { x86_64 = true, arm64 = true }
 
@@ -169,9 +169,9 @@ local function tags(value)
     check_tag(key, text)
     count = count + 1
   end
-  if count > MOST_TAGS - 3 then -- three are our own
-    refuse("a function has at most %d tags besides those of lambdapool, got %d", MOST_TAGS - 3,
-      count)
+  if count > MOST_TAGS - OWN_TAGS then
+    refuse("a function has at most %d tags besides those of lambdapool, got %d",
+      MOST_TAGS - OWN_TAGS, count)
   end
   return value
 end
