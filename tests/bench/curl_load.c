@@ -152,8 +152,8 @@ static void start(const char *authorization) {
       "content-type: application/octet-stream",
       "x-amz-log-type: Tail",
       "x-amz-date: 20150830T123600Z",
-      "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca"
-      "495991b7852b855",
+      ("x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934c"
+       "a495991b7852b855"),
       "Expect:",
       "Accept:",
   };
