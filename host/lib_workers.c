@@ -277,20 +277,14 @@ static int loop_fd(lua_State *L) {
 
 int luaopen_lambdapool_workers(lua_State *L) {
   static const luaL_Reg functions[] = {{"open", workers_open}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"start", lp__lib_start},
-                                     {"invoke", loop_invoke},
-                                     {"progress", loop_progress},
-                                     {"cut", loop_cut},
-                                     {"pause", loop_pause},
-                                     {"memory", loop_memory},
-                                     {"kill", loop_kill},
-                                     {"poll", lp__lib_poll},
-                                     {"listen", lp__lib_listen},
-                                     {"unlisten", lp__lib_unlisten},
-                                     {"port", loop_port},
-                                     {"fd", loop_fd},
-                                     {"close", loop_close},
-                                     {NULL, NULL}};
+  static const luaL_Reg methods[] = {
+      {"start", lp__lib_start},    {"invoke", loop_invoke},
+      {"progress", loop_progress}, {"cut", loop_cut},
+      {"pause", loop_pause},       {"memory", loop_memory},
+      {"kill", loop_kill},         {"poll", lp__lib_poll},
+      {"listen", lp__lib_listen},  {"unlisten", lp__lib_unlisten},
+      {"port", loop_port},         {"fd", loop_fd},
+      {"close", loop_close},       {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
       {"__gc", loop_close}, {"__close", loop_close}, {NULL, NULL}};
   lp__lib_open_requests(L);

@@ -153,7 +153,8 @@ static bool is_alive(const struct lp__loop *loop) {
 }
 
 /* Looks for a moment before sleeping: being woken takes up to 50 us, longer
- * than a small task on this machine. Whoever else wants the processor gets it. */
+ * than a small task on this machine. Whoever else wants the processor gets it.
+ */
 static void linger(struct lp__loop *loop) {
   uint64_t end = uv_hrtime() + LINGER_NS;
   do {
