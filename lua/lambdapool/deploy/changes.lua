@@ -78,12 +78,9 @@ end
 -- The plan ----------------------------------------------------------------------------------------
 
 local function labels(list)
-  local seen, words = {}, {}
-  for _, change in ipairs(list) do
-    if not seen[change.setting] then
-      seen[change.setting] = true
-      words[#words + 1] = change.setting
-    end
+  local words = {}
+  for i, change in ipairs(list) do
+    words[i] = change.setting
   end
   return table.concat(words, ", ")
 end

@@ -12,9 +12,6 @@ local settings = require "lambdapool.deploy.settings"
 local settle = require "lambdapool.deploy.settle"
 local system = require "lambdapool.system"
 
--- The tag that tells one creation from others.
-local MARK = "lambdapool:creation"
-
 local creation = { RUNTIME = "provided.al2023" }
 
 --- Makes the package of what `options` name.
@@ -50,7 +47,7 @@ end
 local function all_tags(options, given)
   local tags = creation.code_tags(options)
   tags.creator = names.CREATOR
-  tags[MARK] = crypto.uuid()
+  tags[names.MARK] = crypto.uuid()
   for key, value in pairs(given or {}) do
     tags[key] = value
   end
@@ -85,7 +82,7 @@ end
 -- Whether the function that is there is this one: a request whose answer was lost has made it.
 local function is_made(account, input)
   local found = lookup.find(account, input.FunctionName)
-  return found ~= nil and found.tags[MARK] == input.Tags[MARK]
+  return found ~= nil and found.tags[names.MARK] == input.Tags[names.MARK]
 end
 
 local function create(account, input, journal)

@@ -8,6 +8,7 @@ local LONGEST_ROLE = 64
 local names = {
   CREATOR = "lambdapool", -- the tag `creator` of all that is made here
   PATH = "/lambdapool/", -- of roles
+  MARK = "lambdapool:creation", -- the tag that tells one creation from others
 }
 
 --- Raises when `name` cannot be that of a function.

@@ -11,9 +11,6 @@ local policies = require "lambdapool.deploy.policies"
 local problem = require "lambdapool.deploy.problem"
 local settle = require "lambdapool.deploy.settle"
 
--- The tag that tells one creation from others.
-local MARK = "lambdapool:creation"
-
 local roles = {}
 
 local function is_absent(failure)
@@ -102,7 +99,7 @@ local function create(iam, name, mark)
     Description = "what the function " .. name .. " may do; made by lambdapool",
     AssumeRolePolicyDocument = json.encode(policies.trust()),
     Tags = { { Key = "creator", Value = names.CREATOR },
-      { Key = "lambdapool:function", Value = name }, { Key = MARK, Value = mark } },
+      { Key = "lambdapool:function", Value = name }, { Key = names.MARK, Value = mark } },
   }).Role
 end
 
@@ -129,12 +126,13 @@ end
 -- Takes a role back, unless somebody else uses it by now. False when it was not made here.
 local function take_back(account, name, mark)
   local role = roles.find(account, name)
-  if not role or not has_tag(role, MARK, mark) then
+  if not role or not has_tag(role, names.MARK, mark) then
     return false
   end
-  local users = lookup.users(account, role.Arn)
-  if users[1] then
-    error(("%s uses it"):format(table.concat(users, ", ")), 0)
+  for _, user in ipairs(lookup.users(account, role.Arn)) do
+    if lookup.find(account, user) then -- lists know for a while what is gone
+      error(("%s uses it"):format(user), 0)
+    end
   end
   remove(account.session:iam(), role.RoleName)
   return true
