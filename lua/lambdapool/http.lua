@@ -53,9 +53,12 @@ end
 
 ---@class lambdapool.Transfer
 ---@field private number integer? nil once it has ended
----@field private done fun(response: lambdapool.HttpResponse)
+---@field private done fun(response: lambdapool.HttpResponse, argument: any)
+---@field private argument any
 ---@field private server table
----@field private request lambdapool.HttpRequest
+---@field private seconds number
+---@field private connect_seconds number
+---@field private max_bytes integer
 local methods = {}
 local mt = { __name = "lambdapool.Transfer", __index = methods }
 
@@ -175,15 +178,14 @@ local function is_of_proxy(host, detail)
 end
 
 local function explain(self, failure, detail, of_system)
-  local request = self.request
   local words = {
     host = self.server.host,
     why = (of_system or detail):gsub("^%u%l", string.lower),
-    seconds = ("%g"):format(request.seconds or SECONDS),
-    most = ("%d"):format(request.max_bytes or MOST_BYTES),
+    seconds = ("%g"):format(self.seconds),
+    most = ("%d"):format(self.max_bytes),
   }
   if failure == "connect" and (detail:find "imed out" or detail:find "imeout") then
-    words.why = ("no answer within %g s"):format(request.connect_seconds or CONNECT_SECONDS)
+    words.why = ("no answer within %g s"):format(self.connect_seconds)
   end
   return (TEXTS[failure]:gsub("{(%l+)}", words))
 end
@@ -203,7 +205,7 @@ local function end_held(entry)
   if self.number then
     engine:cancel(self.number)
     forget(self)
-    self.done(response)
+    self.done(response, self.argument)
   end
 end
 
@@ -224,7 +226,7 @@ local function end_transfer(self, response)
   if self.server.leader == self then
     end_leader(self, response)
   end
-  self.done(response)
+  self.done(response, self.argument)
 end
 
 -- Takes what engine:take() has.
@@ -268,11 +270,13 @@ local function check(request)
   end
 end
 
---- Starts a request. done(response) is called once, in a call that waits or polls.
+--- Starts a request. done(response, argument) is called once, in a call that waits or polls. The
+--- request may be changed and used again once this has returned.
 ---@param request lambdapool.HttpRequest
----@param done fun(response: lambdapool.HttpResponse)
+---@param done fun(response: lambdapool.HttpResponse, argument: any)
+---@param argument any
 ---@return lambdapool.Transfer
-function http.send(request, done)
+function http.send(request, done, argument)
   check(request)
   if not engine then
     open()
@@ -280,8 +284,10 @@ function http.send(request, done)
   local number = assert(engine:prepare(request.method or "GET", request.url, request.headers or {},
     request.body, request.seconds or SECONDS, request.connect_seconds or CONNECT_SECONDS,
     request.max_bytes or MOST_BYTES, request.ca, request.proxy))
-  local self = setmetatable({ number = number, done = done, request = request,
-    server = server_of(request) }, mt)
+  local self = setmetatable({ number = number, done = done, argument = argument,
+    server = server_of(request), seconds = request.seconds or SECONDS,
+    connect_seconds = request.connect_seconds or CONNECT_SECONDS,
+    max_bytes = request.max_bytes or MOST_BYTES }, mt)
   transfers[number] = self
   count = count + 1
   closing = false
