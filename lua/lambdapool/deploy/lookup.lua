@@ -90,15 +90,17 @@ function lookup.own(account, name, hint)
     hint and "\n  " .. hint or "")
 end
 
---- The names of the functions in the region that have a role.
+--- The names of the functions in the region that have a role. Lists know for a while what is gone,
+--- so those that they name are looked at.
 ---@param account table
 ---@param arn string of the role
 ---@return string[]
 function lookup.users(account, arn)
   local users = {}
   for _, configuration in ipairs(lookup.all(account)) do
-    if configuration.Role == arn then
-      users[#users + 1] = configuration.FunctionName
+    local name = configuration.FunctionName
+    if configuration.Role == arn and lookup.find(account, name) then
+      users[#users + 1] = name
     end
   end
   return users

@@ -129,10 +129,9 @@ local function take_back(account, name, mark)
   if not role or not has_tag(role, names.MARK, mark) then
     return false
   end
-  for _, user in ipairs(lookup.users(account, role.Arn)) do
-    if lookup.find(account, user) then -- lists know for a while what is gone
-      error(("%s uses it"):format(user), 0)
-    end
+  local users = lookup.users(account, role.Arn)
+  if users[1] then
+    error(("%s uses it"):format(table.concat(users, ", ")), 0)
   end
   remove(account.session:iam(), role.RoleName)
   return true
