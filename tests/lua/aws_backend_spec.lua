@@ -492,6 +492,19 @@ describe("the backend for functions", function()
       assert.is_true(world.ledger.exhausted)
     end)
 
+    it("also of what nobody waits for any more, once it has left", function()
+      function world.respond() return nil end
+      local pool = world.open()
+      pool:cancel((world.invoke()))
+      world.run(1)
+      assert.equal(0, pool:costs().cost)
+      local ticket = world.invoke()
+      world.run(10)
+      pool:cancel(ticket)
+      assert.near(10, pool:costs().billed_seconds, 0.01)
+      assert.near(10 * 1769 / 1024 * 0.0000166667, pool:costs().cost, 1e-5)
+    end)
+
     it("says so in a line", function()
       function world.respond()
         return success { ["x-amz-log-result"] = log "" }

@@ -43,14 +43,13 @@ local STOP_MS = 1000
 -- away, and asks for as much money as for some milliseconds.
 local OVERHEAD_US = { aws = 20000, ["local"] = 2000 }
 
--- A pool that wants certain settings waits for them so long before it sends anything.
-local SETTINGS_SECONDS = 5
-
 ---@class lambdapool.AwsBackend
 ---@field workers integer
 ---@field waiting lambdapool.backend.aws.Jobs
+---@field settings lambdapool.backend.aws.Settings
 ---@field trouble lambdapool.backend.aws.Trouble
 ---@field sent lambdapool.Bag of jobs that are under way
+---@field under_way boolean whether the jobs in `sent` may have left this machine
 ---@field credentials table?
 ---@field good_until number until when those are used without another look
 ---@field skew number? the session's, with which the last one was signed
@@ -173,11 +172,22 @@ end
 
 local settle, is_checking
 
+-- Nothing leaves this machine before the loop runs.
+local function set_out(self)
+  self.under_way = false
+  loop.after(0, function()
+    self.under_way = true
+  end)
+end
+
 local function send(self, job, credentials, now)
   job.tries = job.tries + 1
   job.sent, job.credentials = now, credentials
   if self.skew ~= self.session.skew then
     self.skew, self.skewed = self.session.skew, now
+  end
+  if self.sent.count == 0 then
+    set_out(self)
   end
   self.sent:add(job)
   job.transfer = self.sender:send(job.request, credentials, job.seconds, function(response)
@@ -202,7 +212,7 @@ end
 -- A function that may not run at all: it is useless to wait.
 local function is_hopeless(self, refusal)
   return refusal.reason == "ReservedFunctionConcurrentInvocationLimitExceeded"
-    and self.settings and self.settings.reserved == 0
+    and self.settings.reserved == 0
 end
 
 -- What certainly did not run waits for another attempt, or ends, perhaps with all the others.
@@ -320,59 +330,29 @@ end
 
 -- The function's settings ------------------------------------------------------------------------
 
-local function take_settings(self, found)
-  self.settings = found
-  self.ledger.architecture = found.architecture
-  self.ledger.memory = self.ledger.memory or found.memory
-  local complaint = settings.complaint(found, self.wanted, self.name)
-  if complaint then
-    refuse(self, { kind = "lost", message = complaint, code = "Settings", final = true },
-      math.huge)
-  end
-end
-
--- Nobody waits for the settings any more.
-local function end_check(self)
-  if self.checking then
-    self.checking:cancel()
-    self.checking = nil
-    pump_later(self, 0)
-  end
-end
-
--- Asks for the settings, beside the first invocations; those wait for them where the pool wants
--- certain ones. That there are none to be had is found by invoking, too.
-local function fetch_settings(self)
-  if next(self.wanted) then
-    self.checking = loop.after(SETTINGS_SECONDS, function()
-      end_check(self)
-    end)
-  end
-  self.asking = flow.start(function()
-    return settings.fetch(self.session, self.name, self.qualifier)
-  end, function(ok, result)
-    if ok and not self.closed then
-      take_settings(self, result)
-    end
-    end_check(self)
-  end)
-end
-
 --- Whether invocations wait for the settings. The first one has them asked for.
 function is_checking(self)
-  if not self.asking then
-    self.asking = true
-    fetch_settings(self)
-    return self.checking ~= nil or not self.waiting:any() -- they may have come at once
+  local known = self.settings
+  if known.asked then
+    return known:is_awaited()
   end
-  return self.checking ~= nil
+  known:ask(self.session, self.qualifier, function(complaint)
+    self.ledger.architecture = known.architecture
+    self.ledger.memory = self.ledger.memory or known.memory
+    if complaint then
+      refuse(self, { kind = "lost", message = complaint, code = "Settings", final = true },
+        math.huge)
+    end
+    pump_later(self, 0)
+  end)
+  return known:is_awaited() or not self.waiting:any() -- they may have come at once
 end
 
 -- The interface ----------------------------------------------------------------------------------
 
 -- The longest that the transfer of an invocation may take.
 local function transfer_seconds(self, call)
-  local most = self.settings and self.settings.timeout or MOST_SECONDS
+  local most = self.settings.timeout or MOST_SECONDS
   local needed = ((sizer.stop_ms(call) or STOP_MS) + call.timeout_ms) / 1000 + START_SECONDS
   return math.min(most, needed) + TRANSFER_SECONDS
 end
@@ -409,7 +389,9 @@ local function withdraw(self, job)
   if job.place then
     job.transfer:cancel()
     self.sent:remove(job)
-    self.ledger:estimate(system.monotonic() - job.sent)
+    if self.under_way then
+      self.ledger:estimate(system.monotonic() - job.sent)
+    end
   end
 end
 
@@ -476,10 +458,7 @@ function methods:close()
   self.closed = true
   self:abandon()
   self.ledger:close()
-  if type(self.asking) == "table" then
-    flow.cancel(self.asking)
-  end
-  end_check(self)
+  self.settings:close()
   if self.timer then
     self.timer:cancel()
     self.timer = nil
@@ -512,7 +491,6 @@ local function new(options)
     name = options.function_name,
     qualifier = options.qualifier,
     prefix = options.prefix,
-    wanted = options.wanted or {},
     account = account,
     session = session,
     sender = senders.new(session, options.function_name, options.qualifier),
@@ -521,9 +499,11 @@ local function new(options)
       simulated = account.backend == "local", limit = options.max_cost,
       silent = options.progress == false },
     where = { name = options.function_name },
+    settings = settings.new(options.function_name, options.wanted or {}),
     waiting = jobs.new(),
     trouble = troubles.new(),
     sent = bags.new(),
+    under_way = false,
     good_until = 0,
     endings = {},
   }, mt)
