@@ -11,6 +11,9 @@ local rules = {
   call = { "function" },
   list = { "table" },
   whatever = { "any" },
+  money = { "amount" },
+  name = { "text" },
+  password = { "text", secret = true },
 }
 
 local function check(given)
@@ -54,6 +57,22 @@ describe("options", function()
     for _, pause in ipairs { 0, -1, math.huge, 0 / 0, "1" } do
       assert.matches("seconds above 0", complaint { pause = pause })
     end
+  end)
+
+  it("takes amounts and texts", function()
+    assert.same({ 0.5, "x y" }, { check({ money = 0.5 }).money, check({ name = "x y" }).name })
+    for _, money in ipairs { 0, -1, 0 / 0, "1" } do
+      assert.matches("'money' must be a number above 0", complaint { money = money })
+    end
+    for _, name in ipairs { "", "two\nlines", "nul\0", 7, {} } do
+      assert.matches("'name' must be a text on one line", complaint { name = name })
+    end
+  end)
+
+  it("does not show what is secret", function()
+    local message = complaint { password = "hunter2\n" }
+    assert.matches("'password' must be a text on one line, got a string$", message)
+    assert.is_nil(message:find "hunter2")
   end)
 
   it("takes what makes sense", function()
