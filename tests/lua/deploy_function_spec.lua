@@ -548,6 +548,19 @@ describe("functions", function()
     assert.equal("f12", list[11].name)
   end)
 
+  it("are not listed when their tags are not to be read", function()
+    world:create "f"
+    local refusal = { status = 403, code = "AccessDeniedException", exit = 4, message = "no" }
+    world:intercept("lambda", function(real, operation, input)
+      if operation == "ListTags" then
+        error(refusal, 0)
+      end
+      return real(operation, input)
+    end)
+    local _, exit = failure(functions.list, world.account)
+    assert.equal(4, exit)
+  end)
+
   it("are shown with everything that is known", function()
     world:create("f", { environment = { A1 = "1" } })
     local item = functions.show(world.account, "f")
