@@ -77,6 +77,7 @@ def quiet():
     aws.clock = 0
     aws.account.concurrency.clear()
     aws.accepted = 0
+    aws.account.limit = aws.account.most = 0
 
 
 def all_right(ends):

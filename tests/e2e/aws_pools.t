@@ -33,6 +33,16 @@ def what_is_well():
 
 
 @test
+def an_account_that_is_allowed_ten():
+    aws.account.limit = 10
+    ends, _ = pool("workers = 100,", body='os.execute "sleep 0.05" return x * x', count=120)
+    all_right(ends)
+    once()
+    equal(aws.account.most, 10)
+    assert len(invokes()) < 120 * 4, len(invokes())
+
+
+@test
 def a_refusal_ends_the_whole_map_and_says_what_to_ask_for():
     arn = aws.account.arn("function:f")
     aws.on("Invoke", deny("lambda:InvokeFunction", arn))

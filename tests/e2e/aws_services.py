@@ -29,9 +29,10 @@ class Account:
     def __init__(self, number="444455556666", region="us-east-1"):
         self.number, self.region = number, region
         self.functions, self.layers, self.roles, self.groups = {}, {}, {}, {}
-        self.concurrency, self.invoker = {}, None
+        self.concurrency = {}
         self.page, self.empty_pages = 50, False  # items a page, and whether every other page is empty
         self.role_refusals = 0  # how often Lambda cannot assume a new role yet
+        self.limit = self.running = self.most = 0  # how many may run at a time (0: any), run now, and have run
         self.pending_looks = 0  # how many looks at a function find it Pending or InProgress
 
     def arn(self, what):

@@ -262,6 +262,17 @@ class Simulator:
                           "parse payload into json: Unexpected character", Type="User") from None
 
     async def run_function(self, exchange, function, payload):
+        account = self.account
+        if 0 < account.limit <= account.running:
+            raise rate_exceeded("ConcurrentInvocationLimitExceeded")
+        account.running += 1
+        account.most = max(account.most, account.running)
+        try:
+            return await self.answer_of_function(exchange, function, payload)
+        finally:
+            account.running -= 1
+
+    async def answer_of_function(self, exchange, function, payload):
         if self.canned is not None:
             log = f"REPORT RequestId: {exchange.id}\tDuration: 1 ms\tBilled Duration: 1 ms\tMemory Size: 128 MB\t\n"
             return True, self.canned, log

@@ -4,6 +4,7 @@ that can be wrong with them. Prints TAP."""
 
 import atexit
 import os
+import random
 import re
 import shutil
 import socket
@@ -14,7 +15,7 @@ import threading
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(__file__))
 from aws_proxy import Proxy, authority, certificate
-from aws_simulator import Simulator
+from aws_simulator import Simulator, cut, refuse, reset_after, reset_before, send, throttle
 from aws_support import Tests, World, add_function
 from serve_server import equal, matches, package
 
@@ -162,6 +163,21 @@ def the_other_end_is_no_tls_server():
         refused("(?i)tls|ssl|secure|connect|reset", {"HTTPS_PROXY": None, "AWS_ENDPOINT_URL": url})
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+
+
+@test
+def resets_and_lies_within_tls_lose_and_repeat_nothing():
+    chance = random.Random(3)
+    actions = [throttle(), reset_before(), reset_after(0), reset_after(60), cut(2), send(b"junk"),
+               refuse(500, "ServiceException")]
+
+    async def anything(exchange):
+        return await (chance.choice(actions)(exchange) if chance.random() < 0.3 else exchange.proceed())
+    aws.on("Invoke", anything)
+    for env in (DIRECT, {}):
+        result = world.script(JOB.replace("workers = 4", "workers = 16, retries = 20"), env=env)
+        equal((result.code, result.out), (0, "204\n"))
+    aws.calm()
 
 
 @test
