@@ -85,7 +85,7 @@ local function fake_http(world)
     cancel = function(self) self.cancelled = true end,
   } }
   return {
-    send = function(given, done)
+    send = function(given, done, argument)
       local requests, request = world.requests, copy(given)
       local transfer = setmetatable({ request = request, sent = world.now }, transfer_mt)
       requests[#requests + 1] = transfer
@@ -96,7 +96,7 @@ local function fake_http(world)
         world.loop.after(seconds or 0.01, function()
           world.flying = world.flying - 1
           if not transfer.cancelled then
-            done(response)
+            done(response, argument)
           end
         end)
       end

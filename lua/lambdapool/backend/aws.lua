@@ -46,6 +46,7 @@ local OVERHEAD_US = { aws = 20000, ["local"] = 2000 }
 ---@class lambdapool.AwsBackend
 ---@field workers integer
 ---@field waiting lambdapool.backend.aws.Jobs
+---@field settle fun(response: table, job: lambdapool.backend.aws.Job)
 ---@field settings lambdapool.backend.aws.Settings
 ---@field trouble lambdapool.backend.aws.Trouble
 ---@field sent lambdapool.Bag of jobs that are under way
@@ -170,7 +171,7 @@ local function has_room(self, now)
   return verdict == "yes"
 end
 
-local settle, is_checking
+local is_checking
 
 -- Nothing leaves this machine before the loop runs.
 local function set_out(self)
@@ -190,9 +191,7 @@ local function send(self, job, credentials, now)
     set_out(self)
   end
   self.sent:add(job)
-  job.transfer = self.sender:send(job.request, credentials, job.seconds, function(response)
-    settle(self, job, response)
-  end)
+  job.transfer = self.sender:send(job, credentials, self.settle)
 end
 
 --- Sends what waits, as far as that is possible now.
@@ -305,8 +304,8 @@ function verdicts.ended(self, job, _, outcome)
   finish(job, outcome)
 end
 
---- The answer to an invocation is there.
-function settle(self, job, response)
+-- The answer to an invocation is there.
+local function settle(self, job, response)
   self.sent:remove(job)
   job.transfer = nil
   local where = self.where
@@ -484,7 +483,7 @@ local function new(options)
   local account = accounts.open(options)
   local session = account.session
   session:need_region()
-  return setmetatable({
+  local self = setmetatable({
     opaque = true,
     overhead_us = OVERHEAD_US[account.backend],
     workers = options.workers,
@@ -507,6 +506,10 @@ local function new(options)
     good_until = 0,
     endings = {},
   }, mt)
+  self.settle = function(response, job) -- one for all invocations
+    settle(self, job, response)
+  end
+  return self
 end
 
 return { new = new }

@@ -56,26 +56,25 @@ local function transfer_for(self, seconds)
   return self.transfer
 end
 
---- Sends an event to the function. Later, while the loop runs, done(response) is called.
----@param event string
+--- Sends a job to the function. Later, while the loop runs, done(response, job) is called.
+---@param job lambdapool.backend.aws.Job
 ---@param credentials lambdapool.aws.Credentials
----@param seconds number the longest that it may take
----@param done fun(response: table)
+---@param done fun(response: table, job: lambdapool.backend.aws.Job)
 ---@return table transfer
-function methods:send(event, credentials, seconds, done)
+function methods:send(job, credentials, done)
   local session, options = self.session, self.options
   local base, host = session:endpoint "lambda"
   if base ~= self.base then
     set_endpoint(self, base, host)
   end
   local request = self.request
-  request.body, options.time = event, session:time()
+  request.body, options.time = job.request, session:time()
   request.headers["x-amz-security-token"] = nil -- that of other credentials
   sigv4.sign(request, credentials, options, request.headers)
   request.body = nil
-  local transfer = transfer_for(self, seconds)
-  transfer.body = event
-  local sent = http.send(transfer, done) -- which has copied what changes
+  local transfer = transfer_for(self, job.seconds)
+  transfer.body = job.request
+  local sent = http.send(transfer, done, job) -- which has copied what changes
   transfer.body = nil
   return sent
 end
