@@ -95,7 +95,10 @@ class Function:
                                   LastUpdateStatusReason="The function is being created.",
                                   LastUpdateStatusReasonCode="Creating")
 
-    def check_idle(self):
+    def check_changeable(self, params):
+        if params.get("RevisionId", self.configuration["RevisionId"]) != self.configuration["RevisionId"]:
+            raise Refusal(412, "PreconditionFailedException", "The Revision Id provided does not match the latest "
+                          "Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id")
         if self.busy:
             raise Refusal(409, "ResourceConflictException", "The operation cannot be performed at this time. An update "
                           f"is in progress for resource: {self.configuration['FunctionArn']}")
@@ -201,7 +204,7 @@ def get_function_configuration(account, params, _):
 @operation
 def update_function_code(account, params, _):
     function = account.function(params["FunctionName"])
-    function.check_idle()
+    function.check_changeable(params)
     check_archive(params["ZipFile"])
     if params.get("DryRun"):
         return {**copy(function.configuration), **code_fields(params["ZipFile"])}
@@ -216,7 +219,7 @@ def update_function_code(account, params, _):
 @operation
 def update_function_configuration(account, params, _):
     function = account.function(params["FunctionName"])
-    function.check_idle()
+    function.check_changeable(params)
     check_settings(params)
     if "Role" in params:
         check_role(account, params["Role"])

@@ -182,6 +182,17 @@ def two_creates_at_once_make_one_function():
 
 
 @test
+def two_updates_at_once_lose_nothing():
+    create("f", "--env", "ZERO=0")
+    processes = [world.start("update", "f", "--env", f"{name}=1") for name in ("ONE", "TWO", "THREE")]
+    for process in processes:
+        result = world.finish(process)
+        equal((result.code, result.err), (0, ""))
+    variables = aws.account.functions["f"].configuration["Environment"]["Variables"]
+    equal(variables, {"ZERO": "0", "ONE": "1", "TWO": "1", "THREE": "1"})
+
+
+@test
 def secrets_are_nowhere():
     aws.calm()
     with Watcher(world.secrets) as watcher:
