@@ -30,12 +30,13 @@ end
 local function record(path)
   local http = require "lambdapool.http"
   local send, answer = http.send, nil
-  http.send = function(request, done)
+  http.send = function(request, done, argument)
+    local url = request.url
     return send(request, function(response)
-      if request.url:find "/invocations$" then
+      if url:find "/invocations$" then
         answer = response
       end
-      done(response)
+      done(response, argument)
     end)
   end
   local account <close> = require "lambdapool.account".open { backend = "local" }
