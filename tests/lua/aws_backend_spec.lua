@@ -370,6 +370,24 @@ describe("the backend for functions", function()
     end)
   end)
 
+  describe("where it cannot send at all", function()
+    it("says so when it is opened", function()
+      world.endpoint = nil
+      assert.has_error(function() world.open() end, "no such endpoint")
+      assert.equal(1, world.accounts_closed)
+    end)
+
+    it("ends what waits", function()
+      function world.respond() error("no descriptors", 0) end
+      local pool = world.open()
+      world.invoke(3)
+      world.run(1)
+      assert.equal(3, #world.outcomes)
+      assert.equal("no descriptors", world.outcomes[3].message)
+      assert.equal(0, pool:alive())
+    end)
+  end)
+
   describe("when it is refused", function()
     it("ends what waits and what comes next, with the words of AWS", function()
       function world.respond()

@@ -45,7 +45,9 @@ local function inside(world, f, ...)
   for name, module in pairs(kept) do
     package.loaded[name] = module
   end
-  assert(result[1], result[2])
+  if not result[1] then
+    error(result[2], 0)
+  end
   return table.unpack(result, 2, result.n)
 end
 
@@ -113,7 +115,11 @@ local session_mt = { __index = session }
 function session.need_region() end
 function session.signing_region() return "us-east-1" end
 function session.context() return {} end
-function session:endpoint() return self.world.endpoint, "lambda.test" end
+
+function session:endpoint()
+  return self.world.endpoint or error("no such endpoint", 0), "lambda.test"
+end
+
 function session:time() return math.floor(1700000000 + self.world.now + self.skew) end
 function session:fresh_credentials() return self.world.credentials end
 

@@ -181,6 +181,7 @@ local function set_out(self)
   end)
 end
 
+-- Sends a job. What cannot be sent at all is a mistake in what it is sent with.
 local function send(self, job, credentials, now)
   job.tries = job.tries + 1
   job.sent, job.credentials = now, credentials
@@ -190,8 +191,13 @@ local function send(self, job, credentials, now)
   if self.sent.count == 0 then
     set_out(self)
   end
-  self.sent:add(job)
-  job.transfer = self.sender:send(job, credentials, self.settle)
+  local ok, transfer = pcall(self.sender.send, self.sender, job, credentials, self.settle)
+  if ok then
+    job.transfer = transfer
+    return self.sent:add(job)
+  end
+  refuse(self, { kind = "lost", message = tostring(transfer), final = true }, REFUSAL_SECONDS)
+  finish_later(self, job, copy(self.refusal))
 end
 
 --- Sends what waits, as far as that is possible now.
@@ -476,13 +482,25 @@ end
 ---@field prefix boolean
 ---@field progress boolean?
 
+-- Raises when the account has no region, or an endpoint that cannot be.
+local function check(account)
+  local ok, refusal = pcall(function()
+    account.session:need_region()
+    account.session:endpoint "lambda"
+  end)
+  if not ok then
+    account:close()
+    error(refusal, 0)
+  end
+end
+
 --- Raises when there is no account or region.
 ---@param options lambdapool.AwsBackend.Options
 ---@return lambdapool.AwsBackend
 local function new(options)
   local account = accounts.open(options)
+  check(account)
   local session = account.session
-  session:need_region()
   local self = setmetatable({
     opaque = true,
     overhead_us = OVERHEAD_US[account.backend],
