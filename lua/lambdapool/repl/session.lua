@@ -10,7 +10,7 @@ local errors = require "lambdapool.errors"
 local locals = require "lambdapool.repl.locals"
 
 -- What is typed may replace any global.
-local globals, debug, load, xpcall = _G, debug, load, xpcall
+local globals, debug, load, pcall, xpcall = _G, debug, load, pcall, xpcall
 local ipairs, next, rawequal, rawget, rawset = ipairs, next, rawequal, rawget, rawset
 local setmetatable = setmetatable
 local find, match, gsub = string.find, string.match, string.gsub
@@ -118,6 +118,13 @@ end
 
 -- Compiling ------------------------------------------------------------------------------------
 
+-- The function of a text, or nil and a message. Some errors of the compiler are for the handler of
+-- who called: here that is nobody.
+local function compile(text, name)
+  local _, chunk, message = pcall(load, text, name, "t")
+  return chunk, message
+end
+
 local function ends_early(message)
   return find(message, "<eof>$") ~= nil
 end
@@ -133,11 +140,11 @@ end
 local function check(text, name)
   local asked, signs = gsub(text, "^(%s*)=", "%1return ", 1)
   local expression = signs == 1 and asked or "return " .. text
-  local ok, complaint = load(expression .. "\n", name, "t")
+  local ok, complaint = compile(expression .. "\n", name)
   if ok then
     return expression, true
   end
-  local statement_ok, message = load(text .. "\n", name, "t")
+  local statement_ok, message = compile(text .. "\n", name)
   if statement_ok then
     return text, false
   elseif ends_early(complaint) or ends_early(message) then
@@ -189,7 +196,7 @@ local function build(self, text, is_expression, name)
   -- Nothing is a tail call where a variable must be closed: the frame of the expression stays.
   local held = is_expression and ("local %s <close> = nil "):format(keep) or ""
   local body = locals.instrument(text, declarations, keep)
-  local outer, message = load(concat { head, held, body, foot }, name, "t")
+  local outer, message = compile(concat { head, held, body, foot }, name)
   if not outer then
     return nil, message
   end
