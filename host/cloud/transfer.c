@@ -6,23 +6,65 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CONNECTIONS = 16384 };
+enum { MOST_CONNECTIONS = 2 * LP__SHARD_SIZE }; /* of a shard */
+
+/* --- shards -------------------------------------------------------------- */
+
+static struct lp__shard *open_shard(struct lp__transfers *transfers) {
+  struct lp__shard *shard = calloc(1, sizeof *shard);
+  if (!shard)
+    return NULL;
+  shard->transfers = transfers;
+  shard->multi = curl_multi_init();
+  if (!shard->multi) {
+    free(shard);
+    return NULL;
+  }
+  uv_timer_init(transfers->port->uv, &shard->timer);
+  curl_multi_setopt(shard->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+  curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, (long)MOST_CONNECTIONS);
+  lp__shard_watch(shard);
+  return shard;
+}
+
+static void on_closed(uv_handle_t *timer) {
+  free(timer->data);
+}
+
+static void close_shard(struct lp__shard *shard) {
+  curl_multi_cleanup(shard->multi);
+  shard->timer.data = shard;
+  uv_close((uv_handle_t *)&shard->timer, on_closed);
+}
+
+/* The shard of the next new transfer. */
+static struct lp__shard *find_shard(struct lp__transfers *transfers) {
+  int i = transfers->count / LP__SHARD_SIZE;
+  if (i < transfers->shard_count)
+    return transfers->shards[i];
+  size_t size = (size_t)(i + 1) * sizeof *transfers->shards;
+  struct lp__shard **shards = realloc(transfers->shards, size);
+  if (!shards)
+    return NULL;
+  transfers->shards = shards;
+  shards[i] = open_shard(transfers);
+  if (shards[i])
+    transfers->shard_count++;
+  return shards[i];
+}
 
 /* --- the engine ---------------------------------------------------------- */
 
 static int open_curl(struct lp__transfers *transfers) {
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
     return -ENOMEM;
-  transfers->multi = curl_multi_init();
   transfers->share = curl_share_init();
-  if (!transfers->multi || !transfers->share)
+  if (!transfers->share)
     return -ENOMEM;
   curl_share_setopt(transfers->share, CURLSHOPT_SHARE,
                     CURL_LOCK_DATA_SSL_SESSION);
-  curl_multi_setopt(transfers->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-  curl_multi_setopt(transfers->multi, CURLMOPT_MAXCONNECTS, MOST_CONNECTIONS);
+  curl_share_setopt(transfers->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
   transfers->system_ca = curl_version_info(CURLVERSION_NOW)->cainfo;
-  lp__transfers_watch(transfers);
   return 0;
 }
 
@@ -34,7 +76,6 @@ int lp__transfers_open(struct lp__transfers **out,
   transfers->port = port;
   transfers->id = id;
   transfers->last = &transfers->first;
-  uv_timer_init(port->uv, &transfers->timer);
   int status = open_curl(transfers);
   if (status == 0)
     *out = transfers;
@@ -52,10 +93,6 @@ static void free_transfer(struct lp__transfer *transfer) {
   free(transfer);
 }
 
-static void on_closed(uv_handle_t *timer) {
-  free(timer->data);
-}
-
 void lp__transfers_close(struct lp__transfers *transfers) {
   if (!transfers)
     return;
@@ -63,13 +100,14 @@ void lp__transfers_close(struct lp__transfers *transfers) {
     lp__transfer_release(transfers, number);
     free_transfer(transfers->all[number]);
   }
-  curl_multi_cleanup(transfers->multi);
+  for (int i = 0; i < transfers->shard_count; i++)
+    close_shard(transfers->shards[i]);
   curl_share_cleanup(transfers->share);
   lp__transfers_unwatch(transfers);
+  free(transfers->shards);
   free(transfers->all);
   free(transfers->spare);
-  transfers->timer.data = transfers;
-  uv_close((uv_handle_t *)&transfers->timer, on_closed);
+  free(transfers);
 }
 
 /* --- news ---------------------------------------------------------------- */
@@ -125,7 +163,7 @@ static void stop(struct lp__transfer *transfer) {
   const struct lp__loop_port *port = transfer->transfers->port;
   if (!transfer->under_way)
     return;
-  curl_multi_remove_handle(transfer->transfers->multi, transfer->easy);
+  curl_multi_remove_handle(transfer->shard->multi, transfer->easy);
   transfer->under_way = false;
   port->count_far(port->loop, -1);
 }
@@ -138,26 +176,28 @@ static void end(struct lp__transfer *transfer, CURLcode code) {
 }
 
 /* When libcurl itself has failed, so has every transfer. */
-static void end_all(struct lp__transfers *transfers) {
-  for (int number = 1; number <= transfers->count; number++)
-    if (transfers->all[number]->under_way)
-      end(transfers->all[number], CURLE_OUT_OF_MEMORY);
+static void end_all(struct lp__shard *shard) {
+  struct lp__transfers *transfers = shard->transfers;
+  for (int number = 1; number <= transfers->count; number++) {
+    struct lp__transfer *transfer = transfers->all[number];
+    if (transfer->shard == shard && transfer->under_way)
+      end(transfer, CURLE_OUT_OF_MEMORY);
+  }
 }
 
-void lp__transfers_act(struct lp__transfers *transfers, curl_socket_t fd,
-                       int flags) {
+void lp__shard_act(struct lp__shard *shard, curl_socket_t fd, int flags) {
   int running, left;
   CURLMcode status =
-      curl_multi_socket_action(transfers->multi, fd, flags, &running);
+      curl_multi_socket_action(shard->multi, fd, flags, &running);
   for (CURLMsg *message;
-       (message = curl_multi_info_read(transfers->multi, &left));) {
+       (message = curl_multi_info_read(shard->multi, &left));) {
     struct lp__transfer *transfer;
     CURLcode code = message->data.result;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
     end(transfer, code);
   }
   if (status != CURLM_OK)
-    end_all(transfers);
+    end_all(shard);
 }
 
 /* --- numbers ------------------------------------------------------------- */
@@ -194,7 +234,8 @@ static int add(struct lp__transfers *transfers) {
   if (!transfer)
     return -ENOMEM;
   transfer->transfers = transfers;
-  status = lp__transfer_equip(transfer);
+  transfer->shard = find_shard(transfers);
+  status = transfer->shard ? lp__transfer_equip(transfer) : -ENOMEM;
   if (status < 0) {
     free_transfer(transfer);
     return status;
@@ -231,7 +272,8 @@ void lp__transfer_go(struct lp__transfers *transfers, int number,
   if (announce)
     transfer->announcement = port->event_new(LP__EVENT_TRANSFER, transfers->id);
   lp__transfer_start_clock(transfer);
-  if (curl_multi_add_handle(transfers->multi, transfer->easy) != CURLM_OK) {
+  if (curl_multi_add_handle(transfer->shard->multi, transfer->easy) !=
+      CURLM_OK) {
     end(transfer, CURLE_OUT_OF_MEMORY);
     return;
   }

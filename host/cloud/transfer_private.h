@@ -14,8 +14,11 @@ struct lp__gathered {
   size_t size, room;
 };
 
+struct lp__shard;
+
 struct lp__transfer {
   struct lp__transfers *transfers;
+  struct lp__shard *shard;
   CURL *easy;
   int number;
   bool in_use;    /* its number has been given */
@@ -45,13 +48,24 @@ struct lp__transfer {
 
 struct lp__watch;
 
+/* Some of the transfers, always the same ones by their numbers, with their
+ * connections: libcurl walks through all that it has to find one for a
+ * transfer, which takes longer than all the rest when these are a thousand. */
+struct lp__shard {
+  struct lp__transfers *transfers;
+  CURLM *multi;
+  uv_timer_t timer;
+};
+
+enum { LP__SHARD_SIZE = 128 };
+
 struct lp__transfers {
   const struct lp__loop_port *port;
   int64_t id;
-  CURLM *multi;
   CURLSH *share;
   const char *system_ca;
-  uv_timer_t timer;
+  struct lp__shard **shards;
+  int shard_count;
   struct lp__transfer **all; /* by their numbers, from 1 */
   int count, room;
   int *spare; /* numbers of those that are not in use */
@@ -65,17 +79,16 @@ struct lp__transfers {
 /* --- transfer.c ---------------------------------------------------------- */
 
 /* Tells libcurl what a descriptor is ready for, or that time has passed. */
-void lp__transfers_act(struct lp__transfers *transfers, curl_socket_t fd,
-                       int flags);
+void lp__shard_act(struct lp__shard *shard, curl_socket_t fd, int flags);
 
 /* The request is about to be sent, on a connection that is there. */
 void lp__transfer_announce(struct lp__transfer *transfer);
 
 /* --- transfer_sockets.c -------------------------------------------------- */
 
-/* Makes libcurl's sockets and timeouts ours: the multi handle, and each easy
- * one. */
-void lp__transfers_watch(struct lp__transfers *transfers);
+/* Makes libcurl's sockets and timeouts ours: of the multi handle, and of each
+ * easy one. */
+void lp__shard_watch(struct lp__shard *shard);
 void lp__transfer_watch(struct lp__transfer *transfer);
 
 /* Frees what is left; connections are closed. */

@@ -16,7 +16,7 @@
 
 struct lp__watch {
   uv_poll_t poll;
-  struct lp__transfers *transfers;
+  struct lp__shard *shard;
   int fd;
   int wanted;  /* UV_READABLE ..., by libcurl */
   int watched; /* by the loop */
@@ -48,8 +48,8 @@ static int make_room(struct lp__transfers *transfers, int fd) {
   return 0;
 }
 
-static struct lp__watch *add(struct lp__transfers *transfers, int fd,
-                             bool ours) {
+static struct lp__watch *add(struct lp__shard *shard, int fd, bool ours) {
+  struct lp__transfers *transfers = shard->transfers;
   if (make_room(transfers, fd) < 0)
     return NULL;
   struct lp__watch *watch = calloc(1, sizeof *watch);
@@ -60,7 +60,7 @@ static struct lp__watch *add(struct lp__transfers *transfers, int fd,
     return NULL;
   }
   watch->poll.data = watch;
-  watch->transfers = transfers;
+  watch->shard = shard;
   watch->fd = fd;
   watch->ours = ours;
   transfers->watches[fd] = watch;
@@ -95,13 +95,13 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     flags = CURL_CSELECT_IN | CURL_CSELECT_ERR;
   }
   if (watch->wanted)
-    lp__transfers_act(watch->transfers, watch->fd, flags);
+    lp__shard_act(watch->shard, watch->fd, flags);
   else
     give_up(watch);
 }
 
 static int want(struct lp__watch *watch, int events) {
-  const struct lp__loop_port *port = watch->transfers->port;
+  const struct lp__loop_port *port = watch->shard->transfers->port;
   watch->wanted = events;
   if (watch->watched == events)
     return 0;
@@ -117,17 +117,17 @@ static int on_wish(CURL *easy, curl_socket_t fd, int what, void *data,
                                [CURL_POLL_IN] = UV_READABLE,
                                [CURL_POLL_OUT] = UV_WRITABLE,
                                [CURL_POLL_INOUT] = UV_READABLE | UV_WRITABLE};
-  struct lp__transfers *transfers = data;
-  struct lp__watch *watch = find(transfers, fd);
+  struct lp__shard *shard = data;
+  struct lp__watch *watch = find(shard->transfers, fd);
   (void)easy;
   (void)unused;
   if (what != CURL_POLL_REMOVE) {
     if (!watch)
-      watch = add(transfers, fd, false);
+      watch = add(shard, fd, false);
     return watch && want(watch, events[what]) == 0 ? 0 : -1;
   }
   if (watch && !watch->ours)
-    drop(transfers, watch);
+    drop(shard->transfers, watch);
   else if (watch && watch->watched & UV_WRITABLE)
     want(watch, UV_READABLE); /* it can be written to all the time */
   if (watch)
@@ -152,7 +152,7 @@ static curl_socket_t on_open(void *data, curlsocktype purpose,
     transfer->os_error = errno;
     return CURL_SOCKET_BAD;
   }
-  if (!add(transfer->transfers, fd, true)) {
+  if (!add(transfer->shard, fd, true)) {
     transfer->os_error = ENOMEM;
     close(fd);
     return CURL_SOCKET_BAD;
@@ -173,33 +173,33 @@ static int on_close(void *data, curl_socket_t fd) {
 
 /* libuv waits for descriptors after it ran the timers, whatever these did. */
 static void on_time(uv_timer_t *timer) {
-  struct lp__transfers *transfers = timer->data;
-  lp__transfers_act(transfers, CURL_SOCKET_TIMEOUT, 0);
-  if (transfers->first)
+  struct lp__shard *shard = timer->data;
+  lp__shard_act(shard, CURL_SOCKET_TIMEOUT, 0);
+  if (shard->transfers->first)
     uv_stop(timer->loop);
 }
 
 /* CURLMOPT_TIMERFUNCTION */
 static int on_timer_wish(CURLM *multi, long ms, void *data) {
-  struct lp__transfers *transfers = data;
-  const struct lp__loop_port *port = transfers->port;
+  struct lp__shard *shard = data;
+  const struct lp__loop_port *port = shard->transfers->port;
   (void)multi;
   if (ms < 0)
-    return uv_timer_stop(&transfers->timer);
+    return uv_timer_stop(&shard->timer);
   if (ms == 0)
     port->watches_more(port->loop);
-  return uv_timer_start(&transfers->timer, on_time, (uint64_t)ms, 0);
+  return uv_timer_start(&shard->timer, on_time, (uint64_t)ms, 0);
 }
 
 /* ------------------------------------------------------------------------- */
 
-void lp__transfers_watch(struct lp__transfers *transfers) {
-  CURLM *multi = transfers->multi;
-  transfers->timer.data = transfers;
+void lp__shard_watch(struct lp__shard *shard) {
+  CURLM *multi = shard->multi;
+  shard->timer.data = shard;
   curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_wish);
-  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, transfers);
+  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, shard);
   curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wish);
-  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, transfers);
+  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, shard);
 }
 
 void lp__transfer_watch(struct lp__transfer *transfer) {
