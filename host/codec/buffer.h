@@ -13,7 +13,8 @@
 #include <string.h>
 
 struct lp__buffer {
-  unsigned char *bytes; /* borrowed from the userdata; NULL at first */
+  unsigned char *bytes; /* borrowed from the userdata; NULL at first, or memory
+                         * of the owner's, which is left for the userdata */
   size_t size;
   size_t capacity;
   int box; /* stack index of the userdata */

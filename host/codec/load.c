@@ -75,6 +75,7 @@ struct loader {
   int environment;        /* stack index; nil until needed */
   int stack_room;         /* stack index up to which there is room */
   uint32_t object_offset; /* where the last value read was defined */
+  struct frame first[8];  /* most values need no more than these frames */
 };
 
 static int malformed(lua_State *L, const char *what) {
@@ -863,7 +864,9 @@ static void begin(lua_State *L, struct loader *l, struct lp__bytes body,
                   const struct lp__load_options *options) {
   int top = lua_gettop(L), i;
   luaL_checkstack(L, 30, NULL);
-  memset(l, 0, sizeof *l);
+  memset(l, 0, offsetof(struct loader, first));
+  l->frames.bytes = (unsigned char *)l->first;
+  l->frames.capacity = sizeof l->first;
   l->options = options;
   l->start = l->at = body.at;
   l->end = body.end;

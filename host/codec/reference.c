@@ -16,7 +16,7 @@
 /* The home's fields: snapshot of the globals; standard name -> value; standard
  * names by number; module name -> value when last looked at; module name ->
  * whether it can travel by name; module name -> { chunk name, text }. */
-enum { GLOBALS = 1, VALUES, STANDARD_NAMES, SEEN, TRAVELS, TEXTS };
+enum { GLOBALS = 1, VALUES, STANDARD_NAMES, SEEN, TRAVELS, TEXTS, ORDER };
 
 /* User values of the userdata with the struct.  MODULES_NAMES has, two by two,
  * the name and field (false for none) of what is in the map of modules. */
@@ -112,7 +112,7 @@ void lp__reference_open(lua_State *L) {
       lua_newuserdatauv(L, sizeof *refs, MODULES_NAMES);
   int top = lua_gettop(L), i;
   memset(refs, 0, sizeof *refs);
-  lua_createtable(L, TEXTS, 0); /* refs home */
+  lua_createtable(L, ORDER, 0); /* refs home */
   for (i = GLOBALS; i <= TEXTS; i++) {
     lua_newtable(L);
     lua_rawseti(L, top + 1, i);
@@ -361,9 +361,24 @@ static void keep(lua_State *L, const struct lp__references *refs) {
   lua_pop(L, 1);
 }
 
+/* Keeps where the pairs of the table at the index are, in the order of
+ * lua_next, for is_fresh. SEEN keeps all of it alive.  [-0, +0, m] */
+static void keep_order(lua_State *L, const struct lp__references *refs,
+                       int table, size_t count) {
+  const void **order = lua_newuserdatauv(L, 2 * count * sizeof *order, 0);
+  lua_pushnil(L);
+  while (lua_next(L, table)) { /* name module */
+    *order++ = lua_topointer(L, -2);
+    *order++ = lua_topointer(L, -1);
+    lua_pop(L, 1);
+  }
+  lua_rawseti(L, refs->home, ORDER);
+}
+
 /* The map and the names are made anew: another session may use the old. */
 void lp__reference_refresh(lua_State *L, struct lp__references *refs) {
   int top = lua_gettop(L);
+  size_t count = 0;
   luaL_checkstack(L, 20, NULL);
   memset(&refs->modules, 0, sizeof refs->modules);
   lua_newtable(L);
@@ -384,26 +399,32 @@ void lp__reference_refresh(lua_State *L, struct lp__references *refs) {
         add_fields(L, refs);
     }
     lua_settop(L, top + 3);
+    count++;
   }
+  keep_order(L, refs, top + 2, count);
   lua_pop(L, 1);
   lua_rawseti(L, refs->home, SEEN);
   keep(L, refs);
 }
 
-/* Whether package.loaded is what it was at the last refresh. */
+/* Whether package.loaded is what it was at the last refresh. This is asked for
+ * each value that travels, so it only looks where the modules are. */
 static int is_fresh(lua_State *L, const struct lp__references *refs) {
   int top = lua_gettop(L), fresh = 1;
-  lua_rawgeti(L, refs->home, SEEN);
+  const void **order, **end;
+  lua_rawgeti(L, refs->home, ORDER);
+  order = lua_touserdata(L, -1);
+  end = order ? order + lua_rawlen(L, -1) / sizeof *order : order;
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushnil(L);
-  while (fresh && lua_next(L, top + 2)) { /* seen loaded name value */
-    lua_pushvalue(L, -2);
-    lua_rawget(L, top + 1);
-    fresh = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
+  while (fresh && lua_next(L, top + 2)) { /* order loaded name value */
+    fresh = order < end && order[0] == lua_topointer(L, -2) &&
+            order[1] == lua_topointer(L, -1);
+    order += fresh ? 2 : 0;
+    lua_pop(L, 1);
   }
   lua_settop(L, top);
-  return fresh;
+  return fresh && order == end;
 }
 
 void lp__reference_begin(lua_State *L, struct lp__references *refs) {
