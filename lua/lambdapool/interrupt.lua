@@ -2,6 +2,9 @@
 --- runs raises it, or the call that waits, after everything that is under way was cancelled. Every
 --- later wait raises it again, so a script that swallows it in a pcall ends, too. The second Ctrl-C
 --- kills the process. Without `catch`, in a library, nothing here ever happens.
+---
+--- A program that lives on calls `interrupt.survive`, too: then it is every Ctrl-C that is caught,
+--- and only one that comes while nobody has taken the last one kills.
 
 local system = require "lambdapool.system"
 
@@ -19,6 +22,9 @@ local interrupt = {}
 -- What is raised, since the first Ctrl-C; nil before.
 local raised
 
+-- Whether the next one is caught, too.
+local lasting = false
+
 local cleanup = function() end
 
 --- Takes a Ctrl-C that has come and ends what is under way. True when there was one.
@@ -27,6 +33,9 @@ function interrupt.take()
   local came, terminated = system.interrupted()
   if not came then
     return false
+  end
+  if lasting and not terminated then
+    interrupt.catch()
   end
   pcall(cleanup)
   raised = setmetatable({ message = "interrupted", terminated = terminated }, mt)
@@ -72,6 +81,11 @@ end
 ---@return string? message
 function interrupt.catch(terminations)
   return system.catch_interrupts(interrupt.check, terminations)
+end
+
+--- The program goes on: the last Ctrl-C is over and done with, and the next one is caught.
+function interrupt.survive()
+  lasting, raised = true, nil
 end
 
 --- From now on the next Ctrl-C kills the process.

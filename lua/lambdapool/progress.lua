@@ -326,6 +326,14 @@ function progress.hide()
   end
 end
 
+--- Ends the line for good: somebody else needs its place. The call goes on.
+function progress.stop()
+  if shown.line then
+    hide(shown.line)
+    finish(shown.line)
+  end
+end
+
 --- Ends the line for good, and clears what the terminal has in its current one: "^C".
 function progress.clear()
   if shown.line then

@@ -28,8 +28,9 @@ local GLANCE = 0.0005
 local methods = {}
 local mt = { __name = "lambdapool.Scheduler", __index = methods }
 
--- Every scheduler that is alive, for interrupts.
+-- Every scheduler that is alive, for interrupts; and the tallies of those that are not, added up.
 local schedulers = setmetatable({}, { __mode = "k" })
+local past = tallies.new()
 
 -- Invocations --------------------------------------------------------------------------------
 
@@ -383,8 +384,8 @@ local function cancel_running(self, call, message)
   end
 end
 
---- Cancels everything of a call that has not ended: what is queued and what runs.
----@param call lambdapool.Call
+--- Cancels everything of a call, or of all calls, that has not ended: what is queued and what runs.
+---@param call lambdapool.Call?
 ---@param message string
 function methods:cancel_call(call, message)
   cancel_queued(self, call, message)
@@ -467,6 +468,10 @@ end
 -- Futures hold on to the scheduler, and a running invocation does too: when it is collected,
 -- nobody waits for anything, and warm workers are of no more use.
 function mt:__gc()
+  if schedulers[self] then
+    schedulers[self] = nil
+    tallies.sum(past, self.tally)
+  end
   pcall(self.backend.abandon, self.backend)
 end
 
@@ -493,20 +498,24 @@ local function new(backend, defaults)
   return self
 end
 
---- How far the tasks of all pools and executors are; nil when there were none.
----@return { done: integer, failed: integer, unfinished: integer }?
-local function counts()
-  local sum
+--- What has become of the tasks of all pools and executors there ever were.
+---@return lambdapool.Tally
+local function totals()
+  local sum = tallies.sum(tallies.new(), past)
   for scheduler in pairs(schedulers) do
-    local tally = scheduler.tally
-    if tally.tasks > 0 then
-      sum = sum or { done = 0, failed = 0, unfinished = 0 }
-      sum.done = sum.done + tally.done
-      sum.failed = sum.failed + tally.failed
-      sum.unfinished = sum.unfinished + tally.tasks - tally.done - tally.failed
-    end
+    tallies.sum(sum, scheduler.tally)
   end
   return sum
+end
+
+--- How far they are; nil when there were none.
+---@return { done: integer, failed: integer, unfinished: integer }?
+local function counts()
+  local sum = totals()
+  if sum.tasks > 0 then
+    local unfinished = sum.tasks - sum.done - sum.failed
+    return { done = sum.done, failed = sum.failed, unfinished = unfinished }
+  end
 end
 
 --- At the end of a program: waits for what was submitted to executors.
@@ -526,4 +535,20 @@ interrupt.on(function()
   end
 end)
 
-return { new = new, counts = counts, finish = finish }
+--- For programs that go on after a Ctrl-C: it cancels all tasks, and pools stay, with the workers
+--- that were idle.
+local function survive_interrupts()
+  interrupt.on(function()
+    for scheduler in pairs(schedulers) do
+      scheduler:cancel_call(nil, "interrupted")
+    end
+  end)
+end
+
+return {
+  new = new,
+  totals = totals,
+  counts = counts,
+  finish = finish,
+  survive_interrupts = survive_interrupts,
+}

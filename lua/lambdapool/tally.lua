@@ -23,4 +23,15 @@ local function add(call, name, n)
   totals[name] = totals[name] + n
 end
 
-return { new = new, add = add }
+--- Adds up: all of `tally` is added to `sum`, which is returned.
+---@param sum lambdapool.Tally
+---@param tally lambdapool.Tally
+---@return lambdapool.Tally sum
+local function add_all(sum, tally)
+  for name, n in pairs(tally) do
+    sum[name] = sum[name] + n
+  end
+  return sum
+end
+
+return { new = new, add = add, sum = add_all }
