@@ -137,16 +137,33 @@ local function unfinished(left, count)
   return setmetatable({ kind = "timeout", message = message, attempts = 1 }, LambdaTimeoutError)
 end
 
+--- What an error object says: those that can say what they are speak for themselves. The second
+--- value is true for text that does not tell where it comes from.
+---@param object any
+---@return string
+---@return boolean?
+local function message(object)
+  local text = type(object) == "number" and tostring(object) or object
+  if type(text) == "string" then
+    return text, true
+  end
+  local meta = debug.getmetatable(object)
+  if meta and meta.__tostring then
+    return tostring(object)
+  end
+  return ("(error object is a %s value)"):format(type(object)), true
+end
+
 -- Frames of this library, by the names that its chunks have.
 local own_frame = "^\tlambdapool/[%w_/]+%.lua:"
 
 --- A traceback without the frames of lambdapool itself: what stands in the user's own files. Below
 --- `stop`, a pattern for the frame that ran the user's main chunk, everything is hidden.
----@param message string
+---@param text string
 ---@param level integer 1 is the caller, 2 its caller, and so on
 ---@param stop string
 ---@return string
-local function traceback(message, level, stop)
+local function traceback(text, level, stop)
   local lines = {}
   for line in debug.traceback("", level + 1):gmatch "[^\n]+" do
     if line:find(stop) then
@@ -156,7 +173,13 @@ local function traceback(message, level, stop)
       lines[#lines + 1] = line
     end
   end
-  return message .. "\n" .. table.concat(lines, "\n")
+  return text .. "\n" .. table.concat(lines, "\n")
 end
 
-return { new = new, waited = waited, unfinished = unfinished, traceback = traceback }
+return {
+  new = new,
+  waited = waited,
+  unfinished = unfinished,
+  message = message,
+  traceback = traceback,
+}

@@ -63,6 +63,15 @@ function interrupt.is(value)
   return rawequal(debug.getmetatable(value), mt)
 end
 
+--- Whether an error came about by an interrupt; one line stands for all of them. A system call that
+--- it broke off fails before anybody has looked for the interrupt.
+---@param value any
+---@return boolean
+function interrupt.caused(value)
+  return interrupt.is(value) or interrupt.take()
+    or raised ~= nil and type(value) == "table" and value.kind == "cancelled"
+end
+
 --- Whether there was one.
 ---@return boolean
 function interrupt.came()

@@ -34,4 +34,12 @@ local function add_all(sum, tally)
   return sum
 end
 
-return { new = new, add = add, sum = add_all }
+--- How far an interrupted program came, in words.
+---@param counts { done: integer, failed: integer, unfinished: integer }
+---@return string
+local function phrase(counts)
+  return ("%d task%s done, %d failed, %d not done"):format(counts.done,
+    counts.done == 1 and "" or "s", counts.failed, counts.unfinished)
+end
+
+return { new = new, add = add, sum = add_all, phrase = phrase }
