@@ -27,7 +27,8 @@ end
 
 -- Lines of a file, @ being a name that was not there yet; and what makes most lines wrong.
 local LINES = { "[s @]", "k@ = v", "K@:v=w:x", "k@=", "k@ =", "  indented", "\tmore = 1",
-  "  n@ = 1", "", "  ", "# c", "  ; c", "k@ = 'q' # no \u{E9}", " k@ = v", "    [s]", "k@ = \r", "[s @] x" }
+  "  n@ = 1", "", "  ", "# c", "  ; c", "k@ = 'q' # no \u{E9}", " k@ = v", "    [s]", "k@ = \r",
+  "[s @] x" }
 local JUNK = { "[", "]", "k", "[s]", "= v", ":", "[]", "k = v", "x [y]" }
 
 local function random_file()
