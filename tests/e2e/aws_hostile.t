@@ -204,6 +204,54 @@ def log_tails_that_are_none_are_survived():
         assert stats(result)["cost"] >= 0
 
 
+CROWD = """
+local lambdapool = require "lambdapool"
+local pool <close> = lambdapool.pool { function_name = "f", workers = 600, progress = false }
+local items, kinds = {}, {}
+for i = 1, arg[1] do items[i] = i end
+for _, value, err in pool:each(function() return 7 end, items, { chunksize = 1 }) do
+  local kind = err and err.kind or value
+  kinds[kind] = (kinds[kind] or 0) + 1
+end
+print(kinds[7] or 0, kinds.lost or 0, kinds.throttled or 0)
+"""
+
+
+def crowd(count):
+    """How many tasks of a crowd went well, were lost, and were throttled."""
+    result = world.script(CROWD, str(count))  # the same text: answers tell which code ran
+    equal((result.code, result.err), (0, ""))
+    return [int(word) for word in result.out.split()]
+
+
+@test
+def hundreds_in_flight_end_as_each_of_them_did():
+    async def keep(exchange):
+        answer = await exchange.proceed()
+        aws.canned = answer.partition(b"\r\n\r\n")[2]
+        return answer
+    aws.on("Invoke", keep, times=1)
+    equal(crowd(1), [1, 0, 0])
+    quiet()
+    chance, count = random.Random(11), {"lost": 0, "throttled": 0}
+    actions = [(reset_before(), "lost"), (reset_after(0), "lost"), (reset_after(200), "lost"), (cut(2), "lost"),
+               (send(b"junk"), "lost"), (refuse(500, "ServiceException"), "lost"), (throttle(), "throttled"),
+               (slow(0.5), None)]
+
+    async def anything(exchange):
+        if chance.random() > 0.2:
+            return await exchange.proceed()
+        action, kind = chance.choice(actions)
+        if kind:
+            count[kind] += 1
+        return await action(exchange)
+    aws.on("Invoke", anything)
+    well, lost, throttled = crowd(3000)
+    aws.canned = None
+    equal((well + lost, lost, throttled), (3000, count["lost"], 0))
+    equal(len(invokes()), 3000 + count["throttled"])
+
+
 @test
 def nobody_is_there():
     with socket.socket() as closed:
