@@ -1,0 +1,88 @@
+/* The keys of the line editor. See line_editor.h. */
+#include "line_private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+enum { CTRL_R = 'R' & 31, CTRL_S = 'S' & 31, CTRL_W = 'W' & 31 };
+enum { CTRL_H = 'H' & 31, CTRL_Z = 'Z' & 31 };
+
+static bool is_readable(const struct lp__line_editor *editor) {
+  struct pollfd input = {.fd = editor->input, .events = POLLIN};
+  return poll(&input, 1, 0) > 0;
+}
+
+/* Hooks are not concerned with the locale. */
+static bool call_wait(struct lp__line_editor *editor) {
+  locale_t utf8 = uselocale(LC_GLOBAL_LOCALE);
+  bool go_on = editor->hooks->wait(editor->hooks->data);
+  uselocale(utf8);
+  editor->given_up = !go_on;
+  return go_on;
+}
+
+/* Byte by byte, except in a paste: what follows the line is for the code that
+ * it runs, which may read from the terminal. */
+static bool read_bytes(struct lp__line_editor *editor) {
+  bool pasting = editor->keys.state == LP__KEYS_PASTE;
+  ssize_t count =
+      read(editor->input, editor->bytes, pasting ? sizeof editor->bytes : 1);
+  editor->at = 0;
+  editor->size = count > 0 ? (size_t)count : 0;
+  return count > 0 || (count < 0 && (errno == EINTR || errno == EAGAIN));
+}
+
+/* Gets more bytes, or waits for some; false at the end. */
+static bool fill(struct lp__line_editor *editor) {
+  if (is_readable(editor))
+    return read_bytes(editor);
+  if (editor->keys.state == LP__KEYS_ESCAPE) {
+    lp__keys_settle(&editor->keys);
+    return true;
+  }
+  return call_wait(editor);
+}
+
+static void suspend(struct lp__line_editor *editor) {
+  lp__line_end_row(editor, "");
+  lp__line_leave(editor);
+  el_wset(editor->el, EL_PREP_TERM, 0);
+  kill(0, SIGTSTP); /* all that the terminal would stop; goes on here */
+  lp__line_enter(editor);
+  el_wset(editor->el, EL_PREP_TERM, 1);
+  el_resize(editor->el);
+  el_wset(editor->el, EL_REFRESH);
+}
+
+/* While libedit searches the history it does not say so. */
+static void notice_search(struct lp__line_editor *editor, wchar_t key) {
+  if (key == CTRL_R || key == CTRL_S)
+    editor->searching = true;
+  else if (key != CTRL_H && key != CTRL_W &&
+           (key < ' ' || (key >= 0x80 && key < 0xa0)))
+    editor->searching = false;
+}
+
+static bool next_key(struct lp__line_editor *editor, wchar_t *key) {
+  while (!lp__keys_get(&editor->keys, key)) {
+    if (editor->at < editor->size)
+      lp__keys_take(&editor->keys, editor->bytes[editor->at++]);
+    else if (!fill(editor))
+      return false;
+  }
+  return true;
+}
+
+int lp__line_next_key(EditLine *el, wchar_t *key) {
+  struct lp__line_editor *editor = lp__line_of(el);
+  while (next_key(editor, key)) {
+    if (*key != CTRL_Z) {
+      notice_search(editor, *key);
+      return 1;
+    }
+    suspend(editor);
+  }
+  return 0;
+}
