@@ -56,6 +56,21 @@ describe("explicit credentials", function()
     assert.is_false(session:forget_credentials(session:credentials()))
   end)
 
+  it("that cannot be sent are refused before, and not shown", function()
+    for _, bad in ipairs { " ", "a b", "a\r\nb", "se\0cret", "secr\xe9t", "" } do
+      for name, said in pairs { aws_access_key_id = "access key", aws_session_token =
+        "session token", aws_secret_access_key = "secret key" } do
+        local given = { aws_access_key_id = "K", aws_secret_access_key = "S" }
+        given[name] = bad
+        assert.equal(("the %s from the options is empty or has a space or another character " ..
+          "that no key has\n  look for spaces and line ends that were copied along"):format(said),
+          tostring(refuse("InvalidCredentials", given)))
+      end
+    end
+    variables.AWS_ACCESS_KEY_ID, variables.AWS_SECRET_ACCESS_KEY = "K", "S\r"
+    assert.equal(4, refuse("InvalidCredentials").exit)
+  end)
+
   it("come in pairs", function()
     local problem = refuse("PartialCredentials", { aws_access_key_id = "K" })
     assert.equal("aws_access_key_id is given without aws_secret_access_key", tostring(problem))
@@ -221,6 +236,8 @@ printf '"}'
     assert.matches("is no command line", tostring(refuse "CredentialsFailed"))
     use "/bin/sh -c 'echo no luck >&2; exit 3'"
     assert.matches("failed %(exit code 3%): no luck", tostring(refuse "CredentialsFailed"))
+    use "/bin/sh -c 'exit 3'"
+    assert.matches("failed %(exit code 3%)$", tostring(refuse "CredentialsFailed"))
   end)
 
   it("lets everything else go on in a flow", function()
@@ -588,6 +605,14 @@ describe("EC2 instances", function()
     answers[ROLE .. "my-role"][3] = answers[ROLE .. "my-role"][3]:gsub("2126", "2020")
     assert.equal("K S T", find())
     assert.is_truthy(session:credentials().expires > system.now() / 1000)
+  end)
+
+  it("are asked once, for a second, when the settings make no sense", function()
+    for _, value in ipairs { "0", "-1", "1e400", "nan", "x" } do
+      variables.AWS_METADATA_SERVICE_NUM_ATTEMPTS = value
+      variables.AWS_METADATA_SERVICE_TIMEOUT = value
+      assert.equal("K S T", find())
+    end
   end)
 
   it("may have no role, or lie", function()

@@ -3,6 +3,7 @@
 
 local completion = require "lambdapool.completion"
 local flow = require "lambdapool.flow"
+local refusals = require "lambdapool.aws.refusal"
 
 -- New ones are fetched in the background this long before the end, and waited for this long before
 -- it; both less for credentials that live shortly.
@@ -29,11 +30,29 @@ end
 
 local holder = {}
 
---- Makes credentials, which never travel and never show their secret.
+local PARTS = { { "access_key", "access key" }, { "secret_key", "secret key" },
+  { "token", "session token" } }
+
+-- A line end that was copied along goes into no header.
+local function check(fields, source)
+  for _, part in ipairs(PARTS) do
+    local value = fields[part[1]]
+    if value ~= nil and (type(value) ~= "string" or not value:find "^[\x21-\x7e]+$") then
+      error(refusals.new { code = "InvalidCredentials", exit = 4,
+        message = ("the %s from %s is empty or has a space or another character that no key has")
+          :format(part[2], source),
+        hint = "look for spaces and line ends that were copied along" }, 0)
+    end
+  end
+end
+
+--- Makes credentials, which never travel and never show their secret. Raises what keeps them from
+--- being used.
 ---@param fields { access_key: string, secret_key: string, token: string?, expires: number? }
 ---@param source string
 ---@return lambdapool.aws.Credentials
 function holder.credentials(fields, source)
+  check(fields, source)
   return setmetatable({ access_key = fields.access_key, secret_key = fields.secret_key,
     token = fields.token, expires = fields.expires, source = source }, mt)
 end

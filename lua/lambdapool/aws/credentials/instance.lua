@@ -11,6 +11,9 @@ local PATH = "/latest/meta-data/iam/security-credentials/"
 -- What the service gives out while it cannot renew them is accepted for longer than it says.
 local EXTENSION = 15 * 60
 
+-- More seconds or attempts than this are not meant.
+local MOST = 3600
+
 local function base_url(world)
   local session = world.session
   local url = session:setting({ "AWS_EC2_METADATA_SERVICE_ENDPOINT" },
@@ -60,14 +63,19 @@ local function get(service, path)
   return response.status == 200 and response.body or nil
 end
 
+-- A number that is set, if it is one that makes sense: 1 otherwise, as with the SDKs.
+local function number(session, variable, key, least)
+  local value = tonumber((session:setting({ variable }, key)))
+  return value and value >= least and value <= MOST and value or 1
+end
+
 local function open(world)
   local session = world.session
   return {
     url = base_url(world),
-    seconds = tonumber((session:setting({ "AWS_METADATA_SERVICE_TIMEOUT" },
-      "metadata_service_timeout"))) or 1,
-    attempts = tonumber((session:setting({ "AWS_METADATA_SERVICE_NUM_ATTEMPTS" },
-      "metadata_service_num_attempts"))) or 1,
+    seconds = number(session, "AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout", 0.001),
+    attempts = number(session, "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+      "metadata_service_num_attempts", 1),
   }
 end
 

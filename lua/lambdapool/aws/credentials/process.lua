@@ -67,9 +67,10 @@ local function run(words, source)
   if not result then
     trouble.failed(("%s cannot be run: %s"):format(source, message))
   elseif result.code ~= 0 then
-    trouble.failed(("%s failed (%s): %s"):format(source,
+    local said = refusals.excerpt(result.errors)
+    trouble.failed(("%s failed (%s)%s"):format(source,
       result.signal and "signal " .. result.signal or "exit code " .. tostring(result.code),
-      refusals.excerpt(result.errors)))
+      said == "" and "" or ": " .. said))
   end
   return result.output
 end

@@ -53,8 +53,9 @@ function trouble.read(value, source)
   if until_when and until_when ~= json.null and not expires then
     trouble.failed(source .. " gave an Expiration that is no time")
   end
+  local token = member "SessionToken" or member "Token"
   return holder.credentials({ access_key = key, secret_key = secret, expires = expires,
-    token = word(member "SessionToken") or word(member "Token") }, source)
+    token = token ~= json.null and token ~= "" and token or nil }, source)
 end
 
 --- The same from a text.
