@@ -1,0 +1,134 @@
+--- Strings and numbers as Lua code that reads back, harmless on a terminal.
+
+local locals = require "lambdapool.repl.locals"
+
+local ipairs, math_type, concat = ipairs, math.type, table.concat
+local find, format, gsub, sub = string.find, string.format, string.gsub, string.sub
+local codepoint, utf8_length = utf8.codepoint, utf8.len
+
+local literals = {}
+
+local named = {
+  ["\a"] = "\\a", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t",
+  ["\v"] = "\\v", ['"'] = '\\"', ["\\"] = "\\\\",
+}
+
+local function escape_byte(byte)
+  return named[byte] or format("\\x%02x", byte:byte())
+end
+
+local function escape_character(character)
+  return format("\\u{%x}", codepoint(character))
+end
+
+-- Characters beyond ASCII that control a terminal, are not seen, or turn the order of others.
+local hidden = { "\xC2[\x80-\x9F\xAD]", "\xE2\x80[\x8B-\x8F\xA8-\xAE]", "\xE2\x81[\xA0-\xAF]",
+  "\xEF\xBB\xBF" }
+
+-- The text with every byte that is not part of a character as an escape.
+local function escape_broken(text)
+  local pieces, at = {}, 1
+  while true do
+    local length, position = utf8_length(text, at)
+    if length then
+      pieces[#pieces + 1] = sub(text, at)
+      return concat(pieces)
+    end
+    pieces[#pieces + 1] = sub(text, at, position - 1)
+    pieces[#pieces + 1] = format("\\x%02x", text:byte(position))
+    at = position + 1
+  end
+end
+
+-- The text with escapes for the bytes that are in a pattern, and for what is not to be seen.
+local function escape(text, pattern)
+  if find(text, pattern) then
+    text = gsub(text, pattern, escape_byte)
+  end
+  if find(text, "[\x80-\xFF]") then
+    text = escape_broken(text)
+    for _, characters in ipairs(hidden) do
+      text = gsub(text, characters, escape_character)
+    end
+  end
+  return text
+end
+
+--- How many columns a text takes: characters, where it is UTF-8.
+---@param text string
+---@return integer
+function literals.width(text)
+  return utf8_length(text) or #text
+end
+
+--- A count for people: "9,990".
+---@param count integer
+---@return string
+function literals.count(count)
+  local digits = format("%d", count)
+  return (gsub(digits:reverse():gsub("(%d%d%d)", "%1,"):reverse(), "^,", ""))
+end
+
+--- Text of somebody else's for a terminal: its lines stay, what controls does not.
+---@param text string
+---@return string
+function literals.plain(text)
+  return escape(text, "[^\n\t\32-\126\128-\255]")
+end
+
+--- The first bytes of a text, no more than `limit`; no character is cut in two.
+---@param text string
+---@param limit integer
+---@return string
+function literals.beginning(text, limit)
+  local cut = sub(text, 1, limit)
+  return (gsub(cut, "[\xC2-\xF4][\x80-\xBF]*$", function(last)
+    return not utf8_length(last) and "" or nil
+  end))
+end
+
+--- A string in quotes. One that takes more than `limit` columns is cut, and its length told.
+---@param text string
+---@param limit integer
+---@return string
+function literals.string(text, limit)
+  local bytes, size = text, limit
+  if #bytes > size then
+    bytes = literals.beginning(text, size)
+  end
+  local quoted = escape(bytes, '[%c"\\\127]')
+  while literals.width(quoted) > limit do
+    size = size * limit // (literals.width(quoted) + 1)
+    bytes = literals.beginning(text, size)
+    quoted = escape(bytes, '[%c"\\\127]')
+  end
+  if #bytes == #text then
+    return '"' .. quoted .. '"'
+  end
+  return format('"%s"… (%s bytes)', quoted, literals.count(#text))
+end
+
+--- A number: floats have a point, an exponent or no digits.
+---@param number number
+---@return string
+function literals.number(number)
+  if math_type(number) == "integer" then
+    return format("%d", number)
+  end
+  local text = format("%.14g", number)
+  return find(text, "^-?%d+$") and text .. ".0" or text
+end
+
+--- A string or a number as it stands in a table constructor: `name`, `["two words"]`, `[3.5]`.
+---@param key string | number
+---@return string
+function literals.key(key)
+  if math_type(key) then
+    return "[" .. literals.number(key) .. "]"
+  elseif locals.is_name(key) and #key <= 40 then
+    return key
+  end
+  return "[" .. literals.string(key, 40) .. "]"
+end
+
+return literals
