@@ -408,7 +408,7 @@ void lp__reference_refresh(lua_State *L, struct lp__references *refs) {
 }
 
 /* Whether package.loaded is what it was at the last refresh. This is asked for
- * each value that travels, so it only looks where the modules are. */
+ * most values that travel, so it only looks where the modules are. */
 static int is_fresh(lua_State *L, const struct lp__references *refs) {
   int top = lua_gettop(L), fresh = 1;
   const void **order, **end;
@@ -440,6 +440,14 @@ void lp__reference_begin(lua_State *L, struct lp__references *refs) {
   lua_pushglobaltable(L);
   refs->globals = lua_topointer(L, -1);
   lua_pop(L, 1);
+  refs->is_compared = 0;
+}
+
+/* Values that hold nothing of a module, as most do, need not look at all of
+ * package.loaded. */
+static void compare(lua_State *L, struct lp__references *refs) {
+  refs->is_compared = 1;
+  luaL_checkstack(L, 20, NULL);
   if (!is_fresh(L, refs))
     lp__reference_refresh(L, refs);
 }
@@ -467,8 +475,8 @@ static void push_names(lua_State *L, const struct lp__references *refs,
   lua_rawgeti(L, refs->names, (lua_Integer)entry + 2);
 }
 
-enum lp__reference
-lp__reference_of(lua_State *L, const struct lp__references *refs, int index) {
+enum lp__reference lp__reference_of(lua_State *L, struct lp__references *refs,
+                                    int index) {
   const void *object = lua_topointer(L, index);
   struct lp__map_entry *entry;
   if ((entry = lp__map_find(&refs->standard, object)) != NULL) {
@@ -479,8 +487,10 @@ lp__reference_of(lua_State *L, const struct lp__references *refs, int index) {
   }
   if (object == refs->globals)
     return LP__REFERENCE_GLOBALS;
+  index = lua_absindex(L, index);
+  if (!refs->is_compared)
+    compare(L, refs);
   if ((entry = lp__map_find(&refs->modules, object)) != NULL) {
-    index = lua_absindex(L, index);
     push_names(L, refs, entry->value);
     if (is_current(L, index)) {
       if (lua_toboolean(L, -1))

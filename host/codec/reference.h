@@ -30,16 +30,18 @@ struct lp__references {
   int home;            /* stack index of the tables */
   int box;             /* stack index of the memory of `modules` */
   int names;           /* stack index of the names in `modules` */
+  int is_compared;     /* whether `modules` was compared with package.loaded */
 };
 
-/* Pushes three values that stay while `refs` is used, and brings it up to date
- * with package.loaded.  [-0, +3, m] */
+/* Pushes three values that stay while `refs` is used.  [-0, +3, m] */
 void lp__reference_begin(lua_State *L, struct lp__references *refs);
 
 /* What the table, function or userdata at `index` is known as.  Pushes the
- * name, and for a field its name on top.  [-0, +0|+1|+2, m] */
-enum lp__reference
-lp__reference_of(lua_State *L, const struct lp__references *refs, int index);
+ * name, and for a field its name on top.  The first time that it is not a
+ * standard one, `refs` is brought up to date with package.loaded.
+ * [-0, +0|+1|+2, m] */
+enum lp__reference lp__reference_of(lua_State *L, struct lp__references *refs,
+                                    int index);
 
 /* Looks again at the fields of all modules: call it when code that was never
  * seen before is dumped.  [-0, +0, m] */
