@@ -27,6 +27,12 @@ local lasting = false
 
 local cleanup = function() end
 
+-- Ends what is under way.
+local function strike(terminated)
+  pcall(cleanup)
+  raised = setmetatable({ message = "interrupted", terminated = terminated }, mt)
+end
+
 --- Takes a Ctrl-C that has come and ends what is under way. True when there was one.
 ---@return boolean
 function interrupt.take()
@@ -37,9 +43,22 @@ function interrupt.take()
   if lasting and not terminated then
     interrupt.catch()
   end
-  pcall(cleanup)
-  raised = setmetatable({ message = "interrupted", terminated = terminated }, mt)
+  strike(terminated)
   return true
+end
+
+--- Takes a Ctrl-C that is for the caller alone, a line that is being typed: everything else goes
+--- on, and the next one is caught. True when there was one. SIGTERM is raised as ever.
+---@return boolean
+function interrupt.dismiss()
+  local came, terminated = system.interrupted()
+  if came and terminated then
+    strike(true)
+    error(raised, 0)
+  elseif came then
+    interrupt.catch()
+  end
+  return came
 end
 
 --- Raises the interrupt when there was one, now or earlier. Whoever waits calls it in every turn.

@@ -1,15 +1,16 @@
 local real = require "lambdapool.system"
 
 -- A fresh copy of the module, on a system where `signals` of Ctrl-C are waiting.
-local function load_copy(signals)
+local function load_copy(signals, terminated)
   local name, system = "lambdapool.interrupt", "lambdapool.system"
   local kept = package.loaded[name]
   package.loaded[name] = nil
   package.loaded[system] = setmetatable({
     interrupted = function()
       signals = signals - 1
-      return signals >= 0
+      return signals >= 0, terminated or false
     end,
+    catch_interrupts = function() return true end,
   }, { __index = real })
   local interrupt = require(name)
   package.loaded[name], package.loaded[system] = kept, real
@@ -72,5 +73,22 @@ describe("interrupt", function()
     local interrupt = load_copy(1)
     interrupt.on(function() error "no" end)
     assert.is_true(interrupt.is(error_of(interrupt.check)))
+  end)
+
+  it("may be for its taker alone", function()
+    local interrupt = load_copy(1)
+    interrupt.on(function() error "nothing is ended" end)
+    assert.is_true(interrupt.dismiss())
+    assert.is_false(interrupt.dismiss())
+    assert.is_false(interrupt.came())
+    interrupt.check()
+  end)
+
+  it("is for all when it is SIGTERM", function()
+    local interrupt = load_copy(1, true)
+    local e = error_of(interrupt.dismiss)
+    assert.is_true(interrupt.is(e))
+    assert.is_true(e.terminated)
+    assert.equal(e, error_of(interrupt.check))
   end)
 end)

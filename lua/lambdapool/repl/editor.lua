@@ -13,6 +13,11 @@ local loop = require "lambdapool.loop"
 local progress = require "lambdapool.progress"
 local system = require "lambdapool.system"
 
+-- What is typed may replace any global.
+local assert, error, ipairs, math, pcall, setmetatable, table, utf8 =
+  assert, error, ipairs, math, pcall, setmetatable, table, utf8
+local stdin, stdout, stderr = io.stdin, io.stdout, io.stderr
+
 -- What Tab inserts where there is nothing to complete.
 local INDENTATION = "  "
 
@@ -55,14 +60,14 @@ end
 
 local function draw_again(self)
   if self.hidden then
-    io.stdout:flush()
+    stdout:flush()
     self.hidden = false
     self.terminal:show()
   end
 end
 
 local function write_above(self, text)
-  io.stdout:flush()
+  stdout:flush()
   self.hidden = true
   self.terminal:write(text)
 end
@@ -92,19 +97,11 @@ end
 
 -- Waiting ----------------------------------------------------------------------------------------
 
--- Asked between any two things that happen on the loop. A Ctrl-C that is taken here cancels
--- nothing; the next one is caught again.
+-- Asked between any two things that happen on the loop.
 local function is_over(self)
-  if system.interrupted() then
-    self.interrupted = true
-    interrupt.catch()
-  end
-  if self.interrupted or self.woken then
-    draw_again(self)
-    return true
-  end
+  self.interrupted = interrupt.dismiss()
   draw_again(self)
-  return false
+  return self.interrupted or self.woken
 end
 
 -- Keeps everything going until there may be something to read. False: the line is given up.
@@ -199,7 +196,7 @@ end
 -- Reading ----------------------------------------------------------------------------------------
 
 local function edit(self, prompt)
-  io.stdout:flush()
+  stdout:flush()
   self.reading, self.hidden, self.woken, self.interrupted = true, false, false, false
   local guard <close> = take_terminal(self) -- luacheck: ignore guard
   local results = table.pack(pcall(self.terminal.read, self.terminal, prompt,
@@ -214,9 +211,8 @@ end
 
 -- A system call that Ctrl-C broke off fails; nothing else does.
 local function read_pipe(self)
-  local line, message = io.stdin:read "l"
-  if not line and message and system.interrupted() then
-    interrupt.catch()
+  local line, message = stdin:read "l"
+  if not line and message and interrupt.dismiss() then
     return nil, "interrupt"
   elseif not line and message then
     complain(self, ("cannot read standard input: %s"):format(message))
@@ -247,7 +243,7 @@ function methods:show(text)
   if self.reading then
     write_above(self, text)
   else
-    io.stdout:flush()
+    stdout:flush()
     self.stream:write(text, text:sub(-1) == "\n" and "" or "\n")
   end
 end
@@ -319,7 +315,7 @@ local function open(options)
     interactive = output ~= nil,
     options = options,
     history = histories.new(options.history),
-    stream = output == 1 and io.stdout or io.stderr,
+    stream = output == 1 and stdout or stderr,
     reading = false,
     hidden = false,
   }, mt)
