@@ -2,7 +2,7 @@
 --- source of the table that host/embed.h declares. The bytecode keeps its debug information, so
 --- tracebacks stay readable, and its chunks are named `@lambdapool/pool.lua`, wherever the tree
 --- lies. The same files in any order give the same bytes. A file of a library elsewhere is given as
---- MODULE=FILE.
+--- MODULE=FILE. What the public files say in comments is a module, too: `lambdapool.repl.pages`.
 
 local parent = assert(arg[1], "usage: embed.lua FOLDER FILE..."):gsub("[^/]*/*$", "")
 
@@ -17,10 +17,26 @@ local function names(path)
   return chunk, (chunk:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", "."))
 end
 
-local function compile(path)
+local function read(path)
   local file <close> = assert(io.open((path:gsub("^.-=", "")), "rb"))
+  return file:read "a"
+end
+
+local function compile(path)
   local chunk, name = names(path)
-  return { name = name, bytes = string.dump(assert(load(file:read("a"), "@" .. chunk, "t"))) }
+  return { name = name, bytes = string.dump(assert(load(read(path), "@" .. chunk, "t"))) }
+end
+
+-- What `help` shows: a table from chunk names to texts.
+local function compile_pages()
+  local annotations = dofile(parent .. "lambdapool/repl/annotations.lua")
+  local lines = { "return {" }
+  for _, chunk in ipairs(annotations.files) do
+    lines[#lines + 1] = ("[%q] = %q,"):format(chunk, annotations.reduce(read(parent .. chunk)))
+  end
+  lines[#lines + 1] = "}"
+  local chunk = assert(load(table.concat(lines, "\n"), "@lambdapool/repl/pages.lua", "t"))
+  return { name = "lambdapool.repl.pages", bytes = string.dump(chunk, true) }
 end
 
 local octets = {}
@@ -28,7 +44,7 @@ for byte = 0, 255 do
   octets[string.char(byte)] = byte .. ","
 end
 
-local modules = {}
+local modules = { compile_pages() }
 for i = 2, #arg do
   modules[#modules + 1] = compile(arg[i])
 end

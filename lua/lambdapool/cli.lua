@@ -4,7 +4,7 @@
 local suggest = require "lambdapool.suggest"
 local system = require "lambdapool.system"
 
-local commands = { "run", "serve", "create", "update", "deploy", "delete", "list", "show", "invoke",
+local commands = { "run", "repl", "serve", "create", "update", "deploy", "delete", "list", "show", "invoke",
   "package", "layers", "permissions", "logs", "doctor", "whoami", "config" }
 
 local help = [[
@@ -14,6 +14,7 @@ usage: lambdapool COMMAND [ARGS]
 
 Work
   run          run a Lua script whose functions can run on many workers
+  repl         a prompt: type functions and map them
   serve        a Lambda service on this machine, for the AWS CLI and SDKs
 
 Functions

@@ -51,7 +51,9 @@ local function is_set(name)
   return (progress.world.getenv(name) or "") ~= ""
 end
 
-local function uses_utf8()
+--- Whether what is written may have more than ASCII in it.
+---@return boolean
+function progress.uses_utf8()
   for _, name in ipairs { "LC_ALL", "LC_CTYPE", "LANG" } do
     if is_set(name) then
       return progress.world.getenv(name):lower():find "utf%-?8" ~= nil
@@ -291,7 +293,7 @@ function progress.start(mode, total, counts)
     counts = counts,
     meter = meters.new(now),
     redraws = redraws,
-    utf8 = uses_utf8(),
+    utf8 = progress.uses_utf8(),
     color = uses_color(redraws),
     began = began,
     due = began + TICK,

@@ -66,7 +66,7 @@ describe("every command", function()
         assert.is_true(#line <= 100, line)
       end
     end
-    assert.equal(16, count)
+    assert.equal(17, count)
   end)
 
   it("refuses what it does not know", function()

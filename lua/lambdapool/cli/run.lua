@@ -7,7 +7,6 @@ local progress = require "lambdapool.progress"
 local script = require "lambdapool.cli.script"
 local switches = require "lambdapool.cli.switches"
 local system = require "lambdapool.system"
-local tallies = require "lambdapool.tally"
 
 local help = [==[
   lambdapool run crawl.lua urls.txt
@@ -52,16 +51,6 @@ local function run_script(argv, index)
   return script.run(chunk, message, table.unpack(argv, index + 1))
 end
 
--- The one line that an interrupted run ends with. The terminal shows "^C", and may show more, in
--- the line that the cursor is in.
-local function report_interrupt()
-  local scheduler = package.loaded["lambdapool.scheduler"]
-  local counts = scheduler and scheduler.counts()
-  io.stdout:flush()
-  progress.clear()
-  script.report(counts and "interrupted: " .. tallies.phrase(counts) or "interrupted")
-end
-
 local function carry_out(steps, argv, index)
   if not script.run_init() then
     return false
@@ -98,7 +87,7 @@ local function main(argv)
   interrupt.release()
   script.close_accounts()
   if interrupt.came() then
-    report_interrupt()
+    script.report_interrupt()
     return script.INTERRUPTED
   end
   return script.report_costs() and script.BUDGET or ok and 0 or 1

@@ -3,6 +3,8 @@
 
 local errors = require "lambdapool.errors"
 local interrupt = require "lambdapool.interrupt"
+local progress = require "lambdapool.progress"
+local tallies = require "lambdapool.tally"
 
 local script = {}
 
@@ -112,6 +114,16 @@ function script.finish_flows(ok)
     end
   end
   return ok
+end
+
+--- The one line that an interrupted program ends with. The terminal shows "^C", and may show more,
+--- in the line that the cursor is in.
+function script.report_interrupt()
+  local scheduler = package.loaded["lambdapool.scheduler"]
+  local counts = scheduler and scheduler.counts()
+  io.stdout:flush()
+  progress.clear()
+  script.report(counts and "interrupted: " .. tallies.phrase(counts) or "interrupted")
 end
 
 --- Tells what functions took. True when a budget was used up.
