@@ -183,7 +183,9 @@ local function refuse_value(origin, name, wanted, value)
   local kind = type(value)
   local shown = kind == "string" and ("'%s'"):format((value:gsub("%c", "?")))
     or (kind == "number" or kind == "boolean") and tostring(value) or "a " .. kind
-  error(("%s: '%s' must be %s, got %s"):format(origin, name, wanted, shown), 0)
+  local subject = origin:find "^%-%-" and ("'%s'"):format(origin)
+    or ("%s: '%s'"):format(origin, name)
+  error(("%s must be %s, got %s"):format(subject, wanted, shown), 0)
 end
 
 local function check(name, value, origin)

@@ -291,7 +291,7 @@ done]] }), "none")
       assert.equal(2, code)
       return text:match "^lambdapool run: (.-)\n  see `lambdapool run %-%-help`\n$"
     end
-    assert.equal("--workers: 'workers' must be an integer from 1 to 10000, got '0'",
+    assert.equal("'--workers' must be an integer from 1 to 10000, got '0'",
       complaint "--workers=0")
     assert.equal("unknown option '--functionname', did you mean '--function-name'?",
       complaint "--functionname x")

@@ -90,8 +90,8 @@ describe("invoke", function()
       { err, code })
     write("large.json", '"' .. ("x"):rep(1048576) .. '"')
     _, err, code = lambdapool "invoke echo @large.json --event"
-    assert.same({ "lambdapool invoke: the event has 1.0 MB, and Lambda takes 1.0 MB at most\n", 1 },
-      { err, code })
+    assert.same({ "lambdapool invoke: the event has 1048578 bytes, and Lambda takes 1048576 at " ..
+      "most\n", 1 }, { err, code })
   end)
 
   it("fails as the function does", function()
@@ -104,6 +104,29 @@ describe("invoke", function()
     local document = json.decode(out)
     assert.same({ 1, 200, "Unhandled" }, { code, document.status, document.function_error })
     assert.equal("LambdaPoolError", document.payload.errorType)
+  end)
+
+  it("says how functions get a handler", function()
+    good "create calls"
+    local _, err, code = lambdapool "invoke calls"
+    assert.equal(1, code)
+    assert.matches("%(Runtime.NoHandler%)\n  give it one with `lambdapool update calls " ..
+      "%-%-handler MODULE.FUNCTION`\n$", err)
+    good "delete calls --yes"
+  end)
+
+  it("sends nothing to what cannot be a function, as logs and doctor do not", function()
+    for _, name in ipairs { "a b", "", "f:", "arn:aws:s3:::f", ("f?x=1"), "f/../g" } do
+      for _, command in ipairs { "invoke", "doctor" } do
+        local out, err, code = lambdapool(("%s '%s'"):format(command, name))
+        assert.same({ "", ("lambdapool %s: '%s' is not the name of a function\n  it is NAME, " ..
+          "NAME:ALIAS or an ARN; a name has letters, digits, - and _\n"):format(command, name), 2 },
+          { out, err, code })
+      end
+    end
+    local _, err, code = lambdapool "logs 'a b'"
+    assert.equal(2, code)
+    assert.matches("^lambdapool logs: 'a b' is not the name of a function\n", err)
   end)
 
   it("shows the end of the log on stderr", function()
@@ -192,6 +215,7 @@ describe("logs", function()
 
   it("takes ARNs, and groups by their names", function()
     assert.matches("event", good "logs arn:aws:lambda:us-east-1:123456789012:function:echo")
+    assert.matches("event", good "logs 123456789012:function:echo:7")
     assert.matches("event", good "logs /aws/lambda/echo")
   end)
 
@@ -221,6 +245,7 @@ describe("logs", function()
         "2026-11-21T18:00:05Z, got 'yesterday'",
       ["--until ''"] = "'--until' must be a time like 10m, 2h, 3d, 2026-11-21 or " ..
         "2026-11-21T18:00:05Z, got ''",
+      ["--since 1h --until 2h"] = "'--until' is before '--since'",
       ["-f --until 1h"] = "'--follow' and '--until' do not go together",
       ["-f --request abc"] = "'--follow' and '--request' do not go together",
       ["-f --json"] = "'--follow' and '--json' do not go together",
@@ -265,6 +290,9 @@ describe("whoami", function()
     assert.same({ "", 1 }, { out, code }, err)
     assert.matches("127.0.0.1", err)
     assert.is_nil(err:find "hunter2")
+    out, err, code = lambdapool "whoami --region us_east"
+    assert.same({ "", "lambdapool whoami: '--region' must be a region like us-east-1, got " ..
+      "'us_east'\n  see `lambdapool whoami --help`\n", 2 }, { out, err, code })
     out, err, code = lambdapool("whoami --endpoint-url http://127.0.0.1:1", settings)
     assert.equal("", out)
     assert.same({ "lambdapool whoami: an endpoint is for accounts of AWS\n" ..
@@ -325,13 +353,15 @@ describe("doctor", function()
       "create it with `lambdapool create nobody PATHS`", out)
     out, err, code = lambdapool("doctor --json --backend aws", "AWS_EC2_METADATA_DISABLED=true")
     assert.equal("", err)
-    local failed = {}
+    local failed, found = {}, {}
     for _, check in ipairs(json.decode(out).checks) do
       failed[check.name] = check.status == "FAIL" and check.hint or nil
+      found[check.name] = true
     end
     assert.equal(1, code)
     assert.matches("AWS_REGION", failed.region)
     assert.is_truthy(failed.credentials)
+    assert.is_nil(found.identity or found.clock) -- of whom, of what?
   end)
 
   it("looks at the configuration and at variables that are none", function()

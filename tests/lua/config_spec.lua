@@ -101,7 +101,7 @@ describe("the configuration", function()
     end
     environment = {}
     assert.error(function() open():set_flags { workers = "many" } end,
-      "--workers: 'workers' must be an integer from 1 to 10000, got 'many'")
+      "'--workers' must be an integer from 1 to 10000, got 'many'")
     assert.equal("lambdapool.conf.lua:2: 'workers' must be an integer from 1 to 10000, got 'many'",
       refusal 'memory = 256\nworkers = "many"\n')
     for _, value in ipairs { "0", "1.5", "1/0", "0/0", "true", "{}", "-1" } do

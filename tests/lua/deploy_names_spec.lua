@@ -28,6 +28,23 @@ describe("names of functions", function()
   end)
 end)
 
+describe("what Lambda takes for a function", function()
+  it("has its name in it", function()
+    for _, text in ipairs { "f-1_A", "f-1_A:live", "f-1_A:$LATEST", "123456789012:function:f-1_A:7",
+      "arn:aws:lambda:us-east-1:123456789012:function:f-1_A",
+      "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:f-1_A:live" } do
+      assert.equal("f-1_A", names.bare(text))
+    end
+  end)
+
+  it("is nothing else", function()
+    for _, text in ipairs { "", " ", "a b", "f:", ":f", "f:a:b", "a/b", "f\n", "../f", "f?x",
+      "arn:aws:s3:::f", "arn:aws:lambda:us-east-1:123456789012:layer:f" } do
+      assert.matches("is not the name of a function\n", complaint(names.bare, text))
+    end
+  end)
+end)
+
 describe("names of roles", function()
   it("tell the function", function()
     assert.equal("lambdapool-algorithms", names.role "algorithms")

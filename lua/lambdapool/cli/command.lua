@@ -289,12 +289,19 @@ end
 context_mt.__close = close_context
 
 -- Flags are the first place where the configuration looks.
+local function set_flags(given)
+  local ok, message = pcall(require("lambdapool.config").set_flags, {
+    backend = given.backend, region = given.region, profile = given.profile,
+    endpoint_url = given.endpoint_url,
+  })
+  if not ok then
+    command.usage(message)
+  end
+end
+
 local function new_context(self, name, given)
   if self.common and self.common.account then
-    require("lambdapool.config").set_flags {
-      backend = given.backend, region = given.region, profile = given.profile,
-      endpoint_url = given.endpoint_url,
-    }
+    set_flags(given)
   end
   return setmetatable({ name = name, given = given, now = system.now() / 1000 }, context_mt)
 end
@@ -413,14 +420,15 @@ end
 
 --- Converters for options: text -> value, or nil and what it must be.
 ---@param min integer
----@param max integer
+---@param max integer? none when absent
 function command.integer(min, max)
   return function(text)
     local number = text:find "^%d+$" and math.tointeger(tonumber(text))
-    if number and number >= min and number <= max then
+    if number and number >= min and number <= (max or math.maxinteger) then
       return number
     end
-    return nil, ("a number from %d to %d"):format(min, max)
+    return nil, max and ("an integer from %d to %d"):format(min, max)
+      or ("an integer from %d on"):format(min)
   end
 end
 

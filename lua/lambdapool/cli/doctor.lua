@@ -3,6 +3,7 @@
 local checks = require "lambdapool.cli.doctor_checks"
 local command = require "lambdapool.cli.command"
 local json = require "lambdapool.json"
+local names = require "lambdapool.deploy.names"
 local output = require "lambdapool.cli.output"
 
 local COLOURS = { ok = "green", warn = "yellow", FAIL = "red" }
@@ -23,7 +24,8 @@ end
 
 local function run(given, context)
   local list, failed = json.array {}, false
-  checks.run(context, given.name, function(finding)
+  local name = given.name and names.bare(given.name)
+  checks.run(context, name, function(finding)
     list[#list + 1] = finding
     failed = failed or finding.status == "FAIL"
     if not given.json then

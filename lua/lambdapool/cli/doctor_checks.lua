@@ -119,6 +119,7 @@ end
 
 function checks.credentials(state)
   local credentials = state.session:credentials()
+  state.has_credentials = true
   local left = credentials.expires and credentials.expires - state.context.now
   return "ok", credentials.source .. (left and (", for another %s"):format(dates.span(left)) or "")
 end
@@ -134,15 +135,17 @@ function checks.endpoint(state)
       "check the network, HTTPS_PROXY, AWS_CA_BUNDLE and AWS_ENDPOINT_URL"
   end
   state.date = dates.http(response.headers.date)
-  state.asked = system.now() / 1000
+  state.answered = system.now() / 1000
   return "ok", url
 end
 
 function checks.clock(state)
-  if not state.date then
+  if not state.answered then
+    return nil
+  elseif not state.date then
     return "warn", "the endpoint does not tell the time"
   end
-  local skew = state.date - state.asked
+  local skew = state.date - state.answered
   local text = ("this machine is %s %s"):format(dates.span(skew), skew > 0 and "behind" or "ahead")
   local hint = "set the clock, for example with `sudo timedatectl set-ntp true`"
   if math.abs(skew) > WORST_SKEW then
@@ -154,6 +157,9 @@ function checks.clock(state)
 end
 
 function checks.identity(state)
+  if not state.has_credentials then
+    return nil
+  end
   local identity = state.session:sts():call("GetCallerIdentity", {})
   return "ok", identity.Arn
 end

@@ -2,6 +2,7 @@
 
 local command = require "lambdapool.cli.command"
 local json = require "lambdapool.json"
+local names = require "lambdapool.deploy.names"
 local output = require "lambdapool.cli.output"
 
 -- What Lambda takes: of an event that is waited for, and of others.
@@ -32,8 +33,7 @@ local function event_of(given)
       ("\n  the file %s is given as @%s"):format(given.event_text, given.event_text) or ""
     command.fail(("the event is not JSON: %s%s"):format(message, hint), 2)
   elseif #event > most then
-    command.fail(("the event has %s, and Lambda takes %s at most"):format(output.size(#event),
-      output.size(most)))
+    command.fail(("the event has %d bytes, and Lambda takes %d at most"):format(#event, most))
   end
   return event
 end
@@ -55,6 +55,10 @@ local function describe(name, answer)
   local trace = said.stackTrace or said.trace
   for _, line in ipairs(type(trace) == "table" and trace or {}) do
     lines[#lines + 1] = "    " .. line_of_trace(line)
+  end
+  if said.errorType == "Runtime.NoHandler" then
+    lines[#lines + 1] = ("  give it one with `lambdapool update %s --handler MODULE.FUNCTION`")
+      :format(names.bare(name))
   end
   return table.concat(lines, "\n")
 end
@@ -89,6 +93,7 @@ local function run(given, context)
   if given.event and given.tail then
     command.usage "'--event' does not wait for the log that '--tail' shows"
   end
+  names.bare(given.name)
   local event, account = event_of(given), context:account()
   local answer = account.session:lambda():call("Invoke", {
     FunctionName = given.name, Payload = event, Qualifier = given.qualifier,

@@ -73,7 +73,7 @@ local delete = command.new {
   about = "Deletes a version of a layer. Functions that have it keep it.",
   arguments = {
     { "name", "the layer" },
-    { "version", "its version", convert = command.integer(1, 1 << 53) },
+    { "version", "its version", convert = command.integer(1) },
   },
   common = { account = true, json = true, dry_run = true, yes = true },
   run = function(given, context)

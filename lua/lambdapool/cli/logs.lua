@@ -4,6 +4,7 @@ local command = require "lambdapool.cli.command"
 local json = require "lambdapool.json"
 local log_events = require "lambdapool.cli.log_events"
 local loop = require "lambdapool.loop"
+local names = require "lambdapool.deploy.names"
 local output = require "lambdapool.cli.output"
 local refusals = require "lambdapool.aws.refusal"
 local retries = require "lambdapool.aws.retries"
@@ -24,12 +25,6 @@ end
 
 -- Where a function logs ------------------------------------------------------------------------
 
--- "f", "f:live" and the ARNs of both -> "f"
-local function bare(name)
-  name = name:match "^arn:[^:]*:lambda:[^:]*:[^:]*:function:(.*)$" or name
-  return (name:gsub(":.*$", ""))
-end
-
 -- The log group of a function. The second value raises what is to be said when there is none: of a
 -- function that is there the first line is still to come, and one that is not may have left logs
 -- behind. Who may only read logs gets along with the usual name.
@@ -38,9 +33,9 @@ local function group_of(session, name)
     return name, function() command.fail("there is no log group " .. name, 3) end
   end
   local lambda = session:lambda()
-  local usual = "/aws/lambda/" .. bare(name)
-  local ok, answer = pcall(lambda.call, lambda, "GetFunctionConfiguration",
-    { FunctionName = bare(name) })
+  local bare = names.bare(name)
+  local usual = names.log_group(bare)
+  local ok, answer = pcall(lambda.call, lambda, "GetFunctionConfiguration", { FunctionName = bare })
   if ok then
     return (answer.LoggingConfig or {}).LogGroup or usual
   elseif type(answer) ~= "table" or answer.exit == nil then
@@ -163,11 +158,16 @@ local function check(given)
   end
 end
 
--- The first and the last millisecond of what is looked for, as far as there is one.
+-- The first and the last millisecond of what is looked for, as far as there is one. Without a
+-- beginning, it is so long before the end.
 local function range_of(given, now)
-  local since = given.since or given.request and SINCE_REQUEST or SINCE
-  return time_of(since, "--since", now),
-    given["until"] and time_of(given["until"], "--until", now)
+  local finish = given["until"] and time_of(given["until"], "--until", now)
+  local since = time_of(given.since or given.request and SINCE_REQUEST or SINCE, "--since",
+    not given.since and finish and finish / 1000 or now)
+  if finish and finish < since then
+    command.usage "'--until' is before '--since'"
+  end
+  return since, finish
 end
 
 local function run(given, context)
@@ -205,8 +205,8 @@ return command.new {
   usage = "logs NAME",
   example = "lambdapool logs algorithms --follow --since 10m",
   about = [[
-Prints what a function has written, the last hour of it. Times are 10m, 2h and 3d ago, or dates like
-2026-11-21 or 2026-11-21T18:00, with a Z for UTC.]],
+Prints what a function has written, the last hour of it, or the hour before --until. Times are 10m,
+2h and 3d ago, or dates like 2026-11-21 or 2026-11-21T18:00, with a Z for UTC.]],
   arguments = { { "name", "the function, or a log group that begins with /",
     convert = command.word } },
   options = {

@@ -24,6 +24,21 @@ function names.check_function(name)
     "letters, digits, - and _", tostring(name))
 end
 
+--- The name of a function in all that Lambda takes for it: NAME, NAME:ALIAS, and ARNs. Raises when
+--- it is none of these.
+---@param text string
+---@return string
+function names.bare(text)
+  local rest = text:match "^arn:[%w-]+:lambda:[%w-]+:%d+:function:(.+)$"
+    or text:match "^%d+:function:(.+)$" or text
+  local name = rest:match "^[%w_-]+$" or rest:match "^([%w_-]+):[%w_$-]+$"
+  if not name then
+    problem.raise(problem.USAGE, "'%s' is not the name of a function\n  it is NAME, NAME:ALIAS " ..
+      "or an ARN; a name has letters, digits, - and _", text)
+  end
+  return name
+end
+
 --- Raises when `name` cannot be that of a layer.
 ---@param name any
 ---@return string
