@@ -38,8 +38,10 @@ describe("literals", function()
   it("cut long strings between characters, and tell their length", function()
     assert.equal('"aaaaa"', literals.string("aaaaa", 5))
     assert.equal('"aaaaa"… (6 bytes)', literals.string("aaaaaa", 5))
-    assert.equal('"üü"… (20,000 bytes)', literals.string(("ü"):rep(10000), 5))
-    assert.equal('"𝄞"… (12 bytes)', literals.string("𝄞𝄞𝄞", 7))
+    assert.equal('"üüüüü"… (20,000 bytes)', literals.string(("ü"):rep(10000), 5))
+    assert.equal('"𝄞𝄞"… (12 bytes)', literals.string("𝄞𝄞𝄞", 2))
+    assert.equal('"𝄞𝄞𝄞"', literals.string("𝄞𝄞𝄞", 3))
+    assert.equal('"ab\\xf0"', literals.string("ab\xF0", 9))
     assert.matches("^\"\\x00.*\"… %(1,000,000 bytes%)$", literals.string(("\0"):rep(1000000), 60))
     for _, text in ipairs { "\0", "\xFF", "\u{202e}", "\n", '"' } do
       text = text:rep(5000)
@@ -55,6 +57,14 @@ describe("literals", function()
       assert.equal(text, literals.key(key))
     end
     assert.equal('["' .. ("x"):rep(40) .. '"… (50 bytes)]', literals.key(("x"):rep(50)))
+  end)
+
+  it("know how wide a text is on a terminal", function()
+    for text, columns in pairs { [""] = 0, abc = 3, ["äöü"] = 3, ["語"] = 2, ["한글"] = 4, ["☃…"] = 2,
+      ["e\u{301}"] = 1, ["🚀"] = 2, ["\xFFab"] = 3 } do
+      assert.equal(columns, literals.width(text))
+    end
+    assert.equal('"語語"… (30 bytes)', literals.string(("語"):rep(10), 5))
   end)
 
   it("write counts, and leave nothing that controls a terminal in text of others", function()

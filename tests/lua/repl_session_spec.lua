@@ -257,6 +257,19 @@ describe("a session", function()
       traceback)
   end)
 
+  it("shows no frames of lambdapool", function()
+    go "h = require 'lambdapool'"
+    local ok, failure, traceback = session:compile("h.pool { workers = 'x' }"):run()
+    assert.is_false(ok)
+    assert.matches("^repl:2:1: ", failure)
+    assert.is_nil(traceback)
+    go "function g() local r = h.load 'x' return r end"
+    ok, failure, traceback = session:compile("g()"):run()
+    assert.is_false(ok)
+    assert.matches("^repl:3:1: cannot load", failure)
+    assert.matches("\n\trepl:3:1: in function 'g'\n\trepl:4:1: in main chunk$", traceback)
+  end)
+
   it("survives runaway recursion, no memory and errors that are nothing", function()
     go "function g(n) return 1 + g(n) end"
     local ok, failure, traceback = session:compile("g(1)"):run()

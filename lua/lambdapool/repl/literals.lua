@@ -2,9 +2,9 @@
 
 local locals = require "lambdapool.repl.locals"
 
-local ipairs, math_type, concat = ipairs, math.type, table.concat
+local ipairs, math_type, min, concat = ipairs, math.type, math.min, table.concat
 local find, format, gsub, sub = string.find, string.format, string.gsub, string.sub
-local codepoint, utf8_length = utf8.codepoint, utf8.len
+local codepoint, codes, utf8_length = utf8.codepoint, utf8.codes, utf8.len
 
 local literals = {}
 
@@ -54,11 +54,37 @@ local function escape(text, pattern)
   return text
 end
 
---- How many columns a text takes: characters, where it is UTF-8.
+-- Characters that take two columns, and others that take none: first and last of ranges.
+local wide = { 0x1100, 0x115F, 0x2E80, 0xA4CF, 0xAC00, 0xD7A3, 0xF900, 0xFAFF, 0xFE30, 0xFE6F,
+  0xFF00, 0xFF60, 0xFFE0, 0xFFE6, 0x1F300, 0x1F6FF, 0x1F900, 0x1F9FF, 0x20000, 0x3FFFD }
+local combining = { 0x300, 0x36F, 0x20D0, 0x20FF, 0xFE00, 0xFE0F }
+
+local function is_in(ranges, code)
+  for i = 1, #ranges, 2 do
+    if code >= ranges[i] and code <= ranges[i + 1] then
+      return true
+    end
+  end
+  return false
+end
+
+--- How many columns of a terminal a text takes, if it is UTF-8.
 ---@param text string
 ---@return integer
 function literals.width(text)
-  return utf8_length(text) or #text
+  local length = utf8_length(text)
+  if not length or not find(text, "[\xCC\xCD\xE1-\xF4]") then
+    return length or #text
+  end
+  local columns = 0
+  for _, code in codes(text) do
+    if code >= 0x300 then
+      columns = columns + (is_in(wide, code) and 2 or is_in(combining, code) and 0 or 1)
+    else
+      columns = columns + 1
+    end
+  end
+  return columns
 end
 
 --- A count for people: "9,990".
@@ -82,7 +108,7 @@ end
 ---@return string
 function literals.beginning(text, limit)
   local cut = sub(text, 1, limit)
-  return (gsub(cut, "[\xC2-\xF4][\x80-\xBF]*$", function(last)
+  return #cut == #text and text or (gsub(cut, "[\xC2-\xF4][\x80-\xBF]*$", function(last)
     return not utf8_length(last) and "" or nil
   end))
 end
@@ -92,15 +118,15 @@ end
 ---@param limit integer
 ---@return string
 function literals.string(text, limit)
-  local bytes, size = text, limit
-  if #bytes > size then
-    bytes = literals.beginning(text, size)
-  end
+  local size = min(#text, 4 * limit) -- a character has at most four bytes
+  local bytes = literals.beginning(text, size)
   local quoted = escape(bytes, '[%c"\\\127]')
-  while literals.width(quoted) > limit do
-    size = size * limit // (literals.width(quoted) + 1)
+  local width = literals.width(quoted)
+  while width > limit do
+    size = size * limit // width
     bytes = literals.beginning(text, size)
     quoted = escape(bytes, '[%c"\\\127]')
+    width = literals.width(quoted)
   end
   if #bytes == #text then
     return '"' .. quoted .. '"'
@@ -125,7 +151,7 @@ end
 function literals.key(key)
   if math_type(key) then
     return "[" .. literals.number(key) .. "]"
-  elseif locals.is_name(key) and #key <= 40 then
+  elseif #key <= 40 and locals.is_name(key) then
     return key
   end
   return "[" .. literals.string(key, 40) .. "]"

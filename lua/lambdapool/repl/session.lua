@@ -256,6 +256,10 @@ end
 
 -- Running --------------------------------------------------------------------------------------
 
+-- Frames that tell nothing: that an error was raised, and what ran the whole. What was tail called
+-- first is a frame of ours.
+local nobodys = { ["\t[C]: in function 'error'"] = true, ["\t[C]: in ?"] = true }
+
 -- The frames of a traceback between an error and what was typed, which is the last of them; nil
 -- when there are no others.
 local function frames_of(main)
@@ -263,7 +267,7 @@ local function frames_of(main)
   local place = debug.getinfo(main, "S").short_src
   local lines, count = {}, 0
   for line in text:gmatch "\n(\t[^\n]*)" do
-    if line ~= "\t[C]: in function 'error'" and line ~= "\t[C]: in ?" then
+    if not nobodys[line] and not (count == 0 and line == "\t(...tail calls...)") then
       count = count + 1
       lines[count] = line
     end
