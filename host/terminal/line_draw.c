@@ -44,7 +44,7 @@ static void erase(struct lp__line_editor *editor) {
 }
 
 void lp__line_editor_hide(struct lp__line_editor *editor) {
-  if (!editor->hooks || editor->hidden || editor->marked)
+  if (!editor->hooks || editor->hidden)
     return;
   locale_t before = uselocale(editor->utf8);
   erase(editor);
@@ -82,6 +82,7 @@ void lp__line_editor_resized(struct lp__line_editor *editor) {
 }
 
 void lp__line_end_row(struct lp__line_editor *editor, const char *mark) {
+  lp__line_editor_show(editor);
   const LineInfoW *line = el_wline(editor->el);
   struct lp__place cursor = find(editor, line->cursor);
   struct lp__place end = find(editor, line->lastchar);
@@ -95,13 +96,7 @@ void lp__line_end_row(struct lp__line_editor *editor, const char *mark) {
 }
 
 void lp__line_editor_mark(struct lp__line_editor *editor, const char *mark) {
-  if (!editor->hooks || editor->marked)
-    return;
-  lp__line_editor_show(editor);
-  locale_t before = uselocale(editor->utf8);
-  lp__line_end_row(editor, mark);
-  uselocale(before);
-  editor->marked = true;
+  snprintf(editor->mark, sizeof editor->mark, "%s", mark);
 }
 
 /* As many spaces as a row has end in the next one, unless they began at the

@@ -18,6 +18,7 @@ enum { HISTORY_SIZE = 1000 };
 
 static const char paste_on[] = "\033[?2004h";
 static const char paste_off[] = "\033[?2004l";
+static const char last_words[] = "\033[?2004l\n";
 
 struct lp__line_editor *lp__line_of(EditLine *el) {
   struct lp__line_editor *editor = NULL;
@@ -142,7 +143,7 @@ void lp__line_editor_close(struct lp__line_editor *editor) {
 
 void lp__line_enter(struct lp__line_editor *editor) {
   lp__guard_arm(editor->input, fileno(editor->out),
-                editor->ansi ? paste_off : "");
+                editor->ansi ? last_words : "\n");
   fputs(editor->ansi ? paste_on : "", editor->out);
   fflush(editor->out);
 }
@@ -159,8 +160,8 @@ static void begin(struct lp__line_editor *editor, const char *prompt,
   free(editor->prompt);
   editor->prompt = lp__text_decode(prompt, prompt_size, &count);
   editor->hooks = hooks;
-  editor->given_up = editor->hidden = editor->marked = editor->searching =
-      false;
+  editor->given_up = editor->hidden = editor->searching = false;
+  editor->mark[0] = 0;
   lp__keys_reset(&editor->keys);
   lp__line_begin_row(editor);
   lp__line_enter(editor);
@@ -181,7 +182,9 @@ static enum lp__line_end finish(struct lp__line_editor *editor,
     end = LP__LINE_GIVEN_UP;
   else if (line && keep(editor, line, count, size))
     end = LP__LINE_READ;
-  if (end != LP__LINE_READ && !editor->marked)
+  if (end == LP__LINE_GIVEN_UP)
+    lp__line_end_row(editor, editor->mark);
+  else if (end == LP__LINE_CLOSED)
     fputs("\n", editor->out);
   lp__line_leave(editor);
   editor->hooks = NULL;

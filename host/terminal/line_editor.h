@@ -75,7 +75,8 @@ void lp__line_editor_write(struct lp__line_editor *editor, const char *text,
 /* The size of the screen has changed: draws the line again. */
 void lp__line_editor_resized(struct lp__line_editor *editor);
 
-/* The line that is given up stays on the screen, with `mark` at its end. */
+/* If the line is given up, it stays on the screen with `mark` at its end, at
+ * most 7 bytes. */
 void lp__line_editor_mark(struct lp__line_editor *editor, const char *mark);
 
 /* --- at any time --------------------------------------------------------- */

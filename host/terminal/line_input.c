@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 enum { CTRL_R = 'R' & 31, CTRL_S = 'S' & 31, CTRL_W = 'W' & 31 };
-enum { CTRL_H = 'H' & 31, CTRL_Z = 'Z' & 31 };
+enum { CTRL_H = 'H' & 31, CTRL_Z = 'Z' & 31, ESCAPE = 27 };
 
 static bool is_readable(const struct lp__line_editor *editor) {
   struct pollfd input = {.fd = editor->input, .events = POLLIN};
@@ -75,14 +75,22 @@ static bool next_key(struct lp__line_editor *editor, wchar_t *key) {
   return true;
 }
 
+/* A search has to be ended before the line can be given up. */
+static int give_up(struct lp__line_editor *editor, wchar_t *key) {
+  bool searching = editor->searching;
+  editor->searching = false;
+  *key = ESCAPE;
+  return searching;
+}
+
 int lp__line_next_key(EditLine *el, wchar_t *key) {
   struct lp__line_editor *editor = lp__line_of(el);
-  while (next_key(editor, key)) {
+  while (!editor->given_up && next_key(editor, key)) {
     if (*key != CTRL_Z) {
       notice_search(editor, *key);
       return 1;
     }
     suspend(editor);
   }
-  return 0;
+  return editor->given_up ? give_up(editor, key) : 0;
 }

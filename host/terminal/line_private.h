@@ -21,11 +21,11 @@ struct lp__line_editor {
   size_t at, size;
   wchar_t *prompt;
   char *text;                         /* of the last line */
+  char mark[8];                       /* for a line that is given up */
   const struct lp__line_hooks *hooks; /* while a line is being read */
   bool ansi;      /* the screen can move up and clear what is below */
   bool given_up;  /* a hook said so */
   bool hidden;    /* the line is off the screen */
-  bool marked;    /* the line is left as it is */
   bool searching; /* as far as the keys tell */
 };
 

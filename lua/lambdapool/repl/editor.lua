@@ -52,7 +52,7 @@ local mt = { __name = "lambdapool.repl.Editor", __index = methods }
 
 -- Takes the line off the screen, for somebody who may print.
 local function hide(self)
-  if self.reading and not self.hidden and not self.woken then
+  if self.reading and not (self.hidden or self.woken or self.interrupted) then
     self.hidden = true
     self.terminal:hide()
   end
