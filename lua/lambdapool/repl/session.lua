@@ -12,7 +12,7 @@ local locals = require "lambdapool.repl.locals"
 -- What is typed may replace any global.
 local globals, debug, load, pcall, xpcall = _G, debug, load, pcall, xpcall
 local ipairs, next, rawequal, rawget, rawset = ipairs, next, rawequal, rawget, rawset
-local setmetatable = setmetatable
+local setmetatable, tostring = setmetatable, tostring
 local find, match, gsub = string.find, string.match, string.gsub
 local concat, insert, sort = table.concat, table.insert, table.sort
 local pack, unpack, min = table.pack, table.unpack, math.min
@@ -121,7 +121,10 @@ end
 -- The function of a text, or nil and a message. Some errors of the compiler are for the handler of
 -- who called: here that is nobody.
 local function compile(text, name)
-  local _, chunk, message = pcall(load, text, name, "t")
+  local ok, chunk, message = pcall(load, text, name, "t")
+  if not ok then
+    return nil, tostring(chunk)
+  end
   return chunk, message
 end
 
@@ -135,22 +138,23 @@ local function is_operand(text)
   return find(text, "^%s*[%d.\"'{#~-]") or find(text, "^%s*not%f[^%w_]")
 end
 
--- Checks what was typed by itself: code that it is compiled into could complete it. Returns the
--- text of a chunk, and whether it is an expression; or nil, what is wrong and its message.
-local function check(text, name)
+-- Tells what was typed, by itself: code that it is compiled into could complete it. Returns the
+-- text of a chunk, with a `return` if it is an expression; what it is, an "expression" or
+-- "statements", or what is wrong with it, "incomplete" or "error"; and the message of an error.
+local function read(text, name)
   local asked, signs = gsub(text, "^(%s*)=", "%1return ", 1)
   local expression = signs == 1 and asked or "return " .. text
-  local ok, complaint = compile(expression .. "\n", name)
-  if ok then
-    return expression, true
+  local is_expression, complaint = compile(expression .. "\n", name)
+  if is_expression then
+    return expression, "expression"
   end
-  local statement_ok, message = compile(text .. "\n", name)
-  if statement_ok then
-    return text, false
+  local are_statements, message = compile(text .. "\n", name)
+  if are_statements then
+    return text, "statements"
   elseif ends_early(complaint) or ends_early(message) then
-    return nil, "incomplete"
+    return text, "incomplete"
   end
-  return nil, "error", (signs == 1 or is_operand(text)) and complaint or message
+  return text, "error", (signs == 1 or is_operand(text)) and complaint or message
 end
 
 -- Declares names, a function for each group of them around the next, and opens the function that
@@ -185,36 +189,33 @@ local function unused(text)
   return name
 end
 
--- Makes the function that runs the text, in the middle of all its locals. Returns it, or nil and
--- the message of the compiler.
-local function build(self, text, is_expression, name)
-  local declarations, words = locals.find(text)
-  local keep = unused(text)
+-- The text in the middle of all that it needs: a chunk that returns it as a function, whose upvalue
+-- `keep` is called with each declaration.
+local function weave(self, text, kind, declarations, words, keep)
   local names = declared(self.variables, words)
   insert(names, 1, keep)
   local head, foot = enclosure(names)
   -- Nothing is a tail call where a variable must be closed: the frame of the expression stays.
-  local held = is_expression and ("local %s <close> = nil "):format(keep) or ""
-  local body = locals.instrument(text, declarations, keep)
-  local outer, message = compile(concat { head, held, body, foot }, name)
-  if not outer then
-    return nil, message
-  end
-  local main = outer()
-  for index = 1, 255 do
-    local upvalue = debug.getupvalue(main, index)
-    if not upvalue then
-      break
-    elseif upvalue == keep then
+  local held = kind == "expression" and ("local %s <close> = nil "):format(keep) or ""
+  return concat { head, held, locals.instrument(text, declarations, keep), foot }
+end
+
+-- Gives the function that the chunk returned its upvalues.
+local function join(self, main, declarations, keep)
+  local index = 1
+  local name = debug.getupvalue(main, index)
+  while name do
+    local variable = self.variables[name]
+    if name == keep then
       debug.setupvalue(main, index, function(i, closure)
         remember(self, declarations[i], closure)
       end)
-    elseif self.variables[upvalue] then
-      local variable = self.variables[upvalue]
+    elseif variable then
       debug.upvaluejoin(main, index, variable.closure, variable.index)
     end
+    index = index + 1
+    name = debug.getupvalue(main, index)
   end
-  return main, declarations
 end
 
 local function closed_names(declarations)
@@ -238,18 +239,22 @@ end
 ---@return string? message
 function methods:compile(text, name)
   local chunk_name = name or ("=repl:%d"):format(self.inputs + 1)
-  local source, is_expression, message = check(text, chunk_name)
-  if not source and is_expression == "incomplete" then
-    return nil, "incomplete"
+  local source, kind, message = read(text, chunk_name)
+  if kind == "incomplete" then
+    return nil, kind
   end
   self.inputs = self.inputs + (name and 0 or 1)
-  if not source then
-    return nil, "error", message
+  if kind == "error" then
+    return nil, kind, message
   end
-  local main, declarations = build(self, source, is_expression, chunk_name)
-  if not main then
-    return nil, "error", declarations
+  local declarations, words = locals.find(source)
+  local keep = unused(source)
+  local chunk, complaint = compile(weave(self, source, kind, declarations, words, keep), chunk_name)
+  if not chunk then
+    return nil, "error", complaint
   end
+  local main = chunk()
+  join(self, main, declarations, keep)
   local fields = { name = chunk_name, main = main, closed = closed_names(declarations) }
   return setmetatable(fields, chunk_mt)
 end
