@@ -6,38 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_CONNECTIONS = 2 * LP__SHARD_SIZE }; /* of a shard */
-
 /* --- shards -------------------------------------------------------------- */
 
-static struct lp__shard *open_shard(struct lp__transfers *transfers) {
-  struct lp__shard *shard = calloc(1, sizeof *shard);
-  if (!shard)
-    return NULL;
-  shard->transfers = transfers;
-  shard->multi = curl_multi_init();
-  if (!shard->multi) {
-    free(shard);
-    return NULL;
-  }
-  uv_timer_init(transfers->port->uv, &shard->timer);
-  curl_multi_setopt(shard->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-  curl_multi_setopt(shard->multi, CURLMOPT_MAXCONNECTS, (long)MOST_CONNECTIONS);
-  lp__shard_watch(shard);
-  return shard;
-}
-
-static void on_closed(uv_handle_t *timer) {
-  free(timer->data);
-}
-
-static void close_shard(struct lp__shard *shard) {
-  curl_multi_cleanup(shard->multi);
-  shard->timer.data = shard;
-  uv_close((uv_handle_t *)&shard->timer, on_closed);
-}
-
-/* The shard of the next new transfer. */
+/* The shard of the next new transfer. The thread opens it. */
 static struct lp__shard *find_shard(struct lp__transfers *transfers) {
   int i = transfers->count / LP__SHARD_SIZE;
   if (i < transfers->shard_count)
@@ -47,25 +18,67 @@ static struct lp__shard *find_shard(struct lp__transfers *transfers) {
   if (!shards)
     return NULL;
   transfers->shards = shards;
-  shards[i] = open_shard(transfers);
-  if (shards[i])
-    transfers->shard_count++;
+  shards[i] = calloc(1, sizeof *shards[i]);
+  if (!shards[i])
+    return NULL;
+  shards[i]->lane = lp__thread_lane(transfers->thread);
+  transfers->shard_count++;
   return shards[i];
+}
+
+static void free_shards(struct lp__transfers *transfers) {
+  for (int i = 0; i < transfers->shard_count; i++)
+    free(transfers->shards[i]);
+  free(transfers->shards);
+}
+
+/* --- what they share ----------------------------------------------------- */
+
+static void on_lock(CURL *easy, curl_lock_data data, curl_lock_access access,
+                    void *transfers) {
+  (void)easy;
+  (void)access;
+  pthread_mutex_lock(&((struct lp__transfers *)transfers)->locks[data]);
+}
+
+static void on_unlock(CURL *easy, curl_lock_data data, void *transfers) {
+  (void)easy;
+  pthread_mutex_unlock(&((struct lp__transfers *)transfers)->locks[data]);
+}
+
+static int open_share(struct lp__transfers *transfers) {
+  CURLSH *share = transfers->share = curl_share_init();
+  if (!share)
+    return -ENOMEM;
+  for (int i = 0; i < CURL_LOCK_DATA_LAST; i++)
+    pthread_mutex_init(&transfers->locks[i], NULL);
+  curl_share_setopt(share, CURLSHOPT_USERDATA, transfers);
+  curl_share_setopt(share, CURLSHOPT_LOCKFUNC, on_lock);
+  curl_share_setopt(share, CURLSHOPT_UNLOCKFUNC, on_unlock);
+  curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+  curl_share_setopt(share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
+  return 0;
+}
+
+static void close_share(struct lp__transfers *transfers) {
+  if (!transfers->share)
+    return;
+  curl_share_cleanup(transfers->share);
+  for (int i = 0; i < CURL_LOCK_DATA_LAST; i++)
+    pthread_mutex_destroy(&transfers->locks[i]);
 }
 
 /* --- the engine ---------------------------------------------------------- */
 
-static int open_curl(struct lp__transfers *transfers) {
+static int open_all(struct lp__transfers *transfers) {
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
     return -ENOMEM;
-  transfers->share = curl_share_init();
-  if (!transfers->share)
-    return -ENOMEM;
-  curl_share_setopt(transfers->share, CURLSHOPT_SHARE,
-                    CURL_LOCK_DATA_SSL_SESSION);
-  curl_share_setopt(transfers->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
+  int status = open_share(transfers);
+  if (status < 0)
+    return status;
   transfers->system_ca = curl_version_info(CURLVERSION_NOW)->cainfo;
-  return 0;
+  transfers->thread = lp__thread_open(transfers);
+  return transfers->thread ? 0 : -EAGAIN;
 }
 
 int lp__transfers_open(struct lp__transfers **out,
@@ -76,7 +89,7 @@ int lp__transfers_open(struct lp__transfers **out,
   transfers->port = port;
   transfers->id = id;
   transfers->last = &transfers->first;
-  int status = open_curl(transfers);
+  int status = open_all(transfers);
   if (status == 0)
     *out = transfers;
   else
@@ -96,15 +109,13 @@ static void free_transfer(struct lp__transfer *transfer) {
 void lp__transfers_close(struct lp__transfers *transfers) {
   if (!transfers)
     return;
-  for (int number = 1; number <= transfers->count; number++) {
+  for (int number = 1; number <= transfers->count; number++)
     lp__transfer_release(transfers, number);
+  lp__thread_close(transfers->thread);
+  free_shards(transfers);
+  for (int number = 1; number <= transfers->count; number++)
     free_transfer(transfers->all[number]);
-  }
-  for (int i = 0; i < transfers->shard_count; i++)
-    close_shard(transfers->shards[i]);
-  curl_share_cleanup(transfers->share);
-  lp__transfers_unwatch(transfers);
-  free(transfers->shards);
+  close_share(transfers);
   free(transfers->all);
   free(transfers->spare);
   free(transfers);
@@ -156,48 +167,24 @@ void lp__transfer_announce(struct lp__transfer *transfer) {
     push_news(transfer, &transfer->announcement);
 }
 
-/* --- one transfer -------------------------------------------------------- */
-
-/* libcurl lets go of it, with or without an end. */
-static void stop(struct lp__transfer *transfer) {
+static void set_over(struct lp__transfer *transfer) {
   const struct lp__loop_port *port = transfer->transfers->port;
-  if (!transfer->under_way)
-    return;
-  curl_multi_remove_handle(transfer->shard->multi, transfer->easy);
   transfer->under_way = false;
   port->count_far(port->loop, -1);
 }
 
-static void end(struct lp__transfer *transfer, CURLcode code) {
-  transfer->code = code;
+void lp__transfer_end(struct lp__transfer *transfer) {
   transfer->ended = true;
   push_news(transfer, &transfer->event);
-  stop(transfer);
+  set_over(transfer);
 }
 
-/* When libcurl itself has failed, so has every transfer. */
-static void end_all(struct lp__shard *shard) {
-  struct lp__transfers *transfers = shard->transfers;
-  for (int number = 1; number <= transfers->count; number++) {
-    struct lp__transfer *transfer = transfers->all[number];
-    if (transfer->shard == shard && transfer->under_way)
-      end(transfer, CURLE_OUT_OF_MEMORY);
-  }
-}
-
-void lp__shard_act(struct lp__shard *shard, curl_socket_t fd, int flags) {
-  int running, left;
-  CURLMcode status =
-      curl_multi_socket_action(shard->multi, fd, flags, &running);
-  for (CURLMsg *message;
-       (message = curl_multi_info_read(shard->multi, &left));) {
-    struct lp__transfer *transfer;
-    CURLcode code = message->data.result;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-    end(transfer, code);
-  }
-  if (status != CURLM_OK)
-    end_all(shard);
+/* Ends it without news. */
+static void stop(struct lp__transfer *transfer) {
+  if (!transfer->under_way)
+    return;
+  lp__thread_remove(transfer->transfers->thread, transfer);
+  set_over(transfer);
 }
 
 /* --- numbers ------------------------------------------------------------- */
@@ -272,13 +259,9 @@ void lp__transfer_go(struct lp__transfers *transfers, int number,
   if (announce)
     transfer->announcement = port->event_new(LP__EVENT_TRANSFER, transfers->id);
   lp__transfer_start_clock(transfer);
-  if (curl_multi_add_handle(transfer->shard->multi, transfer->easy) !=
-      CURLM_OK) {
-    end(transfer, CURLE_OUT_OF_MEMORY);
-    return;
-  }
   transfer->under_way = true;
   port->count_far(port->loop, 1);
+  lp__thread_add(transfers->thread, transfer);
 }
 
 void lp__transfer_release(struct lp__transfers *transfers, int number) {

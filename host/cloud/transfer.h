@@ -1,5 +1,6 @@
 /* Transfers: HTTP requests to servers elsewhere, thousands at a time, with
- * libcurl on the loop of one thread.
+ * libcurl in a thread of their own. All functions here are for the thread of
+ * the host's loop.
  *
  * HTTP/1.1 over TCP or TLS 1.2 and later, with kept connections; nothing else
  * that libcurl knows: no redirects, cookies, passwords, decompression. What is
@@ -74,8 +75,8 @@ void lp__transfers_close(struct lp__transfers *transfers);
 int lp__transfer_prepare(struct lp__transfers *transfers,
                          const struct lp__transfer_request *request);
 
-/* Starts it; nothing happens before the loop runs. With `announce` there is
- * news when it is connected, unless memory is short. */
+/* Starts it. With `announce` there is news when it is connected, unless memory
+ * is short. */
 void lp__transfer_go(struct lp__transfers *transfers, int number,
                      bool announce);
 

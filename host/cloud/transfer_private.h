@@ -1,10 +1,17 @@
-/* What the parts of the transfer engine share: transfer.c has the engine,
- * transfer_sockets.c what it watches, transfer_setup.c how a request becomes
- * libcurl's, transfer_answer.c what comes back. See transfer.h. */
+/* What the parts of the transfer engine share. On the engine's side, which is
+ * the host's: transfer.c with the transfers, their numbers and their news, and
+ * transfer_setup.c, how a request becomes libcurl's. In a thread of its own:
+ * transfer_shard.c with what libcurl does, transfer_sockets.c with what it
+ * waits for, and transfer_answer.c with what comes back. transfer_thread.c is
+ * between the two. See transfer.h.
+ *
+ * The fields of a transfer are the thread's while it is under way, and else the
+ * engine's; some are always the engine's. */
 #ifndef LP_TRANSFER_PRIVATE_H
 #define LP_TRANSFER_PRIVATE_H
 
 #include <curl/curl.h>
+#include <pthread.h>
 
 #include "transfer.h"
 
@@ -21,12 +28,15 @@ struct lp__transfer {
   struct lp__shard *shard;
   CURL *easy;
   int number;
-  bool in_use;    /* its number has been given */
-  bool under_way; /* libcurl has it */
-  bool connected; /* the request is being sent, or was */
-  bool ended;
-  struct lp__transfer *next; /* with news */
-  bool has_news;
+  bool in_use;               /* the engine's: its number has been given */
+  bool under_way;            /* the engine's: it has gone and has not ended */
+  bool ended;                /* the engine's */
+  bool added;                /* libcurl has it */
+  bool connected;            /* the request is being sent, or was */
+  struct lp__transfer *next; /* the engine's: with news */
+  bool has_news;             /* the engine's */
+  struct lp__transfer *next_there, *next_back; /* of a thread's lists */
+  bool comes_back, finished;                   /* under the thread's lock */
   struct lp__event *event;        /* for the end; so that it cannot fail */
   struct lp__event *announcement; /* for being connected, or NULL */
 
@@ -47,14 +57,22 @@ struct lp__transfer {
 };
 
 struct lp__watch;
+struct lp__thread;
+
+/* The thread's loop and what is watched on it. */
+struct lp__lane {
+  uv_loop_t uv;
+  struct lp__watch **watches; /* by their descriptors */
+  int watches_room;
+};
 
 /* Some of the transfers, always the same ones by their numbers, with their
  * connections: libcurl walks through all that it has to find one for a
  * transfer, which takes longer than all the rest when these are a thousand. */
 struct lp__shard {
-  struct lp__transfers *transfers;
-  CURLM *multi;
-  uv_timer_t timer;
+  struct lp__lane *lane;
+  CURLM *multi; /* NULL until the first transfer */
+  uv_timer_t *timer;
 };
 
 enum { LP__SHARD_SIZE = 128 };
@@ -63,7 +81,9 @@ struct lp__transfers {
   const struct lp__loop_port *port;
   int64_t id;
   CURLSH *share;
+  pthread_mutex_t locks[CURL_LOCK_DATA_LAST]; /* of what is shared */
   const char *system_ca;
+  struct lp__thread *thread;
   struct lp__shard **shards;
   int shard_count;
   struct lp__transfer **all; /* by their numbers, from 1 */
@@ -72,27 +92,58 @@ struct lp__transfers {
   int spares;
   struct lp__transfer *first; /* with news */
   struct lp__transfer **last; /* the `next` to fill in */
-  struct lp__watch **watches; /* by their descriptors */
-  int watches_room;
 };
 
 /* --- transfer.c ---------------------------------------------------------- */
 
+/* The request is about to be sent, on a connection that is there; it has
+ * ended. */
+void lp__transfer_announce(struct lp__transfer *transfer);
+void lp__transfer_end(struct lp__transfer *transfer);
+
+/* --- transfer_thread.c --------------------------------------------------- */
+
+/* Starts the thread; NULL when that cannot be. */
+struct lp__thread *lp__thread_open(struct lp__transfers *transfers);
+
+/* Closes the shards, of which no transfer is under way, and ends the thread.
+ * NULL is fine. */
+void lp__thread_close(struct lp__thread *thread);
+
+/* Has the thread add a transfer, or remove it, which has been done then. */
+void lp__thread_add(struct lp__thread *thread, struct lp__transfer *transfer);
+void lp__thread_remove(struct lp__thread *thread,
+                       struct lp__transfer *transfer);
+
+/* In the thread: the engine is to be told of this transfer, which has
+ * `finished` or is connected. */
+void lp__thread_tell(struct lp__transfer *transfer, bool finished);
+
+struct lp__lane *lp__thread_lane(struct lp__thread *thread);
+
+/* --- transfer_shard.c ---------------------------------------------------- */
+
+/* Gives a transfer to libcurl, and takes it back. */
+void lp__shard_add(struct lp__transfer *transfer);
+void lp__shard_remove(struct lp__transfer *transfer);
+
 /* Tells libcurl what a descriptor is ready for, or that time has passed. */
 void lp__shard_act(struct lp__shard *shard, curl_socket_t fd, int flags);
 
-/* The request is about to be sent, on a connection that is there. */
-void lp__transfer_announce(struct lp__transfer *transfer);
+/* Ends its connections; libcurl must have none of its transfers. Its timer goes
+ * when the loop runs next. */
+void lp__shard_close(struct lp__shard *shard);
 
 /* --- transfer_sockets.c -------------------------------------------------- */
 
 /* Makes libcurl's sockets and timeouts ours: of the multi handle, and of each
  * easy one. */
-void lp__shard_watch(struct lp__shard *shard);
+int lp__shard_watch(struct lp__shard *shard);
+void lp__shard_unwatch(struct lp__shard *shard);
 void lp__transfer_watch(struct lp__transfer *transfer);
 
 /* Frees what is left; connections are closed. */
-void lp__transfers_unwatch(struct lp__transfers *transfers);
+void lp__lane_close(struct lp__lane *lane);
 
 /* --- transfer_setup.c ---------------------------------------------------- */
 

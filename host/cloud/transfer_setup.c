@@ -42,7 +42,8 @@ static int on_request(void *data, char *address, char *local, int port,
   if (transfer->connected)
     return CURL_PREREQFUNC_ABORT;
   transfer->connected = true;
-  lp__transfer_announce(transfer);
+  if (transfer->announcement)
+    lp__thread_tell(transfer, false);
   return CURL_PREREQFUNC_OK;
 }
 

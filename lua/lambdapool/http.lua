@@ -1,6 +1,7 @@
---- An HTTP client: any number of requests at the same time, sent while somebody waits or polls.
---- Each is sent once; what becomes of it is a response or a failure, and both say all there is to
---- say. Only mistakes in the request itself are raised.
+--- An HTTP client: any number of requests at the same time. They are under way in a thread of their
+--- own; what becomes of them is handed out while somebody waits or polls: a response or a failure,
+--- and both say all there is to say. Each is sent once. Only mistakes in the request itself are
+--- raised.
 ---
 --- Connections are kept and used again. While the first one to a server is being made, requests to
 --- the same server wait for it: its name is looked up once, the other connections resume its TLS
