@@ -13,6 +13,7 @@ struct lp__loop_port {
   void (*event_free)(struct lp__event *event);
   void (*push)(struct lp__loop *loop, struct lp__event *event);
   void (*count_far)(struct lp__loop *loop, int change);
+  void (*watches_more)(struct lp__loop *loop);
 };
 
 /* Fills in the functions. */
@@ -23,7 +24,8 @@ static inline void lp__loop_port_init(struct lp__loop_port *port,
                                  .event_new = lp__event_new,
                                  .event_free = lp__event_free,
                                  .push = lp__loop_push,
-                                 .count_far = lp__loop_count_far};
+                                 .count_far = lp__loop_count_far,
+                                 .watches_more = lp__loop_watches_more};
 }
 
 #endif
