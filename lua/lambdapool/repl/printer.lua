@@ -48,17 +48,22 @@ local function text_part(text, style)
   return { text = text, style = style, width = literals.width(text) }
 end
 
+-- The beginning of a text of somebody else's, as much as a screen has room for.
+local function harmless(maker, text)
+  local limit = maker.width * maker.lines
+  return literals.plain(#text > limit and literals.beginning(text, limit) .. "…" or text)
+end
+
 -- What a value says of itself: its __tostring, or what is wrong with that.
 local function own_text(maker, value)
   local ok, text = pcall(tostring, value)
   if ok then
-    local limit = maker.width * maker.lines
-    return literals.plain(#text > limit and literals.beginning(text, limit) .. "…" or text)
+    return harmless(maker, text)
   elseif interrupt.is(text) then
     error(text, 0)
   end
-  local ok_message, message = pcall(tostring, text)
-  return format("<error in __tostring: %s>", literals.plain(ok_message and message or type(text)))
+  local is_text, message = pcall(tostring, text)
+  return format("<error in __tostring: %s>", harmless(maker, is_text and message or type(text)))
 end
 
 -- The first line of a text, and no more than `limit` columns of it.
@@ -85,9 +90,9 @@ local function meta_field(value, field)
   return meta and rawget(meta, field)
 end
 
-local function table_head(value)
+local function table_head(maker, value)
   local name = meta_field(value, "__name")
-  return type(name) == "string" and one_line(literals.plain(name), 40) .. " " or ""
+  return type(name) == "string" and one_line(harmless(maker, name), 40) .. " " or ""
 end
 
 local makers = {}
@@ -188,7 +193,7 @@ local function fill(maker, part, value, level)
 end
 
 local function table_part(maker, value, level)
-  local head = table_head(value)
+  local head = table_head(maker, value)
   if next(value) == nil then
     return text_part(head .. "{}")
   elseif level >= maker.shown_depth then
@@ -281,11 +286,12 @@ local function put_part(page, part, indent, behind)
   put(page, "}")
 end
 
--- The lines of the value with so many items and levels of tables; nil when it has too many parts.
+-- The lines of the value with so many items and levels of tables, and as long texts in them as goes
+-- with that; nil when it has too many parts.
 local function lines_of(maker, value, shown, depth)
-  maker.shown, maker.shown_inside = shown, max(4, shown // 4)
+  maker.shown, maker.shown_inside = shown, min(maker.items, max(4, shown // 4))
   maker.shown_depth, maker.parts = depth, 0
-  maker.text_limit = max(20, min(maker.width - 20, shown))
+  maker.text_limit = max(20, (maker.width - 20) * shown // maker.items)
   local part = make(maker, value, 0)
   if maker.parts > PARTS then
     return nil
@@ -369,7 +375,8 @@ local function tabbed_width(texts)
     if find(text, "\n", 1, true) then
       return nil
     end
-    column = (i > 1 and column // 8 * 8 + 8 or 0) + literals.width(gsub(text, "\27%[%d*m", ""), nil)
+    column = i > 1 and column // 8 * 8 + 8 or 0
+    column = column + literals.width((gsub(text, "\27%[%d*m", "")))
   end
   return column
 end
