@@ -90,7 +90,7 @@ describe("the commands for functions", function()
     assert.matches("lambda:DeleteFunction", good "delete dry --dry-run")
     assert.equal(1769, good_json("show dry").memory)
     assert.equal("dry is unchanged\n", good "update dry --dry-run")
-    good "delete dry -y"
+    assert.equal("dry is deleted, and its role, and its log\n", good "delete dry -y --logs")
   end)
 
   it("hide values, and take them from the environment", function()

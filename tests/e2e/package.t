@@ -139,7 +139,7 @@ def runs_with_a_layer():
 def tells_people_what_is_in_it():
     text = package("algorithms", "-o", "h.zip")
     matches(text, r"^file     h\.zip\nsize     \d+ kB, [\d.]+ MB unzipped\ncode     \S{44}\nagent    \d")
-    matches(text, r"\nentries  algorithms/fib\.lua  \d+ B\n         algorithms/init\.lua  9 B\n")
+    matches(text, r"\nentries  algorithms/fib\.lua   \d+ B\n         algorithms/init\.lua  9 B\n")
 
 
 @test

@@ -17,6 +17,19 @@ describe("what commands print", function()
       { { "name", "f" }, { "gone", nil }, { "layers", { "a", "b" } }, { "none", {} } })))
   end)
 
+  it("are the files of packages, the first ones of many", function()
+    assert.same({ "a/b.lua    9 B", "bootstrap  1.1 MB" }, output.files {
+      { name = "a/b.lua", size = 9 }, { name = "bootstrap", size = 1100000 } })
+    local entries = {}
+    for i = 1, 23 do
+      entries[i] = { name = ("f%d\27"):format(i), size = i }
+    end
+    local lines = output.files(entries)
+    assert.equal(21, #lines)
+    assert.same({ "f1\\x1b   1 B", "f20\\x1b  20 B", "and 3 more" },
+      { lines[1], lines[20], lines[21] })
+  end)
+
   it("does not command terminals", function()
     local text = support.capture(output.table, { "X" }, { { "a\27[2J\nb" } })
     assert.equal("X\na\\x1b[2J\\x0ab\n", text)

@@ -11,9 +11,10 @@ local world
 before_each(function() world = support.open() end)
 after_each(function() world:close() end)
 
-local function publish(name, text)
-  local path = world:write("tools.lua", text or "return {}")
-  return plan.execute(layers.plan.publish(world.account, name, { paths = { path } }))
+local function publish(name, text, options)
+  options = options or {}
+  options.paths = { world:write("tools.lua", text or "return {}") }
+  return plan.execute(layers.plan.publish(world.account, name, options))
 end
 
 describe("layers", function()
@@ -27,6 +28,16 @@ describe("layers", function()
     assert.equal(first.arn, second.arn)
     assert.same({}, world:changes())
     assert.equal(2, publish("tools", "return { 1 }").version)
+  end)
+
+  it("are published again for another processor, or with other words", function()
+    publish "tools"
+    assert.equal(2, publish("tools", nil, { architecture = "arm64" }).version)
+    assert.equal("unchanged", publish("tools", nil, { architecture = "arm64" }).action)
+    assert.equal(3, publish("tools", nil, { description = "for all" }).version)
+    assert.equal("unchanged", publish("tools", nil, { description = "for all" }).action)
+    assert.equal("unchanged", publish("tools").action)
+    assert.equal(4, publish("tools", nil, { description = "" }).version)
   end)
 
   it("are listed", function()

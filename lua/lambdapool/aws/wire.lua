@@ -58,7 +58,7 @@ function wire.check(service, operation)
   end
 end
 
-local function without(input)
+local function copy(input)
   local members = {}
   for name, value in pairs(input) do
     members[name] = value
@@ -99,7 +99,7 @@ end
 function wire.place(service, operation, input)
   wire.check(service, operation)
   local rules = service.operations[operation]
-  local members = without(input)
+  local members = copy(input)
   return {
     method = rules.method,
     path = fill_path(service, operation, rules.path, members),

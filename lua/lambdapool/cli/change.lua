@@ -18,9 +18,9 @@ local change = {}
 --- Options of create, update and deploy: what can be set of a function.
 change.SETTINGS = {
   { "-r --requirements", "FILE", "rocks to take along: a file of names, or a rockspec" },
-  { "--memory", "MB", "memory, and processor in proportion (1769: one processor)",
+  { "--memory", "MB", "memory, and processor in proportion; a new function has 1769",
     convert = command.integer(128, 10240) },
-  { "--timeout", "SECONDS", "how long an invocation may take (900)",
+  { "--timeout", "SECONDS", "how long an invocation may take; with a new function 900",
     convert = command.integer(1, 900) },
   { "--handler", "NAME", "module.function for events that are no tasks of a pool" },
   { "--env", "K=V", "an environment variable; K: as it is here", repeated = true },
@@ -28,7 +28,8 @@ change.SETTINGS = {
   { "--role", "ARN", "the role of the function, in place of one made for it" },
   { "--tag", "K=V", "a tag", repeated = true },
   { "--description", "TEXT", "what the function is for" },
-  { "--arch", "NAME", "x86_64 or arm64 (x86_64)", convert = command.choice("x86_64", "arm64") },
+  { "--arch", "NAME", "x86_64 or arm64; a new function is for x86_64",
+    convert = command.choice("x86_64", "arm64") },
 }
 
 --- Options of update and deploy: what can be taken away.
@@ -172,9 +173,7 @@ local function show_text(plan)
   if plan.package then
     print(("\nthe package: %s, unpacked %s"):format(output.size(#plan.package.bytes),
       output.size(plan.package.unzipped)))
-    for _, entry in ipairs(plan.package.entries) do
-      print(("  %s  %s"):format(output.plain(entry.name), output.size(entry.size)))
-    end
+    print("  " .. table.concat(output.files(plan.package.entries), "\n  "))
   end
   if plan.kept then
     print("\n" .. plan.kept)

@@ -24,8 +24,9 @@ use it. Functions that others made are left alone.]],
       return 1
     end
     change.carry_out(plan, given, function(result)
-      return ("%s is deleted%s%s"):format(result.name,
+      return ("%s is deleted%s%s%s"):format(result.name,
         result.role_deleted and ", and its role" or "",
+        result.logs_deleted and ", and its log" or "",
         result.kept and "\n  " .. result.kept or "")
     end)
   end,

@@ -30,7 +30,8 @@ return command.new {
   name = "list",
   usage = "list",
   example = "lambdapool list",
-  about = "Lists the functions that lambdapool made. Old ones hold an older version of it.",
+  about = "Lists the functions that lambdapool made. In those marked (old) there is an older " ..
+    "version of it.",
   common = { account = true, json = true },
   run = function(given, context)
     local list = functions.list(context:account())

@@ -4,6 +4,9 @@
 local json = require "lambdapool.json"
 local system = require "lambdapool.system"
 
+-- How many files of a package people are shown.
+local MOST_FILES = 20
+
 local output = {}
 
 -- Terminals obey control characters, and names or log lines of others may hold some.
@@ -22,31 +25,54 @@ local function pad(text, columns)
   return text .. (" "):rep(columns - width(text))
 end
 
+-- Rows of texts as lines in which their columns are below each other. Nothing stands behind the
+-- last text of a row, so it may be longer.
+local function align(rows)
+  local lines, widths = {}, {}
+  for _, cells in ipairs(rows) do
+    for column = 1, #cells - 1 do
+      widths[column] = math.max(widths[column] or 0, width(cells[column]))
+    end
+  end
+  for i, cells in ipairs(rows) do
+    local line = {}
+    for column, text in ipairs(cells) do
+      line[column] = column < #cells and pad(text, widths[column]) or text
+    end
+    lines[i] = table.concat(line, "  ")
+  end
+  return lines
+end
+
 --- Prints rows below a line of column names, aligned. Rows are lists; nil and "" become "-".
 ---@param columns string[]
 ---@param rows any[][]
 function output.table(columns, rows)
-  local lines, widths = { columns }, {}
+  local all = { columns }
   for i, row in ipairs(rows) do
     local cells = {}
     for column = 1, #columns do
       local value = row[column]
       cells[column] = (value == nil or value == "") and "-" or plain(value)
     end
-    lines[i + 1] = cells
+    all[i + 1] = cells
   end
-  for _, cells in ipairs(lines) do
-    for column, text in ipairs(cells) do
-      widths[column] = math.max(widths[column] or 0, width(text))
+  io.write(table.concat(align(all), "\n"), "\n")
+end
+
+--- The files of a package as lines: "bootstrap  1.1 MB". Of many, the first ones.
+---@param entries { name: string, size: integer }[]
+---@return string[]
+function output.files(entries)
+  local rows = {}
+  for i, entry in ipairs(entries) do
+    if i > MOST_FILES then
+      rows[i] = { ("and %d more"):format(#entries - MOST_FILES) }
+      break
     end
+    rows[i] = { plain(entry.name), output.size(entry.size) }
   end
-  for _, cells in ipairs(lines) do
-    local line = {}
-    for column, text in ipairs(cells) do
-      line[column] = column < #columns and pad(text, widths[column]) or text
-    end
-    io.write(table.concat(line, "  "), "\n")
-  end
+  return align(rows)
 end
 
 --- Prints a block of names and values, a line each: entries are { name, value }. Those without a

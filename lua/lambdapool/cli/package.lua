@@ -5,9 +5,6 @@ local files = require "lambdapool.files"
 local json = require "lambdapool.json"
 local output = require "lambdapool.cli.output"
 
--- How many entries are printed for people.
-local MOST_ENTRIES = 20
-
 local function fail(path, message)
   command.fail(("cannot write %s: %s"):format(path, (message:gsub("^.*: ", ""))))
 end
@@ -58,20 +55,12 @@ local function store(path, bytes)
 end
 
 local function print_block(path, package)
-  local entries = {}
-  for i, entry in ipairs(package.entries) do
-    if i > MOST_ENTRIES then
-      entries[i] = ("and %d more"):format(#package.entries - MOST_ENTRIES)
-      break
-    end
-    entries[i] = ("%s  %s"):format(entry.name, output.size(entry.size))
-  end
   output.block {
     { "file", path },
     { "size", output.size(#package.bytes) .. ", " .. output.size(package.unzipped) .. " unzipped" },
     { "code", package.sha256 },
     { "agent", package.agent_version },
-    { "entries", entries },
+    { "entries", output.files(package.entries) },
   }
 end
 

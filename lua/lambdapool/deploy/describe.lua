@@ -1,6 +1,8 @@
 --- How functions look in the results of deploy.*: plain tables with names in lower case.
 
+local dates = require "lambdapool.aws.dates"
 local json = require "lambdapool.json"
+local names = require "lambdapool.deploy.names"
 local system = require "lambdapool.system"
 
 local describe = {}
@@ -53,16 +55,7 @@ end
 ---@param text any "2026-01-01T00:00:00.000+0000"
 ---@return number?
 function describe.time(text)
-  local year, month, day, hour, min, sec =
-    tostring(text):match "^(%d%d%d%d)%-(%d%d)%-(%d%d)T(%d%d):(%d%d):(%d%d)"
-  if not year then
-    return nil
-  end
-  local local_time = os.time { year = year, month = month, day = day, hour = hour, min = min,
-    sec = sec, isdst = false }
-  local shown = os.date("!*t", local_time)
-  shown.isdst = false
-  return local_time + (local_time - os.time(shown))
+  return type(text) == "string" and dates.iso(text) or nil
 end
 
 --- What lists show of a function.
@@ -114,7 +107,7 @@ function describe.whole(found)
   item.update_reason = configuration.LastUpdateStatusReason
   item.reserved_concurrency = found.concurrency
   item.log_group = (configuration.LoggingConfig or {}).LogGroup
-    or "/aws/lambda/" .. configuration.FunctionName
+    or names.log_group(configuration.FunctionName)
   return item
 end
 

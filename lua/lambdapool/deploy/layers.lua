@@ -65,27 +65,47 @@ end
 ---@field architecture string?
 ---@field log fun(line: string)?
 
+local function architecture_of(options)
+  return options.architecture or settings.DEFAULTS.architecture
+end
+
 local function publish(account, name, package, options)
   local answer = account.session:lambda():call("PublishLayerVersion", {
     LayerName = name, Description = options.description,
     Content = { ZipFile = package.bytes },
     CompatibleRuntimes = RUNTIMES,
-    CompatibleArchitectures = { options.architecture or settings.DEFAULTS.architecture },
+    CompatibleArchitectures = { architecture_of(options) },
   })
   local published = item(name, answer)
   published.code_size, published.code_sha256 = #package.bytes, package.sha256
   return published
 end
 
+local function is_for(version, architecture)
+  for _, other in ipairs(version.CompatibleArchitectures or { settings.DEFAULTS.architecture }) do
+    if other == architecture then
+      return true
+    end
+  end
+  return false
+end
+
+-- Whether a version is what would be published: what is only Lua has the same bytes for every
+-- processor.
+local function is_same(version, package, options)
+  local content, description = version.Content or {}, options.description
+  return content.CodeSha256 == package.sha256 and is_for(version, architecture_of(options))
+    and (description == nil or description == version.Description)
+end
+
 -- The newest version, when it is what would be published.
-local function find_same(account, name, package)
+local function find_same(account, name, package, options)
   local lambda = account.session:lambda()
   local _, newest = lambda:pages("ListLayerVersions", { LayerName = name }, "LayerVersions")()
   if newest then
     local answer = lambda:call("GetLayerVersion",
       { LayerName = name, VersionNumber = newest.Version })
-    local same = answer.Content and answer.Content.CodeSha256 == package.sha256
-    return same and item(name, answer) or nil
+    return is_same(answer, package, options) and item(name, answer) or nil
   end
 end
 
@@ -102,9 +122,9 @@ function layers.plan.publish(account, name, options)
   end
   local package = package_builder.build {
     paths = options.paths or {}, requirements = options.requirements, layer = true,
-    architecture = options.architecture or settings.DEFAULTS.architecture, log = options.log,
+    architecture = architecture_of(options), log = options.log,
   }
-  local steps, published = plan.new(name, "publish"), find_same(account, name, package)
+  local steps, published = plan.new(name, "publish"), find_same(account, name, package, options)
   steps.package = package
   if published then
     steps.action = "unchanged"

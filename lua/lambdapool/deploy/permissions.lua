@@ -94,7 +94,7 @@ local RULES = {
 
 local function check(grant)
   if not grant.principal then
-    problem.raise(problem.USAGE, "say who may invoke it with `--principal`: %s", RULES[1][3])
+    problem.raise(problem.USAGE, "the principal is missing\n  `--principal` is %s", RULES[1][3])
   end
   for _, rule in ipairs(RULES) do
     local value = grant[rule[1]]

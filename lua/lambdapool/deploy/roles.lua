@@ -198,7 +198,7 @@ function roles.plan_removal(steps, account, name, users)
     return
   end
   plan.add(steps, {
-    operation = "iam:DeleteRole", about = "delete the role " .. role_name,
+    operation = "iam:DeleteRole", about = "delete the role " .. role_name .. " and its policies",
     run = function() remove(iam, role_name) end,
   })
 end
