@@ -188,9 +188,10 @@ describe("a session", function()
   it("tells what more text may complete", function()
     for _, text in ipairs { "for", "f(", "1 +", "x = ", "function f()", "if x then", "[[", "--[[",
       "{", "local x = {", "x = [==[ ]]", "'a\\", "f(1,\n2,", "= 1 +", "repeat until", "a." } do
-      local chunk, what = session:compile(text)
+      local chunk, what, message = session:compile(text)
       assert.is_nil(chunk, text)
       assert.equal("incomplete", what, text)
+      assert.matches("^repl:1:%d+: .* near <eof>$", message)
     end
     assert.equal("=repl:1", session:compile("g = 1").name)
   end)

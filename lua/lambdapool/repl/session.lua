@@ -140,7 +140,7 @@ end
 
 -- Tells what was typed, by itself: code that it is compiled into could complete it. Returns the
 -- text of a chunk, with a `return` if it is an expression; what it is, an "expression" or
--- "statements", or what is wrong with it, "incomplete" or "error"; and the message of an error.
+-- "statements", or what is wrong with it, "incomplete" or "error"; and what the compiler said then.
 local function read(text, name)
   local asked, signs = gsub(text, "^(%s*)=", "%1return ", 1)
   local expression = signs == 1 and asked or "return " .. text
@@ -151,8 +151,8 @@ local function read(text, name)
   local are_statements, message = compile(text .. "\n", name)
   if are_statements then
     return text, "statements"
-  elseif ends_early(complaint) or ends_early(message) then
-    return text, "incomplete"
+  elseif ends_early(message) or ends_early(complaint) then
+    return text, "incomplete", ends_early(message) and message or complaint
   end
   return text, "error", (signs == 1 or is_operand(text)) and complaint or message
 end
@@ -241,7 +241,7 @@ function methods:compile(text, name)
   local chunk_name = name or ("=repl:%d"):format(self.inputs + 1)
   local source, kind, message = read(text, chunk_name)
   if kind == "incomplete" then
-    return nil, kind
+    return nil, kind, message
   end
   self.inputs = self.inputs + (name and 0 or 1)
   if kind == "error" then
