@@ -4,8 +4,8 @@
 local suggest = require "lambdapool.suggest"
 local system = require "lambdapool.system"
 
-local commands = { "run", "repl", "serve", "create", "update", "deploy", "delete", "list", "show", "invoke",
-  "package", "layers", "permissions", "logs", "doctor", "whoami", "config" }
+local commands = { "run", "repl", "serve", "create", "update", "deploy", "delete", "list", "show",
+  "invoke", "package", "layers", "permissions", "logs", "doctor", "whoami", "config" }
 
 local help = [[
   lambdapool run crawl.lua urls.txt

@@ -7,6 +7,10 @@
 ---
 --- Tell them apart by `e.kind`, or by `getmetatable(e).__name`.
 
+-- What is typed at a prompt may replace any global.
+local debug, ipairs, math, setmetatable, table, tostring, type =
+  debug, ipairs, math, setmetatable, table, tostring, type
+
 ---@class lambdapool.Error
 ---@field kind string
 ---@field message string

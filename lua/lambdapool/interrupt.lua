@@ -8,6 +8,10 @@
 
 local system = require "lambdapool.system"
 
+-- What is typed at a prompt may replace any global.
+local debug, error, pcall, rawequal, setmetatable, type =
+  debug, error, pcall, rawequal, setmetatable, type
+
 ---@class lambdapool.Interrupt
 ---@field message string "interrupted"
 ---@field terminated boolean it was SIGTERM
@@ -33,6 +37,16 @@ local function strike(terminated)
   raised = setmetatable({ message = "interrupted", terminated = terminated }, mt)
 end
 
+-- Somebody has swallowed the error, and another Ctrl-C has come: it is raised in every step of the
+-- user's code, until the program says that it is over.
+local function insist()
+  debug.sethook(function()
+    if debug.getinfo(2, "S").source:sub(1, 12) ~= "@lambdapool/" then
+      error(raised, 0)
+    end
+  end, "", 1)
+end
+
 --- Takes a Ctrl-C that has come and ends what is under way. True when there was one.
 ---@return boolean
 function interrupt.take()
@@ -42,6 +56,9 @@ function interrupt.take()
   end
   if lasting and not terminated then
     interrupt.catch()
+    if raised then
+      insist()
+    end
   end
   strike(terminated)
   return true
@@ -57,6 +74,9 @@ function interrupt.dismiss()
     error(raised, 0)
   elseif came then
     interrupt.catch()
+    if raised then
+      insist()
+    end
   end
   return came
 end
@@ -113,6 +133,7 @@ end
 
 --- The program goes on: the last Ctrl-C is over and done with, and the next one is caught.
 function interrupt.survive()
+  debug.sethook()
   lasting, raised = true, nil
 end
 

@@ -14,6 +14,10 @@ local sizer = require "lambdapool.sizer"
 local system = require "lambdapool.system"
 local tallies = require "lambdapool.tally"
 
+-- What is typed at a prompt may replace any global.
+local ipairs, math, next, pcall, setmetatable, table =
+  ipairs, math, next, pcall, setmetatable, table
+
 -- Answers of so many bytes are decoded when the worker has its next task already. Smaller ones are
 -- decoded first: they may hold an error that makes the next task needless.
 local LARGE_ANSWER = 4096
@@ -502,7 +506,7 @@ end
 ---@return lambdapool.Tally
 local function totals()
   local sum = tallies.sum(tallies.new(), past)
-  for scheduler in pairs(schedulers) do
+  for scheduler in next, schedulers do
     tallies.sum(sum, scheduler.tally)
   end
   return sum
@@ -520,7 +524,7 @@ end
 
 --- At the end of a program: waits for what was submitted to executors.
 local function finish()
-  for scheduler in pairs(schedulers) do
+  for scheduler in next, schedulers do
     if scheduler.awaited then
       scheduler:drain()
       scheduler:terminate "the program has ended"
@@ -530,7 +534,7 @@ end
 
 -- Ctrl-C: nothing goes on any more.
 interrupt.on(function()
-  for scheduler in pairs(schedulers) do
+  for scheduler in next, schedulers do
     scheduler:terminate "interrupted"
   end
 end)
@@ -539,7 +543,7 @@ end)
 --- that were idle.
 local function survive_interrupts()
   interrupt.on(function()
-    for scheduler in pairs(schedulers) do
+    for scheduler in next, schedulers do
       scheduler:cancel_call(nil, "interrupted")
     end
   end)

@@ -60,15 +60,16 @@ end
 
 -- What comes before the prompt -----------------------------------------------------------------
 
--- A pool or an executor costs nothing until it has a task. One that cannot be opened, because of a
--- configuration that is wrong, must not keep anybody from the prompt.
-local function offer(console, name, open)
-  local ok, made = pcall(open)
-  if ok then
-    globals[name] = made
-    return true
+-- A pool and an executor, which cost nothing until they have a task. Where they cannot be opened,
+-- because of a configuration that is wrong, that keeps nobody from the prompt.
+local function offer_workers(console)
+  local ok, complaint = pcall(function()
+    globals.pool, globals.executor = lambdapool.pool(), lambdapool.executor()
+  end)
+  if not ok then
+    console:report("there are no `pool` and `executor`: " .. tostring(complaint))
   end
-  return console:report(("there is no `%s`: %s"):format(name, tostring(made)))
+  return ok or console.interactive
 end
 
 local function run_rc(console)
@@ -93,8 +94,7 @@ local function prepare(console, steps, argv, index)
   for _, step in ipairs(steps) do
     options[step[1]] = true
   end
-  local ok = script.run_init() and offer(console, "pool", lambdapool.pool)
-    and offer(console, "executor", lambdapool.executor)
+  local ok = script.run_init() and offer_workers(console)
     and (options["--no-rc"] or run_rc(console))
   for _, step in ipairs(steps) do
     local action = actions[step[1]]

@@ -14,6 +14,9 @@ local debug, io, ipairs, next, os, rawget, require, select, type =
 
 local LUA_MANUAL = "https://www.lua.org/manual/5.4/manual.html#pdf-"
 
+-- How wide lists of functions are, and what stands before their sentences.
+local WIDTH, INDENT = 78, "      "
+
 local overview = [[
 help(x) tells what x is and how it is used:
 
@@ -103,11 +106,15 @@ local function add_tags(lines, entry)
   end
 end
 
--- What an entry refers to that stands elsewhere: the options of calls and pools.
-local function add_options(lines, text, seen)
+-- The options that an entry refers to, which stand elsewhere.
+local function add_options(lines, text)
+  local names = {}
   for name in gmatch(text, "engine%.[%w_]+") do
-    local entry = not seen[name] and entry_named("lambdapool/engine.lua", name)
-    seen[name] = true
+    names[#names + 1] = name
+    names[#names + 1] = name == "engine.rules" and "engine.call_rules" or nil
+  end
+  for i, name in ipairs(names) do
+    local entry = name ~= names[i - 1] and entry_named("lambdapool/engine.lua", name)
     if entry then
       lines[#lines + 1] = "\n" .. entry.text
     end
@@ -117,21 +124,31 @@ end
 local function render(file, entry)
   local lines = { signature(file, entry), "" }
   if entry.text ~= "" then
-    lines[#lines + 1] = entry.text
+    lines[#lines + 1] = gsub(gsub(entry.text, "see engine%.[%w_]+", "see below"),
+      "those of engine%.[%w_]+", "those below")
   end
   local count = #lines
   add_tags(lines, entry)
   if #lines > count and count > 2 then
     lines[count + 1] = "\n" .. lines[count + 1]
   end
-  add_options(lines, entry.text, {})
+  add_options(lines, entry.text)
   return concat(lines, "\n") .. "\n"
 end
 
--- The first sentence of a text, on one line.
+-- The first sentence of a text, in lines that begin with blanks.
 local function first_sentence(text)
-  local line = gsub(text, "%s+", " ")
-  return match(line, "^(.-[.:])%f[%s\0]") or line
+  local line = gsub(gsub(text, "%s+", " "), ": see lambdapool/[%w_/]+%.lua", "")
+  line = match(line, "^(.-%.)%f[%s\0]") or line
+  local lines, column = {}, WIDTH
+  for word in gmatch(line, "%S+") do
+    if column + 1 + #word > WIDTH then
+      lines[#lines + 1], column = INDENT .. word, #INDENT + #word
+    else
+      lines[#lines], column = lines[#lines] .. " " .. word, column + 1 + #word
+    end
+  end
+  return concat(lines, "\n")
 end
 
 -- The functions of a file that begin like `pattern`, with a sentence for each.
@@ -140,7 +157,7 @@ local function add_functions(lines, file, pattern)
     if find(entry.name, pattern) and (entry.parameters or entry.tags[1]) then
       lines[#lines + 1] = "  " .. signature(file, entry)
       if entry.text ~= "" then
-        lines[#lines + 1] = "      " .. first_sentence(entry.text)
+        lines[#lines + 1] = first_sentence(entry.text)
       end
     end
   end
