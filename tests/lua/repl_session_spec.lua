@@ -258,6 +258,15 @@ describe("a session", function()
       traceback)
   end)
 
+  it("does not take the last value for the name of a function", function()
+    go "local function inner() local x = nil + 1 end"
+    go "inner"
+    local _, _, traceback = session:compile("inner()"):run()
+    assert.equal("stack traceback:\n\trepl:1:1: in upvalue 'inner'\n\trepl:3:1: in main chunk",
+      traceback)
+    assert.equal("function", type(_G._))
+  end)
+
   it("shows no frames of lambdapool", function()
     go "h = require 'lambdapool'"
     local ok, failure, traceback = session:compile("h.pool { workers = 'x' }"):run()

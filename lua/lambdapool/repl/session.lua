@@ -265,10 +265,19 @@ end
 -- first is a frame of ours.
 local nobodys = { ["\t[C]: in function 'error'"] = true, ["\t[C]: in ?"] = true }
 
+-- A traceback of the user's frames. The last value at the prompt is no name of a function.
+local function traceback_of(level)
+  local last = rawget(globals, "_")
+  rawset(globals, "_", nil)
+  local text = errors.traceback("", level + 1, "^\t%[C%]: in %l+ 'xpcall'$")
+  rawset(globals, "_", last)
+  return text
+end
+
 -- The frames of a traceback between an error and what was typed, which is the last of them; nil
 -- when there are no others.
 local function frames_of(main)
-  local text = errors.traceback("", 3, "^\t%[C%]: in %l+ 'xpcall'$")
+  local text = traceback_of(3)
   local place = debug.getinfo(main, "S").short_src
   local lines, count = {}, 0
   for line in text:gmatch "\n(\t[^\n]*)" do
