@@ -106,10 +106,11 @@ end
 
 -- Both -----------------------------------------------------------------------------------------
 
--- Almost all logs: nothing was written, and nothing was special.
-local USUAL = "^START RequestId: [%x-]+ Version: [^\n]+\nEND RequestId: [%x-]+\n" ..
-  "REPORT RequestId: [%x-]+\tDuration: ([%d.]+) ms\tBilled Duration: (%d+) ms\t" ..
-  "Memory Size: (%d+) MB\tMax Memory Used: (%d+) MB\t?\n?$"
+-- The report of almost all invocations, behind "REPORT RequestId: ": nothing was special.
+local USUAL = "^%S+\tDuration: %S+ ms\tBilled Duration: (%d+) ms\tMemory Size: (%d+) MB\t" ..
+  "Max Memory Used: (%d+) MB\t?\n?$"
+
+local END_LINE, REPORT_LINE = "\nEND RequestId: ", "\n" .. REPORT
 
 --- What an invocation used that was like almost all of them, and wrote nothing; nil: look closer.
 --- Values, and no table: there are many.
@@ -118,8 +119,14 @@ local USUAL = "^START RequestId: [%x-]+ Version: [^\n]+\nEND RequestId: [%x-]+\n
 ---@return integer? memory MB
 ---@return integer? peak MB
 function report.usual(tail)
-  local _, billed, memory, peak = tail:match(USUAL)
-  return tonumber(billed), tonumber(memory), tonumber(peak)
+  local first = tail:find("\n", 1, true)
+  local second = first and tail:find("\n", first + 1, true)
+  if second and tail:find("START RequestId: ", 1, true) == 1
+    and tail:find(END_LINE, first, true) == first
+    and tail:find(REPORT_LINE, second, true) == second then
+    local billed, memory, peak = tail:match(USUAL, second + #REPORT_LINE)
+    return tonumber(billed), tonumber(memory), tonumber(peak)
+  end
 end
 
 local function complete(found)
