@@ -19,9 +19,19 @@
 ---   backend:close()                      ends every worker and waits until they are gone
 ---   backend:abandon()                    the same without waiting, for finalisers
 ---
+--- Some have more:
+---
+---   backend.opaque                       true: nobody knows how far an invocation is once it runs
+---   backend.overhead_us                  what an invocation takes by itself, where that is much
+---   backend:costs()                      fields for Pool:stats
+---   backend:complain_of_module(name)     what to say of a worker that has a module of its own in
+---                                        another version
+---
 --- An outcome is { worker =, request_id =, bytes = } or, when the invocation failed, { worker =,
---- request_id =, kind =, message =, log =, progress = }. `progress` is what is known of its tasks,
---- { begun =, finished =, kept_tasks =, kept = }, as lambdapool.workers gives it.
+--- request_id =, kind =, message =, log =, code =, progress =, final =, exhausted = }. `progress`
+--- is what is known of its tasks, { begun =, finished =, kept_tasks =, kept = }, as
+--- lambdapool.workers gives it. `final`: it is useless to try again; `exhausted`: it was throttled
+--- as long as makes sense, and only the user's own policy may try again.
 
 local json = require "lambdapool.json"
 local loop = require "lambdapool.loop"
