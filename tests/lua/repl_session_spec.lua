@@ -208,6 +208,7 @@ describe("a session", function()
       ["x = 'a"] = "unfinished string near ''a'",
       ["f(x))"] = "unexpected symbol near ')'",
       ["local function 5"] = "<name> expected near '5'",
+      ["goto a"] = "no visible label 'a' for <goto> at line 1",
     }
     for text, message in pairs(cases) do
       local _, what, complaint = session:compile(text)
@@ -311,6 +312,15 @@ describe("a session", function()
       saved.rawset(saved._G, name, value)
     end
     assert.same({ true, 5, true }, { ok, a, fine })
+  end)
+
+  it("does not mind what becomes of the methods of strings", function()
+    local class = getmetatable ""
+    class.__index = string.sub
+    local ok, sum = pcall(go, "local one = 1 return one + 1")
+    local ran, failure = pcall(go, "error 'why'")
+    class.__index = string
+    assert.same({ true, 2, false, "repl:2:1: why" }, { ok, sum, ran, failure })
   end)
 
   it("has room for hundreds of locals", function()

@@ -4,6 +4,7 @@ local locals = require "lambdapool.repl.locals"
 
 local ipairs, math_type, min, concat = ipairs, math.type, math.min, table.concat
 local find, format, gsub, sub = string.find, string.format, string.gsub, string.sub
+local byte_of, reverse = string.byte, string.reverse
 local codepoint, codes, utf8_length = utf8.codepoint, utf8.codes, utf8.len
 
 local literals = {}
@@ -14,7 +15,7 @@ local named = {
 }
 
 local function escape_byte(byte)
-  return named[byte] or format("\\x%02x", byte:byte())
+  return named[byte] or format("\\x%02x", byte_of(byte))
 end
 
 local function escape_character(character)
@@ -35,7 +36,7 @@ local function escape_broken(text)
       return concat(pieces)
     end
     pieces[#pieces + 1] = sub(text, at, position - 1)
-    pieces[#pieces + 1] = format("\\x%02x", text:byte(position))
+    pieces[#pieces + 1] = format("\\x%02x", byte_of(text, position))
     at = position + 1
   end
 end
@@ -92,7 +93,7 @@ end
 ---@return string
 function literals.count(count)
   local digits = format("%d", count)
-  return (gsub(digits:reverse():gsub("(%d%d%d)", "%1,"):reverse(), "^,", ""))
+  return (gsub(reverse((gsub(reverse(digits), "(%d%d%d)", "%1,"))), "^,", ""))
 end
 
 --- Text of somebody else's for a terminal: its lines stay, what controls does not.

@@ -8,7 +8,8 @@
 
 local tokens = require "lambdapool.repl.tokens"
 
-local concat, find, sub, ipairs = table.concat, string.find, string.sub, ipairs
+local find, format, gmatch, sub = string.find, string.format, string.gmatch, string.sub
+local concat, ipairs = table.concat, ipairs
 
 local locals = {}
 
@@ -18,7 +19,7 @@ local locals = {}
 
 local function set(words)
   local result = {}
-  for word in words:gmatch "%S+" do
+  for word in gmatch(words, "%S+") do
     result[word] = true
   end
   return result
@@ -112,7 +113,7 @@ function locals.instrument(text, declarations, keep)
     end
     pieces[#pieces + 1] = sub(text, at, declaration.last)
     local list = concat(names, ", ")
-    pieces[#pieces + 1] = (" %s(%d, function() return %s end);"):format(keep, i, list)
+    pieces[#pieces + 1] = format(" %s(%d, function() return %s end);", keep, i, list)
     at = declaration.last + 1
   end
   pieces[#pieces + 1] = sub(text, at)

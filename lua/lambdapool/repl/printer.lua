@@ -12,8 +12,8 @@ local names = require "lambdapool.repl.names"
 local debug, error, ipairs, next, pcall = debug, error, ipairs, next, pcall
 local rawget, tostring, type = rawget, tostring, type
 local max, min, math_type = math.max, math.min, math.type
-local find, format, gsub, match = string.find, string.format, string.gsub, string.match
-local rep, sub, offset = string.rep, string.sub, utf8.offset
+local find, format, gmatch, gsub = string.find, string.format, string.gmatch, string.gsub
+local match, rep, sub, offset = string.match, string.rep, string.sub, utf8.offset
 local concat, status = table.concat, coroutine.status
 
 -- How many keys of all tables are looked at, and of one; how many parts there may be.
@@ -313,7 +313,7 @@ end
 -- Text of several lines, as __tostring may give it, without those that are too many.
 local function cut_lines(lines, limit)
   local all = {}
-  for line in (concat(lines, "\n") .. "\n"):gmatch "(.-)\n" do
+  for line in gmatch(concat(lines, "\n") .. "\n", "(.-)\n") do
     all[#all + 1] = line
   end
   local left = #all - limit

@@ -13,7 +13,8 @@ local locals = require "lambdapool.repl.locals"
 local globals, debug, load, pcall, xpcall = _G, debug, load, pcall, xpcall
 local ipairs, next, rawequal, rawget, rawset = ipairs, next, rawequal, rawget, rawset
 local setmetatable, tostring = setmetatable, tostring
-local find, match, gsub = string.find, string.match, string.gsub
+local find, format, gmatch, gsub = string.find, string.format, string.gmatch, string.gsub
+local match, rep = string.match, string.rep
 local concat, insert, sort = table.concat, table.insert, table.sort
 local pack, unpack, min = table.pack, table.unpack, math.min
 
@@ -128,6 +129,16 @@ local function compile(text, name)
   return chunk, message
 end
 
+-- The same for what was typed. A quoted string that Lua takes for unfinished may only go on behind
+-- a backslash; the end of the line tells.
+local function try(text, name)
+  local chunk, message = compile(text, name)
+  if message and find(message, "unfinished string near <eof>$") then
+    return compile(text .. "\n", name)
+  end
+  return chunk, message
+end
+
 local function ends_early(message)
   return find(message, "<eof>$") ~= nil
 end
@@ -144,11 +155,11 @@ end
 local function read(text, name)
   local asked, signs = gsub(text, "^(%s*)=", "%1return ", 1)
   local expression = signs == 1 and asked or "return " .. text
-  local is_expression, complaint = compile(expression .. "\n", name)
+  local is_expression, complaint = try(expression, name)
   if is_expression then
     return expression, "expression"
   end
-  local are_statements, message = compile(text .. "\n", name)
+  local are_statements, message = try(text, name)
   if are_statements then
     return text, "statements"
   elseif ends_early(message) or ends_early(complaint) then
@@ -163,9 +174,9 @@ local function enclosure(names)
   local heads = {}
   for first = 1, #names, GROUP do
     local group = concat(names, ", ", first, min(first + GROUP - 1, #names))
-    heads[#heads + 1] = ("local %s return "):format(group)
+    heads[#heads + 1] = format("local %s return ", group)
   end
-  return concat(heads, "(function() ") .. "function(...) ", "\nend" .. (" end)()"):rep(#heads - 1)
+  return concat(heads, "(function() ") .. "function(...) ", "\nend" .. rep(" end)()", #heads - 1)
 end
 
 -- The names of `variables` that occur among the words, as they are declared.
@@ -196,7 +207,7 @@ local function weave(self, text, kind, declarations, words, keep)
   insert(names, 1, keep)
   local head, foot = enclosure(names)
   -- Nothing is a tail call where a variable must be closed: the frame of the expression stays.
-  local held = kind == "expression" and ("local %s <close> = nil "):format(keep) or ""
+  local held = kind == "expression" and format("local %s <close> = nil ", keep) or ""
   return concat { head, held, locals.instrument(text, declarations, keep), foot }
 end
 
@@ -238,7 +249,7 @@ end
 ---@return "incomplete" | "error" | nil what is wrong: more text may complete it, or none can
 ---@return string? message
 function methods:compile(text, name)
-  local chunk_name = name or ("=repl:%d"):format(self.inputs + 1)
+  local chunk_name = name or format("=repl:%d", self.inputs + 1)
   local source, kind, message = read(text, chunk_name)
   if kind == "incomplete" then
     return nil, kind, message
@@ -277,10 +288,10 @@ end
 -- The frames of a traceback between an error and what was typed, which is the last of them; nil
 -- when there are no others.
 local function frames_of(main)
-  local text = traceback_of(3)
+  local text = traceback_of(4)
   local place = debug.getinfo(main, "S").short_src
   local lines, count = {}, 0
-  for line in text:gmatch "\n(\t[^\n]*)" do
+  for line in gmatch(text, "\n(\t[^\n]*)") do
     if not nobodys[line] and not (count == 0 and line == "\t(...tail calls...)") then
       count = count + 1
       lines[count] = line
@@ -304,7 +315,8 @@ end
 function chunk_methods:run(...)
   local traceback
   local results = pack(xpcall(self.main, function(failure)
-    traceback = frames_of(self.main)
+    local ok, text = pcall(frames_of, self.main)
+    traceback = ok and text or nil
     return failure
   end, ...))
   if not results[1] then
