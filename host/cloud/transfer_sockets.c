@@ -104,14 +104,15 @@ static void give_up(struct lp__watch *watch) {
   watch->watched = 0;
 }
 
-/* After an error libuv has stopped by itself. */
+/* After an error libuv has stopped by itself. libcurl finds the error where it
+ * reads or writes, whichever it still does. */
 static void on_ready(uv_poll_t *poll, int status, int events) {
   struct lp__watch *watch = poll->data;
   int flags = (events & UV_READABLE ? CURL_CSELECT_IN : 0) |
               (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0);
   if (status < 0) {
     watch->watched = 0;
-    flags = CURL_CSELECT_IN | CURL_CSELECT_ERR;
+    flags = CURL_CSELECT_IN | CURL_CSELECT_OUT | CURL_CSELECT_ERR;
   }
   if (watch->wanted)
     lp__shard_act(watch->shard, watch->fd, flags);

@@ -79,12 +79,15 @@ local closing = false
 --   held    those that wait for it
 local servers = {}
 
+-- The latest request's: its server, and what that was found by.
+local latest = {}
+
 -- The engine -----------------------------------------------------------------------------------
 
 local function shut()
   engine:close()
   loop.detach(engine_id)
-  engine, engine_id, servers, closing = nil, nil, {}, false
+  engine, engine_id, servers, latest, closing = nil, nil, {}, {}, false
 end
 
 -- Takes a transfer that has ended off the books.
@@ -100,7 +103,7 @@ end
 
 -- Servers --------------------------------------------------------------------------------------
 
-local function server_of(request)
+local function find_server(request)
   local start = request.url:match "^[^/]*//[^/?#]*" or request.url
   local key = start
   if request.ca or request.proxy then
@@ -112,6 +115,15 @@ local function server_of(request)
     servers[key] = server
   end
   return server
+end
+
+-- Most requests go where the one before went.
+local function server_of(request)
+  if request.url ~= latest.url or request.ca ~= latest.ca or request.proxy ~= latest.proxy then
+    latest = { url = request.url, ca = request.ca, proxy = request.proxy,
+      server = find_server(request) }
+  end
+  return latest.server
 end
 
 -- Sends it, or has it wait for the first connection to its server.
