@@ -153,7 +153,7 @@ local function add_modules(template, parent, add)
     if starts_with(rest, "/") then
       local file <close> = not find(name, ".", 1, true) and io.open(path .. name .. rest)
       add(file and parent .. name)
-    elseif #name > #rest and sub(name, -#rest) == rest then
+    elseif #name > #rest and sub(name, -#rest) == rest and name ~= "init.lua" then
       add(parent .. sub(name, 1, -#rest - 1))
     end
   end

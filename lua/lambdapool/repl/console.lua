@@ -11,10 +11,10 @@ local system = require "lambdapool.system"
 local tallies = require "lambdapool.tally"
 
 -- What is typed may replace any global.
-local io, ipairs, load, os, pcall, select, setmetatable, type =
-  io, ipairs, load, os, pcall, select, setmetatable, type
+local io, ipairs, os, pcall, setmetatable, type, utf8 =
+  io, ipairs, os, pcall, setmetatable, type, utf8
 local stdout, stderr = io.stdout, io.stderr
-local gsub, match = string.gsub, string.match
+local format, gsub, match = string.format, string.gsub, string.match
 
 -- Columns between a value and what it took.
 local GAP = "      "
@@ -23,6 +23,9 @@ local GAP = "      "
 ---@field session lambdapool.repl.Session
 ---@field interactive boolean a person types
 ---@field colours boolean
+---@field loaded string? the file that was loaded last
+---@field left boolean? :quit was typed
+---@field told_of_closed boolean?
 ---@field broken boolean? stdout takes nothing any more
 ---@field terminated boolean? SIGTERM has come
 local methods = {}
@@ -135,6 +138,15 @@ local function report_unheard(self)
   end
 end
 
+-- Variables that are closed at the end of their line surprise who has pasted them from a script.
+local function tell_of_closed(self, chunk)
+  local name = self.interactive and not self.told_of_closed and chunk.closed[1]
+  if name then
+    self.told_of_closed = true
+    self:report(format("`%s` is closed, as its line has ended; leave out <close> to keep it", name))
+  end
+end
+
 -- Runs a chunk and shows what comes of it. True when it went well.
 local function run(self, chunk, how, ...)
   local effort = efforts.start()
@@ -156,6 +168,7 @@ local function run(self, chunk, how, ...)
     end
   end
   report_unheard(self)
+  tell_of_closed(self, chunk)
   return true
 end
 
@@ -172,8 +185,6 @@ function methods:evaluate(text, how, ...)
     return run(self, chunk, how, ...)
   elseif problem == "incomplete" and not how.whole then
     return nil
-  elseif problem == "incomplete" then
-    message = select(2, load(text, how.name or "=repl", "t"))
   end
   return self:report(message)
 end

@@ -108,13 +108,13 @@ end
 
 -- The options that an entry refers to, which stand elsewhere.
 local function add_options(lines, text)
-  local names = {}
+  local named = {}
   for name in gmatch(text, "engine%.[%w_]+") do
-    names[#names + 1] = name
-    names[#names + 1] = name == "engine.rules" and "engine.call_rules" or nil
+    named[#named + 1] = name
+    named[#named + 1] = name == "engine.rules" and "engine.call_rules" or nil
   end
-  for i, name in ipairs(names) do
-    local entry = name ~= names[i - 1] and entry_named("lambdapool/engine.lua", name)
+  for i, name in ipairs(named) do
+    local entry = name ~= named[i - 1] and entry_named("lambdapool/engine.lua", name)
     if entry then
       lines[#lines + 1] = "\n" .. entry.text
     end
