@@ -1,5 +1,6 @@
 --- `lambdapool package`: the zip that `create` and `update` would upload, as a file.
 
+local change = require "lambdapool.cli.change"
 local command = require "lambdapool.cli.command"
 local files = require "lambdapool.files"
 local json = require "lambdapool.json"
@@ -76,10 +77,7 @@ local function run(given)
   end
   local package = require("lambdapool.deploy.package").build {
     paths = given.paths, requirements = given.requirements, architecture = given.arch,
-    layer = given.layer, except = given.output,
-    log = not given.json and function(line)
-      io.stderr:write("  ", line, "\n")
-    end or nil,
+    layer = given.layer, except = given.output, log = change.watcher(),
   }
   store(given.output, package.bytes)
   if given.json then
