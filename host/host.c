@@ -8,11 +8,13 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "embed.h"
+#include "heap.h"
 #include "libs.h"
 #include "state.h"
 
@@ -20,6 +22,8 @@
 
 struct lp_host {
   lua_State *L;
+  struct lp__heap *heap; /* of L */
+  bool warns, warned;    /* warnings are on; the last one goes on */
   char error[512];
 };
 
@@ -157,6 +161,35 @@ static int open_state(lua_State *L) {
   return 0;
 }
 
+/* Lua's warnings, as luaL_newstate has them: off until the script says "@on".
+ */
+static void warn(void *user, const char *message, int goes_on) {
+  lp_host *host = user;
+  bool is_first = !host->warned;
+  host->warned = goes_on;
+  if (is_first && !goes_on && *message == '@') {
+    if (strcmp(message, "@on") == 0)
+      host->warns = true;
+    else if (strcmp(message, "@off") == 0)
+      host->warns = false;
+  } else if (host->warns) {
+    fprintf(stderr, "%s%s%s", is_first ? "Lua warning: " : "", message,
+            goes_on ? "" : "\n");
+  }
+}
+
+/* -1 without memory. */
+static int new_state(lp_host *host) {
+  host->heap = lp__heap_new();
+  if (host->heap == NULL)
+    return -1;
+  host->L = lua_newstate(lp__heap_alloc, host->heap);
+  if (host->L == NULL)
+    return -1;
+  lua_setwarnf(host->L, warn, host);
+  return 0;
+}
+
 int lp_open(const struct lp_config *config, lp_host **out) {
   struct lp_config defaults;
   lp_host *host;
@@ -170,8 +203,8 @@ int lp_open(const struct lp_config *config, lp_host **out) {
   host = calloc(1, sizeof *host);
   if (host == NULL)
     return LP_ENOMEM;
-  host->L = luaL_newstate();
-  if (host->L == NULL) {
+  if (new_state(host) < 0) {
+    lp__heap_free(host->heap);
     free(host);
     return LP_ENOMEM;
   }
@@ -225,5 +258,6 @@ void lp_close(lp_host *host) {
   if (host == NULL)
     return;
   lua_close(host->L);
+  lp__heap_free(host->heap);
   free(host);
 }

@@ -1,0 +1,24 @@
+/* Memory for a Lua state: an allocator for lua_newstate.
+ *
+ * Lua makes and frees small blocks all the time and says how large each was,
+ * so they can be had without the search and the headers of malloc: blocks up to
+ * 512 bytes come from lists of free ones, one for every 16 bytes of size, and
+ * the lists are filled from large pieces. A piece is given back with the heap;
+ * blocks of one size are not used for another. Larger blocks are malloc's. */
+#ifndef LP__HEAP_H
+#define LP__HEAP_H
+
+#include <stddef.h>
+
+struct lp__heap;
+
+/* NULL without memory. */
+struct lp__heap *lp__heap_new(void);
+
+/* After lua_close. NULL is fine. */
+void lp__heap_free(struct lp__heap *heap);
+
+/* A lua_Alloc; `heap` is the heap. */
+void *lp__heap_alloc(void *heap, void *block, size_t old_size, size_t new_size);
+
+#endif
