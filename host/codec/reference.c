@@ -411,20 +411,21 @@ void lp__reference_refresh(lua_State *L, struct lp__references *refs) {
  * most values that travel, so it only looks where the modules are. */
 static int is_fresh(lua_State *L, const struct lp__references *refs) {
   int top = lua_gettop(L), fresh = 1;
-  const void **order, **end;
+  size_t count, i = 0;
+  const void **order;
   lua_rawgeti(L, refs->home, ORDER);
   order = lua_touserdata(L, -1);
-  end = order ? order + lua_rawlen(L, -1) / sizeof *order : order;
+  count = order ? lua_rawlen(L, -1) / sizeof *order : 0;
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushnil(L);
   while (fresh && lua_next(L, top + 2)) { /* order loaded name value */
-    fresh = order < end && order[0] == lua_topointer(L, -2) &&
-            order[1] == lua_topointer(L, -1);
-    order += fresh ? 2 : 0;
+    fresh = i < count && order[i] == lua_topointer(L, -2) &&
+            order[i + 1] == lua_topointer(L, -1);
+    i += 2;
     lua_pop(L, 1);
   }
   lua_settop(L, top);
-  return fresh && order == end;
+  return fresh && i == count;
 }
 
 void lp__reference_begin(lua_State *L, struct lp__references *refs) {
