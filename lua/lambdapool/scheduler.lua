@@ -76,8 +76,6 @@ local function encode(self, range)
   return request ~= nil
 end
 
-local settle
-
 -- Hands a range to a worker. False when none can be started now: it is in the queue again.
 local function send(self, range)
   local batch = range.batch
@@ -85,9 +83,7 @@ local function send(self, range)
   if size > 1 and not self.backend.opaque then
     range.sent = system.monotonic()
   end
-  local ticket, message = self.backend:invoke(range.request, batch.call, function(outcome)
-    settle(self, range, outcome)
-  end)
+  local ticket, message = self.backend:invoke(range.request, batch.call, self.on_outcome, range)
   if not ticket and self.busy > 0 then -- those that run will be free
     self.queue:push_front(range)
     return false
@@ -231,7 +227,7 @@ local function release(self, range)
 end
 
 --- The end of an invocation. The first outcome counts; a late one is dropped.
-function settle(self, range, outcome)
+local function settle(self, range, outcome)
   local counts = self.counts
   if not range.place then
     counts.duplicates = counts.duplicates + (range.void and 0 or 1)
@@ -498,6 +494,9 @@ local function new(backend, defaults)
     opened = system.monotonic(),
     glanced = 0,
   }, mt)
+  self.on_outcome = function(outcome, range) -- one for all invocations
+    settle(self, range, outcome)
+  end
   schedulers[self] = true
   return self
 end

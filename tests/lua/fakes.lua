@@ -116,9 +116,12 @@ local backend_mt = { __index = backend }
 
 --- The ticket has its number, the request, `call`, `done` and what else happens to it: `limit`,
 --- `cancelled`.
-function backend:invoke(request, call, done)
+function backend:invoke(request, call, finish, tag)
   if self.broken then
     return nil, self.broken
+  end
+  local function done(outcome)
+    finish(outcome, tag)
   end
   local ticket = { request = request, call = call, done = done, begun = 0, finished = 0 }
   table.insert(self.tickets, ticket)

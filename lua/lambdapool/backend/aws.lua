@@ -65,7 +65,7 @@ local function finish(job, outcome)
   local done = job.done
   if done then
     job.done = nil
-    done(outcome)
+    done(outcome, job.tag)
   end
 end
 
@@ -183,7 +183,6 @@ end
 
 -- Sends a job. What cannot be sent at all is a mistake in what it is sent with.
 local function send(self, job, credentials, now)
-  job.tries = job.tries + 1
   job.sent, job.credentials = now, credentials
   if self.skew ~= self.session.skew then
     self.skew, self.skewed = self.session.skew, now
@@ -362,11 +361,11 @@ local function transfer_seconds(self, call)
   return math.min(most, needed) + TRANSFER_SECONDS
 end
 
-function methods:invoke(request, call, done)
+function methods:invoke(request, call, done, tag)
   if self.closed then
     return nil, "the pool is closed"
   end
-  local job = jobs.job(request, transfer_seconds(self, call), done)
+  local job = jobs.job(request, transfer_seconds(self, call), done, tag)
   self.ledger:count_tasks(call.totals)
   if self.refusal and system.monotonic() < self.refused_until then
     finish_later(self, job, copy(self.refusal))
@@ -379,7 +378,7 @@ end
 
 --- Known only until it is sent: nothing has begun.
 function methods.progress(_, ticket)
-  if ticket.tries == 0 then
+  if not ticket.sent then
     return 0, 0
   end
 end

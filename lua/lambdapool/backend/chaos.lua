@@ -68,31 +68,31 @@ end
 local faults = {}
 
 -- Refused: nothing starts.
-function faults.throttle(self, _, _, done)
+function faults.throttle(self, _, _, done, tag)
   local ticket = {}
   after(self, 0, function()
     self.pending[ticket] = nil
-    done { kind = "throttled", message = "throttled on purpose" }
+    done({ kind = "throttled", message = "throttled on purpose" }, tag)
   end)
   self.pending[ticket] = true
   return ticket
 end
 
 -- The answer comes late.
-function faults.delay(self, request, call, done)
+function faults.delay(self, request, call, done, tag)
   local seconds = random(self) * self.shares.seconds
   return self.backend:invoke(request, call, function(outcome)
-    after(self, seconds, function() done(outcome) end)
+    after(self, seconds, function() done(outcome, tag) end)
   end)
 end
 
 -- The answer is lost, and arrives after all.
-function faults.lose(self, request, call, done)
+function faults.lose(self, request, call, done, tag)
   local seconds = random(self) * self.shares.seconds
   return self.backend:invoke(request, call, function(outcome)
-    after(self, seconds, function() done(outcome) end)
-    done { kind = "lost", message = "lost on purpose", worker = outcome.worker,
-      request_id = outcome.request_id }
+    after(self, seconds, function() done(outcome, tag) end)
+    done({ kind = "lost", message = "lost on purpose", worker = outcome.worker,
+      request_id = outcome.request_id }, tag)
   end)
 end
 
@@ -109,12 +109,12 @@ local function crash_after(outcome, ticket)
   }
 end
 
-function faults.crash(self, request, call, done)
+function faults.crash(self, request, call, done, tag)
   local ticket, message, timer
   ticket, message = self.backend:invoke(request, call, function(outcome)
     timer:cancel()
     self.timers[timer] = nil
-    done(outcome.bytes and crash_after(outcome, ticket) or outcome)
+    done(outcome.bytes and crash_after(outcome, ticket) or outcome, tag)
   end)
   if ticket then
     timer = after(self, random(self) * CRASH_WITHIN, function()
@@ -124,12 +124,12 @@ function faults.crash(self, request, call, done)
   return ticket, message
 end
 
-function methods:invoke(request, call, done)
+function methods:invoke(request, call, done, tag)
   local fault = draw(self)
   if fault then
-    return faults[fault](self, request, call, done)
+    return faults[fault](self, request, call, done, tag)
   end
-  return self.backend:invoke(request, call, done)
+  return self.backend:invoke(request, call, done, tag)
 end
 
 -- What is refused does not start: there is nothing to be stopped.

@@ -4,10 +4,11 @@
 --- This is the interface that every backend has:
 ---
 ---   backend.workers                      how many invocations it runs at once
----   backend:invoke(request, call, done)  starts one; call.timeout_ms bounds each task in it.
----                                        Later, while the loop runs, done(outcome) is called; the
----                                        first call counts. Returns a ticket, or nil and a message
----                                        when nothing can be started.
+---   backend:invoke(request, call, done, tag)
+---                                        starts one; call.timeout_ms bounds each task in it.
+---                                        Later, while the loop runs, done(outcome, tag) is called;
+---                                        the first call counts. Returns a ticket, or nil and a
+---                                        message when nothing can be started.
 ---   backend:progress(ticket)             how many tasks of it have begun and how many have ended;
 ---                                        nil when that is not known
 ---   backend:cut(ticket, n)               no task beyond the n-th will begin unless it has; returns
@@ -109,7 +110,7 @@ local function settle(worker, outcome)
     worker.job = nil
     outcome.worker = worker.number
     outcome.request_id = job.request_id
-    job.done(outcome)
+    job.done(outcome, job.tag)
   end
 end
 
@@ -215,10 +216,11 @@ end
 -- The interface ------------------------------------------------------------------------------
 
 -- Hands `request` to `worker`. Returns the ticket; nil, and why, when it is not there any more.
-local function hand_over(worker, request, call, done)
+local function hand_over(worker, request, call, done, tag)
   local job = {
     worker = worker,
     done = done,
+    tag = tag,
     request_id = new_request_id(),
     timeout_ms = call.timeout_ms,
   }
@@ -234,14 +236,14 @@ local function hand_over(worker, request, call, done)
   return job
 end
 
-function methods:invoke(request, call, done)
+function methods:invoke(request, call, done, tag)
   local worker = table.remove(self.idle)
   while worker do
     local ticket
     if worker.retired then
       loop.kill(worker.id)
     else
-      ticket = hand_over(worker, request, call, done)
+      ticket = hand_over(worker, request, call, done, tag)
     end
     if ticket then
       return ticket
@@ -253,7 +255,7 @@ function methods:invoke(request, call, done)
   if not worker then
     return nil, complaint
   end
-  return hand_over(worker, request, call, done)
+  return hand_over(worker, request, call, done, tag)
 end
 
 -- False when the invocation has ended, and the worker may have another one.

@@ -5,13 +5,14 @@ local loop = require "lambdapool.loop"
 
 ---@class lambdapool.backend.aws.Job
 ---@field request string
----@field done fun(outcome: table)? nil once it has ended
+---@field done fun(outcome: table, tag: any)? nil once it has ended
+---@field tag any
 ---@field seconds number the longest that its transfer may take
----@field tries integer how often it was sent
+---@field tries integer? how often it was put off
 ---@field since number? when it was put off first
 ---@field renewed boolean? it was sent again with new credentials or another time
 ---@field transfer table? while it is under way
----@field sent number? when
+---@field sent number? when, the last time
 ---@field credentials table? that it was sent with
 ---@field place integer? in the bag of those that are under way
 ---@field withdrawn boolean? it is not to be sent any more
@@ -95,10 +96,11 @@ end
 --- Makes a job, with room for what is to come: tables that grow cost more than anything here.
 ---@param request string
 ---@param seconds number
----@param done fun(outcome: table)
+---@param done fun(outcome: table, tag: any)
+---@param tag any
 ---@return lambdapool.backend.aws.Job
-local function job(request, seconds, done)
-  return { request = request, done = done, seconds = seconds, tries = 0, sent = nil, place = nil,
+local function job(request, seconds, done, tag)
+  return { request = request, done = done, tag = tag, seconds = seconds, sent = nil, place = nil,
     transfer = nil, credentials = nil }
 end
 

@@ -53,6 +53,7 @@ end
 function methods:pause(job, verdict, refusal, running, now)
   local since = stuck_since(self, verdict, running, now)
   job.since = job.since or now
+  job.tries = (job.tries or 0) + 1
   if since and now - since >= PATIENCE[verdict] then
     return nil, true
   elseif now - job.since >= LONGEST then
