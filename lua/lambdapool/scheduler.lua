@@ -15,8 +15,8 @@ local system = require "lambdapool.system"
 local tallies = require "lambdapool.tally"
 
 -- What is typed at a prompt may replace any global.
-local ipairs, math, next, pcall, setmetatable, table =
-  ipairs, math, next, pcall, setmetatable, table
+local ipairs, math, next, pairs, pcall, setmetatable, table =
+  ipairs, math, next, pairs, pcall, setmetatable, table
 
 -- Answers of so many bytes are decoded when the worker has its next task already. Smaller ones are
 -- decoded first: they may hold an error that makes the next task needless.
