@@ -122,7 +122,7 @@ local LAYERS = {
   "lambdapool%.flow lambdapool%.completion lambdapool%.serve%..+",
   "lambdapool%.http lambdapool%.serve",
   "lambdapool%.aws%..+",
-  "lambdapool%.account",
+  "lambdapool%.account lambdapool%.account%.place",
   "lambdapool%.backend%..+",
   "lambdapool%.future lambdapool%.batch lambdapool%.queue lambdapool%.outcome " ..
     "lambdapool%.scheduler lambdapool%.packs",

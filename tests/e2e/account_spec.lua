@@ -95,6 +95,12 @@ describe("a local account", function()
       print "ok" ]]))
   end)
 
+  it("is not left open by those who ask for what cannot be", function()
+    assert.equal("false\tfalse\n", (run [[
+      local ok = pcall(accounts.open, { backend = "local", region = "a b" })
+      print(ok, exists "state/lambdapool/serve/url") ]]))
+  end)
+
   it("is not for others to look into", function()
     run "local account <close> = accounts.open()  os.execute 'find state -perm /077 >found'"
     assert.equal("", (read "found":gsub("state\n", ""):gsub("state/lambdapool\n", "")))

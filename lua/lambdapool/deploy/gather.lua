@@ -83,7 +83,7 @@ end
 function methods:add(file)
   local other = self.by_name[file.name]
   if other and other.path and other.path == file.path then
-    fail("cannot package %s: it is named twice, in %s and in %s", file.path, other.from, file.from)
+    fail("cannot package %s: it is named twice", file.path)
   elseif other then
     fail("two files would be %s in the package: %s and %s", file.name, other.path or other.from,
       file.path or file.from)
