@@ -51,10 +51,11 @@ static bool begins_as_ansi(EditLine *el, const char *capability) {
 }
 
 /* Ctrl-C stays a signal, so that it reaches code that runs while the line is
- * being edited. Ctrl-Z is a key: the terminal has to be restored before. */
+ * being edited. Ctrl-Z is a key: the terminal has to be restored before. The
+ * lines of a paste may end in "\r\n", which must not become two newlines. */
 static void set_modes(EditLine *el) {
-  el_wset(el, EL_SETTY, L"-d", L"-ixon", L"-susp", L"-quit", L"susp=", L"quit=",
-          NULL);
+  el_wset(el, EL_SETTY, L"-d", L"-ixon", L"-icrnl", L"-inlcr", L"-susp",
+          L"-quit", L"susp=", L"quit=", NULL);
 }
 
 static int open_history(struct lp__line_editor *editor) {

@@ -106,7 +106,6 @@ end
 
 -- Keeps everything going until there may be something to read. False: the line is given up.
 local function wait(self)
-  self.woken = false
   repeat
     self.terminal:watch()
     loop.expect(1)
@@ -119,6 +118,7 @@ local function wait(self)
       complain(self, failure)
     end
   until ok
+  self.woken = false
   if self.interrupted then
     self.terminal:mark "^C"
   end
