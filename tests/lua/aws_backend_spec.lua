@@ -332,6 +332,23 @@ describe("the backend for functions", function()
       end
     end)
 
+    it("has as many under way as before once it is over", function()
+      for _, trouble in ipairs { down(), refusal(409, "ResourceConflictException") } do
+        function world.respond()
+          return trouble
+        end
+        world.open()
+        world.invoke(500)
+        world.run(3)
+        function world.respond() return success(), 6 end
+        world.flying, world.most = 0, 0
+        world.run(8)
+        assert.is_true(world.most > 400, world.most)
+        world.run(30)
+        assert.equal(500, #world.outcomes)
+      end
+    end)
+
     it("forgets trouble of long ago, and of another kind", function()
       local response
       function world.respond() return response end

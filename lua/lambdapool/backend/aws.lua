@@ -222,7 +222,9 @@ end
 -- What certainly did not run waits for another attempt, or ends, perhaps with all the others.
 local function put_off(self, job, verdict, refusal)
   local now, running = system.monotonic(), self.sent.count
-  self.pacing:refuse(running, now)
+  if verdict == "throttled" then
+    self.pacing:refuse(running, now)
+  end
   local pause, all = self.trouble:pause(job, verdict, refusal, running, now)
   if pause and not is_hopeless(self, refusal) then
     return self.waiting:hold(job, pause, function()
