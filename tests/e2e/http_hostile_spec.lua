@@ -94,7 +94,8 @@ describe("a request", function()
     local body = ("x"):rep(16 << 20)
     for _, ending in ipairs { "reset", "close" } do
       local path = "/unread/1000/" .. ending
-      assert_failure("reset", false, request(path, { method = "POST", body = body }))
+      local response = request(path, { method = "POST", body = body, connect_seconds = 60 })
+      assert_failure("reset", false, response)
       assert.equal(0, peer:seen(path))
     end
   end)
