@@ -253,6 +253,26 @@ def hundreds_in_flight_end_as_each_of_them_did():
 
 
 @test
+def cancelled_tasks_end_and_take_no_others_along():
+    aws.on("Invoke", slow(0.2), when=lambda _: len(invokes()) % 3 == 0)
+    aws.on("Invoke", reset_before(), when=lambda _: len(invokes()) % 7 == 0)
+    result = world.script("""local lambdapool = require "lambdapool"
+        local pool <close> = lambdapool.pool { function_name = "f", workers = 40, retries = 20, progress = false }
+        local results, ends = {}, {}
+        for i = 1, 200 do results[i] = pool:apply_async(function() return i end) end
+        pool:poll(0.05)
+        for i = 1, 200, 2 do results[i]:cancel() end
+        for i = 1, 200 do
+          local ok, value = pcall(results[i].get, results[i])
+          local how = ok and (value == i and "well" or "wrong") or value.kind
+          ends[how] = (ends[how] or 0) + 1
+        end
+        local again = pool:apply(function() return "again" end)
+        print(ends.well + ends.cancelled, ends.well >= 100, again)""")
+    equal((result.code, result.out), (0, "200\ttrue\tagain\n"))
+
+
+@test
 def nobody_is_there():
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
