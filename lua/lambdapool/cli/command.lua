@@ -1,7 +1,6 @@
 --- Commands: what a command of the program is made of. A command says what it takes and has a
---- function that does it; here are the command line, its help, and the one place where errors
---- become messages and exit codes. lua-argparse reads the command line; what it says when
---- something is wrong is said in our own words.
+--- function that does it; here is how it is run, and the one place where errors become messages and
+--- exit codes.
 ---
 ---     return command.new {
 ---       name = "create", usage = "create NAME [PATHS]", about = "Creates a function.",
@@ -12,15 +11,17 @@
 ---       run = function(given, context) print(given.name, given.memory) end,
 ---     }
 
-local argparse = require "lambdapool.argparse"
+local command_line = require "lambdapool.cli.command_line"
+local failure = require "lambdapool.cli.failure"
 local help = require "lambdapool.cli.help"
 local interrupt = require "lambdapool.interrupt"
 local suggest = require "lambdapool.suggest"
 local system = require "lambdapool.system"
 
-local FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
-
-local command = {}
+local command = {
+  fail = failure.fail,
+  usage = failure.usage,
+}
 
 ---@class lambdapool.cli.Argument
 ---@field [1] string its name in `given`
@@ -91,164 +92,9 @@ local function all_options(self)
   return list
 end
 
--- Errors ---------------------------------------------------------------------------------------
-
----@class lambdapool.cli.Failure
----@field message string
----@field exit integer
----@field usage boolean? the command line was wrong
-local failure_mt = { __name = "lambdapool.cli.Failure" }
-
-function failure_mt:__tostring()
-  return self.message
-end
-
-local function failure(text, exit, usage)
-  return setmetatable({ message = text, exit = exit, usage = usage }, failure_mt)
-end
-
---- Ends the command with a message on stderr.
----@param text string
----@param exit integer? 1
-function command.fail(text, exit)
-  error(failure(text, exit or FAILED), 0)
-end
-
---- Ends the command because of what it was given; points to its help.
----@param text string
-function command.usage(text)
-  error(failure(text, USAGE, true), 0)
-end
-
--- The command line -----------------------------------------------------------------------------
-
--- Raised in place of what argparse returns.
-local HELP = {}
-
--- Names of an option: { "-r", "--requirements" }.
-local function names_of(option)
-  local names = {}
-  for name in option[1]:gmatch "%S+" do
-    names[#names + 1] = name
-  end
-  return names
-end
-
--- What argparse complains of, in our words.
-local COMPLAINTS = {
-  { "^option '(.-)' requires .*", "'%s' needs a value" },
-  { "^option '(.-)' does not take arguments$", "'%s' takes no value" },
-}
-
-local function reword(message, names, labels)
-  local unknown = message:match "^unknown option '(.-)'\n"
-    or message:match "^unknown option '(.*)'$"
-  if unknown then
-    local hint = #unknown > 2 and suggest.hint(unknown, names) or ""
-    return ("unknown option '%s'%s"):format(unknown, hint)
-  end
-  local missing = message:match "^missing argument '(.-)'$"
-    or message:match "^argument '(.-)' requires at least"
-  if missing then
-    return ("%s is missing"):format(labels[missing])
-  end
-  for _, complaint in ipairs(COMPLAINTS) do
-    local name = message:match(complaint[1])
-    if name then
-      return complaint[2]:format(name)
-    end
-  end
-  return message
-end
-
--- A converter of ours as argparse wants it, which has the name of what it converts in its message.
-local function converter(convert, label)
-  return convert and function(text)
-    local value, wanted = convert(text)
-    if value == nil then
-      command.usage(("%s must be %s, got '%s'"):format(label, wanted, text))
-    end
-    return value
-  end
-end
-
-local function add_option(parser, option)
-  local added = option[2] and parser:option(option[1]) or parser:flag(option[1])
-  if option[1] == "-h --help" then
-    added:action(function() error(HELP, 0) end)
-  elseif option[2] then
-    local names = names_of(option)
-    added:convert(converter(option.convert, ("'%s'"):format(names[#names])) or tostring)
-  end
-  if option.repeated then
-    added:count "*"
-  end
-end
-
--- Behind the last argument is one that takes what is too much, so that it can be named. Returns
--- what messages call the others.
-local function add_arguments(parser, arguments)
-  local labels = {}
-  for _, argument in ipairs(arguments or {}) do
-    local label = argument.label or argument[1]:upper()
-    labels[argument[1]] = label
-    parser:argument(argument[1]):args(argument.args or 1)
-      :convert(converter(argument.convert, label) or tostring)
-  end
-  parser:argument("too much"):args "*":convert(function(text)
-    command.usage(("unknown argument '%s'"):format(text))
-  end)
-  return labels
-end
-
--- Values may begin with "-": argparse would take them for options.
-local function join_values(argv, options)
-  local takes = {}
-  for _, option in ipairs(options) do
-    local names = names_of(option)
-    for _, name in ipairs(names) do
-      takes[name] = option[2] and names[#names]
-    end
-  end
-  local list, i = {}, 2
-  while argv[i] do
-    local name, value = takes[argv[i]], argv[i + 1]
-    if argv[i] == "--" then
-      return table.move(argv, i, #argv, #list + 1, list)
-    elseif name and value and value:sub(1, 1) == "-" then
-      list[#list + 1] = name .. "=" .. value
-      i = i + 1
-    elseif name and value then
-      list[#list + 1], list[#list + 2] = argv[i], value
-      i = i + 1
-    else
-      list[#list + 1] = argv[i]
-    end
-    i = i + 1
-  end
-  return list
-end
-
-local function parse(self, argv, options)
-  local parser = argparse(argv[1]):add_help(false)
-  local names = {}
-  for _, option in ipairs(options) do
-    add_option(parser, option)
-    table.move(names_of(option), 1, 2, #names + 1, names)
-  end
-  local labels = add_arguments(parser, self.arguments)
-  parser.error = function(_, message)
-    command.usage(reword(message, names, labels))
-  end
-  local given = parser:parse(join_values(argv, options))
-  given["too much"] = nil
-  return given
-end
-
 -- What a command finds -------------------------------------------------------------------------
 
 ---@class lambdapool.cli.Context
----@field name string of the command
 ---@field now number seconds since 1970
 ---@field given table
 local methods = {}
@@ -271,7 +117,8 @@ function methods:confirm(question)
   if self.given.yes then
     return true
   elseif not system.isatty(0) or not system.isatty(2) then
-    command.fail(("%s\n  there is nobody to ask: answer with `--yes`"):format(question), USAGE)
+    failure.fail(("%s\n  there is nobody to ask: answer with `--yes`"):format(question),
+      failure.USAGE)
   end
   io.stderr:write(question, " [y/N] ")
   local answer = io.read "l"
@@ -279,14 +126,11 @@ function methods:confirm(question)
   return answer ~= nil and answer:lower():find "^%s*y" ~= nil
 end
 
-local function close_context(self)
+function context_mt:__close()
   if self.opened then
     self.opened:close()
-    self.opened = nil
   end
 end
-
-context_mt.__close = close_context
 
 -- Flags are the first place where the configuration looks.
 local function set_flags(given)
@@ -295,15 +139,15 @@ local function set_flags(given)
     endpoint_url = given.endpoint_url,
   })
   if not ok then
-    command.usage(message)
+    failure.usage(message)
   end
 end
 
-local function new_context(self, name, given)
+local function new_context(self, given)
   if self.common and self.common.account then
     set_flags(given)
   end
-  return setmetatable({ name = name, given = given, now = system.now() / 1000 }, context_mt)
+  return setmetatable({ given = given, now = system.now() / 1000 }, context_mt)
 end
 
 -- Running --------------------------------------------------------------------------------------
@@ -311,7 +155,7 @@ end
 -- Our own mistakes have a place in our own files, and get a traceback.
 local function describe(object)
   if type(object) == "string" and object:find "^lambdapool/[%w_/]+%.lua:%d+: " then
-    return failure("internal error: " .. debug.traceback(object, 2), FAILED)
+    return failure.new("internal error: " .. debug.traceback(object, 2), failure.FAILED)
   end
   return object
 end
@@ -326,13 +170,14 @@ end
 local function report(name, object)
   if interrupt.is(object) or interrupt.take() then
     complain(nil, interrupt.terminated() and "terminated" or "interrupted")
-    return interrupt.terminated() and TERMINATED or INTERRUPTED
+    return interrupt.terminated() and failure.TERMINATED or failure.INTERRUPTED
   end
   complain(name, tostring(object))
-  if rawequal(debug.getmetatable(object), failure_mt) and object.usage then
+  if failure.is_usage(object) then
     io.stderr:write("  see `lambdapool ", name, " --help`\n")
   end
-  return type(object) == "table" and math.type(object.exit) == "integer" and object.exit or FAILED
+  return type(object) == "table" and math.type(object.exit) == "integer" and object.exit
+    or failure.FAILED
 end
 
 -- A full disk is only noticed when what was printed is written.
@@ -340,20 +185,20 @@ local function flush(code)
   local ok, message = io.stdout:flush()
   if not ok then
     complain(nil, "cannot write to standard output: " .. message)
-    return code == 0 and FAILED or code
+    return code == 0 and failure.FAILED or code
   end
   return code
 end
 
-local function carry_out(self, name, given)
-  local context <close> = new_context(self, name, given)
+local function carry_out(self, given)
+  local context <close> = new_context(self, given)
   return self.run(given, context) or 0
 end
 
 local function main(self, argv)
   local name, options = argv[1], all_options(self)
-  local ok, given = pcall(parse, self, argv, options)
-  if not ok and rawequal(given, HELP) then
+  local ok, given = pcall(command_line.parse, argv, self.arguments, options)
+  if not ok and rawequal(given, command_line.HELP) then
     io.stdout:write(help.command(self, options))
     return flush(0)
   elseif not ok then
@@ -361,7 +206,7 @@ local function main(self, argv)
   end
   assert(interrupt.catch(true))
   local code
-  ok, code = xpcall(carry_out, describe, self, name, given)
+  ok, code = xpcall(carry_out, describe, self, given)
   if not ok then
     code = report(name, code)
   end
@@ -394,7 +239,7 @@ local function group_main(self, argv)
     return chosen.main(table.move(argv, 3, #argv, 2, rest))
   elseif not name then
     io.stderr:write(help.group(self))
-    return USAGE
+    return failure.USAGE
   elseif name == "--help" or name == "-h" or name == "help" then
     io.stdout:write(help.group(self))
     return 0
@@ -406,7 +251,7 @@ local function group_main(self, argv)
   local kind = name:sub(1, 1) == "-" and "option" or "command"
   complain(self.name, ("unknown %s '%s'%s\n  see `lambdapool %s --help`"):format(kind, name,
     suggest.hint(name, names), self.name))
-  return USAGE
+  return failure.USAGE
 end
 
 --- Makes a command of commands: `lambdapool layers list`.
