@@ -56,6 +56,12 @@ local function transfer_for(self, seconds)
   return self.transfer
 end
 
+-- What the last signing has added is not to be signed.
+local function forget_signature(headers)
+  headers["authorization"], headers["x-amz-date"] = nil, nil
+  headers["x-amz-content-sha256"], headers["x-amz-security-token"] = nil, nil
+end
+
 --- Sends a job to the function. Later, while the loop runs, done(response, job) is called.
 ---@param job lambdapool.backend.aws.Job
 ---@param credentials lambdapool.aws.Credentials
@@ -69,7 +75,7 @@ function methods:send(job, credentials, done)
   end
   local request = self.request
   request.body, options.time = job.request, session:time()
-  request.headers["x-amz-security-token"] = nil -- that of other credentials
+  forget_signature(request.headers)
   sigv4.sign(request, credentials, options, request.headers)
   request.body = nil
   local transfer = transfer_for(self, job.seconds)
@@ -89,7 +95,7 @@ local function new(session, name, qualifier)
     session = session,
     path = ("/2015-03-31/functions/%s/invocations"):format(encode(name)),
     query = qualifier and "Qualifier=" .. encode(qualifier) or nil,
-    options = { service = "lambda", region = session:signing_region "lambda" },
+    options = { service = "lambda", region = session:signing_region "lambda", sign_body = true },
   }, mt)
 end
 
