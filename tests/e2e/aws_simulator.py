@@ -68,6 +68,7 @@ class Simulator:
         self.exchanges, self.violations, self.rules = [], [], []
         self.clock = 0  # seconds that its clock is ahead
         self.downloads = 0
+        self.wants_digest = False  # whether every signed request should tell the digest of its body
         self.context, self.connections, self.accepted = context, set(), 0
         self.canned = None  # bytes that every Invoke answers instead of running anything
         ready = threading.Event()
@@ -197,6 +198,8 @@ class Simulator:
         if scope or exchange.service != "sts":
             exchange.who = check_signature(request, self.keys, self.now(), self.scheme, self.complain)
             self.check_scope(exchange.service, scope[2], request.header("host"))
+            if self.wants_digest and not request.header("x-amz-content-sha256"):
+                self.complain(f"{request.method} {request.target} has no x-amz-content-sha256")
         exchange.operation, exchange.input = decode(exchange.service, request)
         exchange.name = exchange.operation.name
         if exchange.service == "lambda" and any(key.startswith("?") for key in exchange.input):

@@ -58,6 +58,7 @@ class World:
             if name in os.environ:
                 self.environment[name] = os.environ[name]
         if aws:
+            aws.wants_digest = True
             self.environment.update(
                 LAMBDAPOOL_BACKEND="aws", AWS_ENDPOINT_URL=aws.url, AWS_REGION="us-east-1",
                 AWS_ACCESS_KEY_ID=KEYS["aws_access_key_id"], AWS_SECRET_ACCESS_KEY=KEYS["aws_secret_access_key"])
