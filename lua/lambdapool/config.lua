@@ -205,7 +205,7 @@ end
 -- What a file sets: values by name, from its globals and from the table that it returns.
 local function evaluate(path, text)
   local globals = {}
-  local chunk, message = load(text, "=" .. path, "t", globals)
+  local chunk, message = load(text:gsub("^\xef\xbb\xbf", ""), "=" .. path, "t", globals)
   if not chunk then
     refuse_file(path, message)
   end

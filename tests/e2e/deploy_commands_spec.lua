@@ -114,8 +114,11 @@ describe("the commands for functions", function()
     assert.equal(400, good_json("show configured").memory)
     assert.equal(2, good_json("show configured").timeout)
     assert.equal("configured is unchanged\n", good "deploy configured")
-    os.remove(folder .. "/lambdapool.conf.lua")
     good "delete configured -y"
+    write("lambdapool.conf.lua", "memory = 300\nlayers = { 'tools:1' }")
+    assert.matches("^lambdapool create: lambdapool.conf.lua:2: 'tools:1' is not the ARN of a " ..
+      "version of a layer\n", bad(2, "create configured"))
+    os.remove(folder .. "/lambdapool.conf.lua")
   end)
 
   it("do not ask where nobody can answer", function()

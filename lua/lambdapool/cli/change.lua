@@ -9,6 +9,7 @@ local interrupt = require "lambdapool.interrupt"
 local json = require "lambdapool.json"
 local output = require "lambdapool.cli.output"
 local plans = require "lambdapool.deploy.plan"
+local settings = require "lambdapool.deploy.settings"
 local system = require "lambdapool.system"
 
 local change = {}
@@ -117,12 +118,22 @@ function change.settings(given)
   }
 end
 
+-- A setting of the configuration. What is wrong with it is said with the place where it stands.
+local function configured(name)
+  local value, origin = config.get(name)
+  local ok, problem = pcall(settings.check, { [name] = value })
+  if not ok then
+    command.fail(("%s: %s"):format(origin, tostring(problem)), problem.exit)
+  end
+  return value
+end
+
 --- What the configuration says of functions that are new.
 ---@return lambdapool.deploy.Options
 function change.defaults()
   local timeout = config.get "timeout" -- of a task; it may be fractional, or longer than Lambda's
   return {
-    memory = config.get "memory", role = config.get "role", layers = config.get "layers",
+    memory = config.get "memory", role = configured "role", layers = configured "layers",
     timeout = timeout and math.tointeger(math.max(1, math.min(900, math.ceil(timeout)))),
   }
 end
