@@ -1,13 +1,13 @@
---- Where the modules come from that need OpenSSL, SQLite, libzip or libedit: libraries of ours
---- beside the program, loaded when the first of their modules is asked for. Linked into it, what
---- they need would cost each start of the program a millisecond.
+--- Where the modules come from that need OpenSSL, libcurl, expat, SQLite, libzip or libedit:
+--- libraries of ours beside the program, loaded when the first of their modules is asked for. Linked
+--- into it, what they need would cost each start of the program milliseconds.
 local system = require "lambdapool.system"
 
 -- Modules that are elsewhere than in cloud.so.
 local FILES = { terminal = "terminal.so" }
 
 local PACKAGES = {
-  ["cloud.so"] = "libssl3, libsqlite3-0 and libzip4",
+  ["cloud.so"] = "libssl3, libcurl4, libexpat1, libsqlite3-0 and libzip4",
   ["terminal.so"] = "libedit2",
 }
 
