@@ -74,9 +74,6 @@ function interrupt.dismiss()
     error(raised, 0)
   elseif came then
     interrupt.catch()
-    if raised then
-      insist()
-    end
   end
   return came
 end

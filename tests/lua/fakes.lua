@@ -23,7 +23,9 @@ local function fake_system(world)
       if turns > PATIENCE then
         error "nothing happens any more, and somebody waits"
       end
-      return false
+      local interrupted = world.interrupted
+      world.interrupted = nil
+      return interrupted or false
     end,
   }, { __index = require "lambdapool.system" })
 end

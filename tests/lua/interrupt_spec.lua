@@ -75,6 +75,51 @@ describe("interrupt", function()
     assert.is_true(interrupt.is(error_of(interrupt.check)))
   end)
 
+  it("is over for a program that goes on, and the next one comes as the first", function()
+    local interrupt = load_copy(2)
+    local calls = 0
+    interrupt.on(function() calls = calls + 1 end)
+    interrupt.survive()
+    assert.is_true(interrupt.is(error_of(interrupt.check)))
+    assert.is_true(interrupt.came())
+    interrupt.survive()
+    assert.is_false(interrupt.came())
+    assert.is_true(interrupt.is(error_of(interrupt.check)))
+    assert.equal(2, calls)
+    interrupt.survive()
+    interrupt.check()
+  end)
+
+  it("is raised in every step by another one that comes meanwhile", function()
+    local interrupt = load_copy(2)
+    interrupt.survive()
+    local rounds = 0
+    -- Only code of the library is left alone then.
+    local run = load("local f, survive = ...; local _, e = pcall(f); survive(); return e",
+      "@lambdapool/guard.lua")
+    local failure = run(function()
+      interrupt.take()
+      while true do
+        pcall(function()
+          rounds = rounds + 1
+          interrupt.take()
+          while true do end
+        end)
+      end
+    end, interrupt.survive)
+    assert.is_true(interrupt.is(failure))
+    assert.equal(1, rounds)
+    interrupt.check()
+  end)
+
+  it("is behind errors that it has brought about", function()
+    local interrupt = load_copy(1)
+    assert.is_true(interrupt.caused "a broken system call")
+    assert.is_true(interrupt.caused { kind = "cancelled" })
+    assert.is_false(interrupt.caused { kind = "error" })
+    assert.is_false(interrupt.caused "something else")
+  end)
+
   it("may be for its taker alone", function()
     local interrupt = load_copy(1)
     interrupt.on(function() error "nothing is ended" end)

@@ -431,6 +431,17 @@ describe("the progress line", function()
       assert.equal("", written())
     end)
 
+    it("may be ended for somebody who needs its place", function()
+      start(10)
+      local text = show(1, 5, 2, 0, 0)
+      progress.stop()
+      text = text .. written()
+      assert.same({}, screen(text))
+      assert.equal("", show(1, 6, 2, 0, 0))
+      progress.stop()
+      assert.equal("", written())
+    end)
+
     it("is cleared for the last words of a program", function()
       start(10)
       local text = show(1, 5, 2, 0, 0) .. "^C"

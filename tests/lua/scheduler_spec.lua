@@ -531,6 +531,37 @@ describe("the scheduler", function()
     end)
   end)
 
+  it("counts the tasks of those that are gone", function()
+    add({ 1, 2 }, { size = 1 })
+    backend.tickets[1].done(answer(backend.tickets[1]))
+    backend.tickets[2].done(answer(backend.tickets[2]))
+    open(1)
+    collectgarbage()
+    collectgarbage()
+    add { 1 }
+    local totals = world.scheduler.totals()
+    assert.equal(3, totals.tasks)
+    assert.equal(2, totals.done)
+    assert.equal(1, totals.running)
+  end)
+
+  it("may go on after an interrupt", function()
+    open(2)
+    local batch = add({ 1, 2, 3, 4 }, { size = 1 })
+    backend.tickets[1].done(answer(backend.tickets[1]))
+    world.scheduler.survive_interrupts()
+    world.interrupted = true
+    assert.is_true(world.interrupt.take())
+    assert.same({ 1, "cancelled", "cancelled", "cancelled" }, kinds(batch))
+    for i = 2, 3 do
+      backend.tickets[i].done { kind = "cancelled", message = "its worker is gone" }
+    end
+    local again = add({ 5 }, { size = 1 })
+    local last = backend.tickets[#backend.tickets]
+    last.done(answer(last))
+    assert.same({ 5 }, kinds(again))
+  end)
+
   it("counts what all of them did", function()
     assert.is_nil(world.scheduler.counts())
     add({ 1, 2, 3 }, { size = 1 })
