@@ -8,6 +8,7 @@
 #include "guard.h"
 #include "text.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -68,10 +69,17 @@ static int open_history(struct lp__line_editor *editor) {
   return 0;
 }
 
+/* libedit and libtinfo keep what they know of terminals until the process ends:
+ * unloaded with the state, they would leave it behind. */
+static void pin_libedit(void) {
+  dlopen("libedit.so.2", RTLD_LAZY | RTLD_NODELETE);
+}
+
 static int open_libedit(struct lp__line_editor *editor) {
   EditLine *el =
       el_init_fd("lambdapool", stdin, editor->out, editor->nowhere,
                  editor->input, fileno(editor->out), fileno(editor->nowhere));
+  pin_libedit();
   if (!el)
     return -ENOMEM;
   editor->el = el;
