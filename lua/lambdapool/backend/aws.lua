@@ -13,8 +13,8 @@ local accounts = require "lambdapool.account"
 local answers = require "lambdapool.backend.aws.answers"
 local bags = require "lambdapool.bag"
 local crypto = require "lambdapool.crypto"
-local flow = require "lambdapool.flow"
 local jobs = require "lambdapool.backend.aws.jobs"
+local keys = require "lambdapool.backend.aws.keys"
 local ledgers = require "lambdapool.backend.aws.ledger"
 local loop = require "lambdapool.loop"
 local output = require "lambdapool.backend.aws.output"
@@ -25,9 +25,6 @@ local settings = require "lambdapool.backend.aws.settings"
 local sizer = require "lambdapool.sizer"
 local system = require "lambdapool.system"
 local troubles = require "lambdapool.backend.aws.trouble"
-
--- How often the session is asked whether credentials are still good.
-local CREDENTIALS_SECONDS = 0.1
 
 -- What every invocation of a function is refused for holds for those that come next, too.
 local REFUSAL_SECONDS = 1
@@ -51,8 +48,7 @@ local OVERHEAD_US = { aws = 20000, ["local"] = 2000 }
 ---@field trouble lambdapool.backend.aws.Trouble
 ---@field sent lambdapool.Bag of jobs that are under way
 ---@field under_way boolean whether the jobs in `sent` may have left this machine
----@field credentials table?
----@field good_until number until when those are used without another look
+---@field keys lambdapool.backend.aws.Keys
 ---@field skew number? the session's, with which the last one was signed
 ---@field skewed number? since when
 local methods = {}
@@ -118,41 +114,14 @@ local function pump_later(self, seconds)
   end
 end
 
--- Has new credentials fetched; who waits for them goes on then.
-local function fetch_credentials(self)
-  if self.fetching then
-    return
+-- New credentials are there, or cannot be had.
+local function go_on(self, ok, refusal)
+  if ok then
+    pump_later(self, 0)
+  else
+    refuse(self, { kind = "lost", message = tostring(refusal), final = true,
+      code = type(refusal) == "table" and refusal.code or nil }, REFUSAL_SECONDS)
   end
-  self.fetching = true
-  flow.start(function()
-    return self.session:credentials()
-  end, function(ok, result)
-    self.fetching = false
-    if self.closed then
-      return
-    elseif ok then
-      self.fetched = result
-      pump_later(self, 0)
-    else
-      refuse(self, { kind = "lost", message = tostring(result), final = true,
-        code = type(result) == "table" and result.code or nil }, REFUSAL_SECONDS)
-    end
-  end)
-end
-
--- The credentials to sign with now; nil while they are fetched. Those that were just fetched are
--- used, however short they live.
-local function credentials_of(self, now)
-  if now < self.good_until then
-    return self.credentials
-  end
-  local credentials = self.fetched or self.session:fresh_credentials()
-  self.fetched = nil
-  if credentials then
-    self.credentials, self.good_until = credentials, now + CREDENTIALS_SECONDS
-    return credentials
-  end
-  fetch_credentials(self)
 end
 
 -- Whether one more may be sent now. When only time keeps it from that, it is looked at again.
@@ -203,7 +172,7 @@ end
 function pump(self)
   while self.waiting:any() and not self.closed do
     local now = system.monotonic()
-    local credentials = credentials_of(self, now)
+    local credentials = self.keys:get(now)
     if not credentials or is_checking(self) or not has_room(self, now) then
       return
     end
@@ -258,11 +227,8 @@ local function renew(self, job, refusal, cure)
 end
 
 function verdicts.stale(self, job, _, refusal)
-  local session = self.session
-  self.good_until = 0
   renew(self, job, refusal, function()
-    return session:fresh_credentials() ~= job.credentials
-      or session:forget_credentials(job.credentials)
+    return self.keys:renew(job.credentials)
   end)
 end
 
@@ -464,6 +430,7 @@ function methods:close()
   self.closed = true
   self:abandon()
   self.ledger:close()
+  self.keys:close()
   self.settings:close()
   if self.timer then
     self.timer:cancel()
@@ -522,9 +489,11 @@ local function new(options)
     trouble = troubles.new(),
     sent = bags.new(),
     under_way = false,
-    good_until = 0,
     endings = {},
   }, mt)
+  self.keys = keys.new(session, function(ok, refusal)
+    go_on(self, ok, refusal)
+  end)
   self.settle = function(response, job) -- one for all invocations
     settle(self, job, response)
   end
