@@ -342,8 +342,16 @@ describe("updating a function", function()
     make_foreign("g", { Runtime = "python3.12" })
     assert.matches("runs on python3%.12: give the files",
       (failure(world.update, world, "g", { adopt = true })))
-    world:update("g", { adopt = true, paths = { app }, handler = "lambdapool" })
-    assert.equal("provided.al2023", (world:configuration "g").Runtime)
+    world:update("g", { adopt = true, paths = { app } })
+    local configuration = world:configuration "g"
+    assert.equal("provided.al2023", configuration.Runtime)
+    assert.equal("lambdapool", configuration.Handler) -- theirs is in no module that is there
+    make_foreign("h", { Runtime = "python3.12" })
+    world:update("h", { adopt = true, paths = { app }, handler = "app.greet" })
+    assert.equal("app.greet", (world:configuration "h").Handler)
+    make_foreign("i", { Runtime = "provided.al2", Handler = "app.greet" })
+    world:update("i", { adopt = true, paths = { app } })
+    assert.equal("app.greet", (world:configuration "i").Handler)
   end)
 
   it("brings functions that hold the agent alone up to date without paths", function()

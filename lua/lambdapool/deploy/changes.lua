@@ -148,16 +148,22 @@ local function is_custom(runtime)
   return tostring(runtime):find "^provided" ~= nil
 end
 
-local function check_adoption(found, options)
+-- Prepares for taking a function over and returns the tags that this adds. The handler of another
+-- runtime goes with its code: the agent would look for it when it starts.
+local function adopt(found, options, given)
   local configuration = found.configuration
+  local custom = is_custom(configuration.Runtime)
   if lookup.is_ours(found.tags) then
     return {}
   elseif configuration.PackageType == "Image" then
     problem.raise(problem.FAILED, "the function %s is a container image, which lambdapool " ..
       "cannot take over", configuration.FunctionName)
-  elseif not creation.has_files(options) and not is_custom(configuration.Runtime) then
+  elseif not creation.has_files(options) and not custom then
     problem.raise(problem.USAGE, "the function %s runs on %s: give the files and folders that " ..
       "take the place of its code", configuration.FunctionName, configuration.Runtime)
+  end
+  if not custom then
+    given.handler = given.handler or settings.DEFAULTS.handler
   end
   return { creator = names.CREATOR }
 end
@@ -190,7 +196,7 @@ function changes.plan(account, name, options)
   local given = settings.check(options)
   local found = settled(account, name, options)
   local configuration, steps = found.configuration, plan.new(name, "update")
-  local more = check_adoption(found, options)
+  local more = adopt(found, options, given)
   local input = differences.configuration(steps, configuration, given)
   plan_configuration(steps, account, name, input, configuration.RevisionId)
   local package, architecture = compare_code(steps, account, found, options)
