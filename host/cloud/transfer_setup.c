@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,12 +57,12 @@ static size_t on_read(char *out, size_t size, size_t count, void *data) {
   return n;
 }
 
-/* Without this libcurl has other ways to begin a body again. */
+/* libcurl may want to begin a body again, which is refused, or remember from a
+ * transfer before that it wanted to. */
 static int on_seek(void *data, curl_off_t offset, int origin) {
-  (void)data;
-  (void)offset;
-  (void)origin;
-  return CURL_SEEKFUNC_FAIL;
+  struct lp__transfer *transfer = data;
+  bool at_start = transfer->body_read == 0 && offset == 0 && origin == SEEK_SET;
+  return at_start ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
 }
 
 /* --- for every request --------------------------------------------------- */
@@ -110,6 +111,7 @@ int lp__transfer_equip(struct lp__transfer *transfer) {
   curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
   curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
   curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+  curl_easy_setopt(easy, CURLOPT_SEEKDATA, transfer);
   lp__transfer_watch(transfer);
   lp__transfer_listen(transfer);
   return 0;

@@ -100,6 +100,14 @@ describe("a request", function()
     end
   end)
 
+    it("does not suffer from one before it that died", function()
+    local large = { method = "POST", body = ("x"):rep(100000) }
+    for _ = 1, 10 do
+      body_of("/x", large)
+      assert_failure("reset", true, request("/second/reset", large))
+    end
+  end)
+
   it("takes an answer that comes early", function()
     local response = request("/early", { method = "POST", body = ("x"):rep(100000) })
     if response.status then -- or the end of the connection overtook it
