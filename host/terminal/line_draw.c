@@ -103,7 +103,7 @@ void lp__line_editor_mark(struct lp__line_editor *editor, const char *mark) {
  * beginning: then the cursor waits at the end of this one. */
 void lp__line_begin_row(struct lp__line_editor *editor) {
   int rows, columns;
-  if (!editor->ansi)
+  if (!editor->waits_at_margin)
     return;
   el_resize(editor->el);
   lp__line_editor_size(editor, &rows, &columns);

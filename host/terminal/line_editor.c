@@ -51,6 +51,12 @@ static bool begins_as_ansi(EditLine *el, const char *capability) {
          strncmp(sequence, "\033[", 2) == 0;
 }
 
+static bool has_flag(EditLine *el, const char *capability) {
+  char *answer = NULL;
+  return el_wget(el, EL_GETTC, capability, &answer) == 0 && answer &&
+         strcmp(answer, "yes") == 0;
+}
+
 /* Ctrl-C stays a signal, so that it reaches code that runs while the line is
  * being edited. Ctrl-Z is a key: the terminal has to be restored before. The
  * lines of a paste may end in "\r\n", which must not become two newlines. */
@@ -91,6 +97,7 @@ static int open_libedit(struct lp__line_editor *editor) {
   set_modes(el);
   lp__line_bind_keys(el);
   editor->ansi = begins_as_ansi(el, "UP") && begins_as_ansi(el, "cd");
+  editor->waits_at_margin = editor->ansi && has_flag(el, "xn");
   return open_history(editor);
 }
 

@@ -23,10 +23,11 @@ struct lp__line_editor {
   char *text;                         /* of the last line */
   char mark[8];                       /* for a line that is given up */
   const struct lp__line_hooks *hooks; /* while a line is being read */
-  bool ansi;      /* the screen can move up and clear what is below */
-  bool given_up;  /* a hook said so */
-  bool hidden;    /* the line is off the screen */
-  bool searching; /* as far as the keys tell */
+  bool ansi;            /* the screen can move up and clear what is below */
+  bool waits_at_margin; /* the cursor, behind the last column of a row */
+  bool given_up;        /* a hook said so */
+  bool hidden;          /* the line is off the screen */
+  bool searching;       /* as far as the keys tell */
 };
 
 /* --- line_input.c -------------------------------------------------------- */

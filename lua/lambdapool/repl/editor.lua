@@ -21,8 +21,8 @@ local stdin, stdout, stderr = io.stdin, io.stdout, io.stderr
 -- What Tab inserts where there is nothing to complete.
 local INDENTATION = "  "
 
--- So many candidates are listed, in rows that leave room for the rest of the screen.
-local MOST_LISTED = 200
+-- The list of candidates leaves so many rows for what is above and below it.
+local OTHER_ROWS = 4
 
 ---@class lambdapool.repl.EditorOptions
 ---@field history string? the file that keeps what was typed
@@ -44,6 +44,7 @@ local MOST_LISTED = 200
 ---@field private reading boolean
 ---@field private hidden boolean the line is off the screen
 ---@field private woken boolean there may be something to read
+---@field private over boolean nothing is waited for any more: the next key is taken
 ---@field private interrupted boolean
 local methods = {}
 local mt = { __name = "lambdapool.repl.Editor", __index = methods }
@@ -52,7 +53,7 @@ local mt = { __name = "lambdapool.repl.Editor", __index = methods }
 
 -- Takes the line off the screen, for somebody who may print.
 local function hide(self)
-  if self.reading and not (self.hidden or self.woken or self.interrupted) then
+  if self.reading and not self.hidden and not self.over then
     self.hidden = true
     self.terminal:hide()
   end
@@ -101,7 +102,8 @@ end
 local function is_over(self)
   self.interrupted = interrupt.dismiss()
   draw_again(self)
-  return self.interrupted or self.woken
+  self.over = self.interrupted or self.woken
+  return self.over
 end
 
 -- Keeps everything going until there may be something to read. False: the line is given up.
@@ -118,7 +120,7 @@ local function wait(self)
       complain(self, failure)
     end
   until ok
-  self.woken = false
+  self.woken, self.over = false, false
   if self.interrupted then
     self.terminal:mark "^C"
   end
@@ -138,36 +140,45 @@ local function common_start(candidates)
   return start
 end
 
--- Names in columns, the first ones below each other, as wide as the screen.
-local function in_columns(names, columns)
+-- Control characters would do something to the terminal.
+local function shown(candidate)
+  return (candidate.shown or candidate.text):gsub("%c", " "):gsub("\xc2[\x80-\x9f]", " ")
+end
+
+local function columns_of(text)
+  return utf8.len(text) or #text
+end
+
+-- Names below each other, in as many columns as there is room for; those that go into `most` rows.
+local function in_columns(names, columns, most)
   local width = 0
   for _, name in ipairs(names) do
-    width = math.max(width, (utf8.len(name) or #name) + 2)
+    width = math.max(width, columns_of(name) + 2)
   end
   local across = math.max(1, columns // width)
-  local rows = (#names + across - 1) // across
+  local count = math.min(#names, across * math.max(1, most))
+  local rows = (count + across - 1) // across
   local lines = {}
   for row = 1, rows do
     local cells = {}
-    for i = row, #names, rows do
-      cells[#cells + 1] = names[i] .. (" "):rep(width - (utf8.len(names[i]) or #names[i]))
+    for i = row, count, rows do
+      cells[#cells + 1] = names[i] .. (" "):rep(width - columns_of(names[i]))
     end
     lines[row] = (table.concat(cells):gsub(" +$", ""))
+  end
+  if count < #names then
+    lines[rows + 1] = ("… %d more"):format(#names - count)
   end
   return table.concat(lines, "\n")
 end
 
 local function list(self, candidates)
-  local _, columns = self.terminal:size()
+  local rows, columns = self.terminal:size()
   local names = {}
-  for i = 1, math.min(#candidates, MOST_LISTED) do
-    names[i] = (candidates[i].shown or candidates[i].text):gsub("%c", " ")
+  for i, candidate in ipairs(candidates) do
+    names[i] = shown(candidate)
   end
-  local text = in_columns(names, columns)
-  if #candidates > #names then
-    text = ("%s\n… %d more"):format(text, #candidates - #names)
-  end
-  write_above(self, text)
+  write_above(self, in_columns(names, columns, rows - OTHER_ROWS))
 end
 
 -- Answers Tab: the bytes before the cursor that go, and what comes in their place; nil: nothing can
@@ -197,7 +208,7 @@ end
 
 local function edit(self, prompt)
   stdout:flush()
-  self.reading, self.hidden, self.woken, self.interrupted = true, false, false, false
+  self.reading, self.hidden, self.woken, self.over = true, false, false, false
   local guard <close> = take_terminal(self) -- luacheck: ignore guard
   local results = table.pack(pcall(self.terminal.read, self.terminal, prompt,
     function() return wait(self) end,
