@@ -46,10 +46,12 @@ end
 ---@param failure any
 ---@param traceback string?
 ---@return string
-function methods.explain(_, failure, traceback)
+function methods:explain(failure, traceback)
   local ok, text, needs_place = pcall(errors.message, failure)
   if not ok then
-    return ("(error object is a %s value)"):format(type(failure))
+    text = format("(error object is a %s value)", type(failure))
+  elseif self.interactive and needs_place and type(failure) == "table" then
+    text = text .. "\n" .. printer.format(failure, { width = self:columns(), lines = 5 })
   end
   return needs_place and traceback and text .. "\n" .. traceback or text
 end

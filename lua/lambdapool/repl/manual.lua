@@ -4,18 +4,19 @@
 local annotations = require "lambdapool.repl.annotations"
 local futures = require "lambdapool.future"
 local names = require "lambdapool.repl.names"
+local paragraphs = require "lambdapool.repl.paragraphs"
 local printer = require "lambdapool.repl.printer"
 
 local find, format, gmatch, gsub, lower, match, sub =
   string.find, string.format, string.gmatch, string.gsub, string.lower, string.match, string.sub
-local concat, sort = table.concat, table.sort
+local concat, min, sort = table.concat, math.min, table.sort
 local debug, io, ipairs, next, os, rawget, require, select, type =
   debug, io, ipairs, next, os, rawget, require, select, type
 
 local LUA_MANUAL = "https://www.lua.org/manual/5.4/manual.html#pdf-"
 
--- How wide lists of functions are, and what stands before their sentences.
-local WIDTH, INDENT = 78, "      "
+-- Wider text is hard to read.
+local WIDEST = 100
 
 local overview = [[
 help(x) tells what x is and how it is used:
@@ -136,19 +137,10 @@ local function render(file, entry)
   return concat(lines, "\n") .. "\n"
 end
 
--- The first sentence of a text, in lines that begin with blanks.
+-- The first sentence of a text, on one line.
 local function first_sentence(text)
   local line = gsub(gsub(text, "%s+", " "), ": see lambdapool/[%w_/]+%.lua", "")
-  line = match(line, "^(.-%.)%f[%s\0]") or line
-  local lines, column = {}, WIDTH
-  for word in gmatch(line, "%S+") do
-    if column + 1 + #word > WIDTH then
-      lines[#lines + 1], column = INDENT .. word, #INDENT + #word
-    else
-      lines[#lines], column = lines[#lines] .. " " .. word, column + 1 + #word
-    end
-  end
-  return concat(lines, "\n")
+  return match(line, "^(.-%.)%f[%s\0]") or line
 end
 
 -- The functions of a file that begin like `pattern`, with a sentence for each.
@@ -157,7 +149,7 @@ local function add_functions(lines, file, pattern)
     if find(entry.name, pattern) and (entry.parameters or entry.tags[1]) then
       lines[#lines + 1] = "  " .. signature(file, entry)
       if entry.text ~= "" then
-        lines[#lines + 1] = first_sentence(entry.text)
+        lines[#lines + 1] = "      " .. first_sentence(entry.text)
       end
     end
   end
@@ -302,7 +294,8 @@ function manual.new(console)
     end
     local value = ...
     local named = type(value) == "string" and value_named(console.session, value)
-    console:write(help_of(named or value))
+    local width = min(WIDEST, console:columns() - 1)
+    console:write(paragraphs.fill(gsub(help_of(named or value), "\n$", ""), width) .. "\n")
   end
 end
 
