@@ -8,6 +8,8 @@
 ---
 --- world.open(options) makes a backend, world.run(seconds) lets time pass.
 
+local inside = require("tests.lua.apart").inside
+
 local aws_world = {}
 
 -- What has no state, or is not looked at from both sides.
@@ -19,36 +21,6 @@ local SHARED = {
 
 local function is_ours(name)
   return name:find "^lambdapool%." and not name:find "^lambdapool%.cli" and not SHARED[name]
-end
-
--- Runs f while package.loaded has the modules of the world in place of ours.
-local function inside(world, f, ...)
-  local kept = {}
-  for name, module in pairs(package.loaded) do
-    if is_ours(name) then
-      kept[name] = module
-    end
-  end
-  for name in pairs(kept) do
-    package.loaded[name] = nil
-  end
-  for name, module in pairs(world.modules) do
-    package.loaded[name] = module
-  end
-  local result = table.pack(pcall(f, ...))
-  for name, module in pairs(package.loaded) do
-    if is_ours(name) then
-      world.modules[name] = module
-      package.loaded[name] = nil
-    end
-  end
-  for name, module in pairs(kept) do
-    package.loaded[name] = module
-  end
-  if not result[1] then
-    error(result[2], 0)
-  end
-  return table.unpack(result, 2, result.n)
 end
 
 local function fake_system(world)
@@ -202,7 +174,7 @@ function aws_world.new()
     ["lambdapool.account"] = fake_account(world),
   }
   function world.load(name)
-    return inside(world, require, "lambdapool." .. name)
+    return inside(world, is_ours, require, "lambdapool." .. name)
   end
   world.loop = world.load "loop"
   world.load("progress").world.write = function(text)
@@ -221,7 +193,7 @@ function aws_world.new()
       all[name] = value
     end
     world.outcomes = {}
-    world.pool = inside(world, world.backend.new, all)
+    world.pool = inside(world, is_ours, world.backend.new, all)
     return world.pool
   end
 

@@ -234,4 +234,25 @@ function fakes.world()
   return world
 end
 
+--- The items of each invocation so far, as texts.
+---@return string[]
+function fakes.sent(backend)
+  local lists = {}
+  for i, ticket in ipairs(backend.tickets) do
+    lists[i] = table.concat(ticket.request.items, " ")
+  end
+  return lists
+end
+
+--- What became of each item: its value, or the kind of its error.
+---@return table
+function fakes.kinds(batch)
+  local list = {}
+  for i = 1, batch.n do
+    local failure = batch:failure(i)
+    list[i] = failure and failure.kind or batch:values(i)
+  end
+  return list
+end
+
 return fakes

@@ -2,7 +2,7 @@
 
 local fakes = require "tests.lua.fakes"
 
-local answer = fakes.answer
+local answer, kinds = fakes.answer, fakes.kinds
 
 describe("on a backend that nobody sees into", function()
   local world, scheduler, backend
@@ -34,20 +34,7 @@ describe("on a backend that nobody sees into", function()
   end
 
   local function sent()
-    local lists = {}
-    for i, ticket in ipairs(backend.tickets) do
-      lists[i] = table.concat(ticket.request.items, " ")
-    end
-    return lists
-  end
-
-  local function kinds(batch)
-    local list = {}
-    for i = 1, batch.n do
-      local failure = batch:failure(i)
-      list[i] = failure and failure.kind or batch:values(i)
-    end
-    return list
+    return fakes.sent(backend)
   end
 
   local function retry(fields)

@@ -3,7 +3,7 @@
 
 local fakes = require "tests.lua.fakes"
 
-local answer = fakes.answer
+local answer, kinds = fakes.answer, fakes.kinds
 
 local function crashed(fields)
   fields.kind, fields.message, fields.worker = "crashed", "exit 3", 7
@@ -40,20 +40,7 @@ describe("the scheduler", function()
 
   -- The items of each invocation so far.
   local function sent()
-    local lists = {}
-    for i, ticket in ipairs(backend.tickets) do
-      lists[i] = table.concat(ticket.request.items, " ")
-    end
-    return lists
-  end
-
-  local function kinds(batch)
-    local list = {}
-    for i = 1, batch.n do
-      local failure = batch:failure(i)
-      list[i] = failure and failure.kind or batch:values(i)
-    end
-    return list
+    return fakes.sent(backend)
   end
 
   local function retry(fields)

@@ -9,6 +9,8 @@
 ---
 --- world.run(seconds) lets time pass, world.load(name) is a module of that world.
 
+local inside = require("tests.lua.apart").inside
+
 local serve_world = {}
 
 -- What has no state and is the real thing.
@@ -245,34 +247,6 @@ local function is_ours(name)
   return name:find "^lambdapool%." and not name:find "^lambdapool%.cli" and not SHARED[name]
 end
 
--- Runs f while package.loaded has the modules of the world in place of ours.
-local function inside(world, f, ...)
-  local kept = {}
-  for name, module in pairs(package.loaded) do
-    if is_ours(name) then
-      kept[name] = module
-    end
-  end
-  for name in pairs(kept) do
-    package.loaded[name] = nil
-  end
-  for name, module in pairs(world.modules) do
-    package.loaded[name] = module
-  end
-  local result = table.pack(pcall(f, ...))
-  for name, module in pairs(package.loaded) do
-    if is_ours(name) then
-      world.modules[name] = module
-      package.loaded[name] = nil
-    end
-  end
-  for name, module in pairs(kept) do
-    package.loaded[name] = module
-  end
-  assert(result[1], result[2])
-  return table.unpack(result, 2, result.n)
-end
-
 -- A runtime that is there at once and answers with the event.
 local function echo(process, what)
   if what == "start" then
@@ -360,7 +334,7 @@ function serve_world.new()
     return record or fault(404, "ResourceNotFoundException", "Function not found: " .. name)
   end
   function world.load(name)
-    return inside(world, require, "lambdapool." .. name)
+    return inside(world, is_ours, require, "lambdapool." .. name)
   end
   function world.define(name, more)
     return define(world, name, more)
