@@ -1,4 +1,4 @@
---- Where the modules come from that need OpenSSL, libcurl, expat, SQLite, libzip or libedit:
+--- Where the modules come from that need OpenSSL, libcurl, expat, SQLite, libzip or libedit: from
 --- libraries of ours beside the program, loaded when the first of their modules is asked for. Linked
 --- into it, what they need would cost each start of the program milliseconds.
 local system = require "lambdapool.system"

@@ -234,11 +234,11 @@ function fakes.world()
   return world
 end
 
---- The items of each invocation so far, as texts.
+--- The items of each invocation of a backend so far, as texts.
 ---@return string[]
-function fakes.sent(backend)
+function fakes.sent(on)
   local lists = {}
-  for i, ticket in ipairs(backend.tickets) do
+  for i, ticket in ipairs(on.tickets) do
     lists[i] = table.concat(ticket.request.items, " ")
   end
   return lists
