@@ -1,5 +1,7 @@
 local functions = require "lambdapool.deploy.function"
 local json = require "lambdapool.json"
+local layers = require "lambdapool.deploy.layers"
+local plans = require "lambdapool.deploy.plan"
 local support = require "lua.deploy_world"
 local system = require "lambdapool.system"
 
@@ -26,6 +28,40 @@ local function make_foreign(name, more)
   end
   world.account.session:lambda():call("CreateFunction", input)
 end
+
+describe("a handler", function()
+  local function complaint(handler, more)
+    more = more or {}
+    more.handler = handler
+    return (failure(world.create, world, "f", more))
+  end
+
+  it("is in the package", function()
+    assert.equal("the handler app.greet needs the module app, which is not in the package\n" ..
+      "  name its file or folder, too, or another handler with `--handler`", complaint "app.greet")
+    local app = world:write("app.lua", "return {}")
+    world:write("inner/deep/init.lua", "return {}")
+    local inner = { paths = { app, world.folder .. "/inner" } }
+    assert.matches("needs the module deep,", complaint("deep.f", inner))
+    assert.same({}, world:changes())
+    for i, handler in ipairs { "app.greet", "inner.deep.f", "inner/deep.f", "inner.deep.init.f" } do
+      world:create("f" .. i, { handler = handler, paths = inner.paths })
+    end
+    assert.matches("needs the module gone,", (failure(world.update, world, "f1",
+      { handler = "gone.f", paths = { app } })))
+    world:update("f1", { handler = "gone.f" }) -- its files are not looked at
+    assert.matches("needs the module gone,", (failure(world.update, world, "f1",
+      { paths = { app, world:write("other.lua", "return {}") } })))
+  end)
+
+  it("may be in a layer", function()
+    local layer = plans.execute(layers.plan.publish(world.account, "tools",
+      { paths = { world:write("tools.lua", "return {}") } })).arn
+    assert.equal("created", world:create("f", { handler = "tools.f", layers = { layer } }).action)
+    assert.equal("updated", world:update("f", { paths = { world:write("app.lua", "return {}") } })
+      .action)
+  end)
+end)
 
 describe("creating a function", function()
   it("makes a role, the function and its tags", function()

@@ -30,7 +30,13 @@ describe("settings of functions", function()
   end)
 
   it("refuse handlers, roles, architectures that are none", function()
-    assert.matches("handler", complaint { handler = "a b" })
+    for _, handler in ipairs { "a b", "app", "", ".f", "app.", 5 } do
+      assert.matches("^the handler must be MODULE.FUNCTION like app.greet",
+        complaint { handler = handler })
+    end
+    for _, handler in ipairs { "lambdapool", "app.greet", "a/b.c", "a.b.c" } do
+      assert.equal(handler, settings.check({ handler = handler }).handler)
+    end
     assert.matches("handler", complaint { handler = ("x"):rep(129) })
     assert.matches("arn:aws:iam", complaint { role = "lambda" })
     assert.matches("x86_64 or arm64", complaint { architecture = "i386" })

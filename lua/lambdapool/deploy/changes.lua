@@ -49,7 +49,7 @@ local function package_for(steps, account, found, options, architecture)
 end
 
 -- The package, if it differs from what is there, and its architecture.
-local function compare_code(steps, account, found, options)
+local function compare_code(steps, account, found, options, given)
   local configuration = found.configuration
   local there = (configuration.Architectures or { "x86_64" })[1]
   local wanted = check_architecture(configuration, options, has_code(options, found))
@@ -57,7 +57,10 @@ local function compare_code(steps, account, found, options)
   steps.package = package
   if not package then
     return nil
-  elseif wanted ~= there then
+  end
+  creation.check_handler(package, given.handler or configuration.Handler, given.layers
+    or describe.layers(configuration))
+  if wanted ~= there then
     differences.note(steps, "architecture", there, wanted)
   elseif package.sha256 == configuration.CodeSha256 then
     return nil
@@ -199,7 +202,7 @@ function changes.plan(account, name, options)
   local more = adopt(found, options, given)
   local input = differences.configuration(steps, configuration, given)
   plan_configuration(steps, account, name, input, configuration.RevisionId)
-  local package, architecture = compare_code(steps, account, found, options)
+  local package, architecture = compare_code(steps, account, found, options, given)
   plan_code(steps, account, name, package, architecture)
   for key, value in pairs(package and code_tags(options, found) or {}) do
     more[key] = value

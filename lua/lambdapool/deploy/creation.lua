@@ -26,6 +26,36 @@ function creation.build(options, architecture, layers)
   }
 end
 
+-- Where the agent looks for modules in a package.
+local PLACES = { "%s.lua", "%s/init.lua", "%s.so", "lua/%s.lua", "lua/%s/init.lua", "lib/%s.so" }
+
+local function has_module(package, module)
+  local path, there = module:gsub("%.", "/"), {}
+  for _, entry in ipairs(package.entries) do
+    there[entry.name] = true
+  end
+  for _, place in ipairs(PLACES) do
+    if there[place:format(path)] then
+      return true
+    end
+  end
+  return false
+end
+
+--- Raises when the handler's module is not in the package: the agent loads it when it starts. About
+--- what is in layers nothing is known here.
+---@param package table
+---@param handler string?
+---@param layers string[]? of the function
+function creation.check_handler(package, handler, layers)
+  local module = (handler or ""):match "^(.+)%.[^.]+$"
+  if module and not (layers and layers[1]) and not has_module(package, module) then
+    problem.raise(problem.USAGE, "the handler %s needs the module %s, which is not in the " ..
+      "package\n  name its file or folder, too, or another handler with `--handler`", handler,
+      module)
+  end
+end
+
 --- Whether there is something in the package beside the agent.
 ---@param options table
 ---@return boolean
@@ -138,6 +168,7 @@ function creation.plan(account, name, options)
   end
   local steps = plan.new(name, "create")
   local package = creation.build(options, given.architecture, given.layers)
+  creation.check_handler(package, given.handler, given.layers)
   local input = input_of(name, given, package, options)
   steps.package = package
   if not input.Role then

@@ -23,10 +23,13 @@ for name in ([[
   RESERVED[name] = true
 end
 
+-- What a function has for a handler that is for calls of pools only.
+local NO_HANDLER = "lambdapool"
+
 local settings = {
   --- What a new function has. The memory gives it a whole processor, and the timeout is that of
   --- Lambda, because tasks bring limits of their own.
-  DEFAULTS = { memory = 1769, timeout = 900, handler = "lambdapool", architecture = "x86_64" },
+  DEFAULTS = { memory = 1769, timeout = 900, handler = NO_HANDLER, architecture = "x86_64" },
 }
 
 local function refuse(text, ...)
@@ -47,9 +50,11 @@ local function integer(what, unit, min, max)
 end
 
 local function handler(value)
-  if type(value) ~= "string" or #value > 128 or not value:find "^%S+$" then
-    refuse("the handler must be a text like app.greet, without spaces and of at most 128 " ..
-      "characters, got '%s'", tostring(value))
+  if type(value) ~= "string" or #value > 128
+    or value ~= NO_HANDLER and not value:find "^%S+%.[^%s.]+$" then
+    refuse("the handler must be MODULE.FUNCTION like app.greet, without spaces and of at most " ..
+      "128 characters, got '%s'\n  `%s` is for functions that only pools use", tostring(value),
+      NO_HANDLER)
   end
   return value
 end
