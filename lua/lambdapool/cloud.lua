@@ -1,6 +1,6 @@
---- Where the modules come from that need OpenSSL, libcurl, expat, SQLite, libzip or libedit: from
---- libraries of ours beside the program, loaded when the first of their modules is asked for. Linked
---- into it, what they need would cost each start of the program milliseconds.
+--- Where the modules come from that need OpenSSL, libcurl, expat, SQLite, libzip or libedit:
+--- libraries of ours beside the program, loaded when the first of their modules is asked for. With
+--- these linked into it, each start of the program would take milliseconds longer.
 local system = require "lambdapool.system"
 
 -- Modules that are elsewhere than in cloud.so.
