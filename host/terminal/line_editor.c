@@ -65,6 +65,15 @@ static void set_modes(EditLine *el) {
           L"-quit", L"susp=", L"quit=", NULL);
 }
 
+/* Where libedit shifts characters on the screen to insert or delete some, it
+ * counts wide ones as one column. Lines are overwritten instead. */
+static void forget_shifts(EditLine *el) {
+  static const wchar_t *const shifts[] = {L"ic", L"im", L"ei", L"IC", L"ip",
+                                          L"dc", L"dm", L"ed", L"DC"};
+  for (size_t i = 0; i < sizeof shifts / sizeof *shifts; i++)
+    el_wset(el, EL_SETTC, shifts[i], L"", NULL);
+}
+
 static int open_history(struct lp__line_editor *editor) {
   HistEventW event;
   editor->history = history_winit();
@@ -95,6 +104,7 @@ static int open_libedit(struct lp__line_editor *editor) {
   el_wset(el, EL_PROMPT, prompt_of);
   el_wset(el, EL_GETCFN, lp__line_next_key);
   set_modes(el);
+  forget_shifts(el);
   lp__line_bind_keys(el);
   editor->ansi = begins_as_ansi(el, "UP") && begins_as_ansi(el, "cd");
   editor->waits_at_margin = editor->ansi && has_flag(el, "xn");

@@ -124,6 +124,19 @@ describe("a line on a terminal", function()
     screen:wait '"xy"\n>'
   end)
 
+  it("keeps wide characters in their columns", function()
+    for _, environment in ipairs { "TERM=screen", "TERM=xterm" } do
+      local screen <close> = open(60, 16, environment)
+      screen:type(("日本"):rep(20))
+      screen:key("C-a", "x", "x")
+      screen:wait("> xx" .. ("日本"):rep(14) .. "\n" .. ("日本"):rep(6))
+      screen:key("Right", "Right", "BSpace", "Home", "DC")
+      screen:wait("> x日" .. ("日本"):rep(13) .. "日\n本" .. ("日本"):rep(5))
+      screen:key "Enter"
+      screen:wait "\"\n>"
+    end
+  end)
+
   it("may be longer than the screen is wide, and is drawn again when that changes", function()
     local screen <close> = open(40)
     local text = ("words and"):rep(9, " ")
