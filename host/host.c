@@ -109,8 +109,8 @@ static int load_compiled(lua_State *L, const char *name) {
                           "b");
 }
 
-/* The searcher of lambdapool's own modules. Its upvalue is the folder to read
- * them from, or nil. */
+/* The searcher of lambdapool's own modules. Its upvalues are the folder to read
+ * them from, or nil, and their globals. */
 static int search_own(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   const char *folder = lua_tostring(L, lua_upvalueindex(1));
@@ -121,7 +121,27 @@ static int search_own(lua_State *L) {
     return 0;
   status = folder != NULL ? load_from_folder(L, folder, name)
                           : load_compiled(L, name);
-  return status == LUA_OK ? 1 : lua_error(L);
+  if (status != LUA_OK)
+    return lua_error(L);
+  if (lua_isfunction(L, -1)) {
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_setupvalue(L, -2, 1);
+  }
+  return 1;
+}
+
+/* Pushes a copy of the globals: whatever a script makes of them, which at a
+ * prompt may be anything, lambdapool goes on.  [-0, +1, m] */
+static void push_own_globals(lua_State *L) {
+  lua_newtable(L);
+  lua_pushglobaltable(L);
+  lua_pushnil(L); /* own globals key */
+  while (lua_next(L, -2)) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2); /* own globals key key value */
+    lua_rawset(L, -5);
+  }
+  lua_pop(L, 1);
 }
 
 /* Puts the searcher right behind the one of package.preload: a file of the
@@ -135,7 +155,8 @@ static void install_searcher(lua_State *L, const char *folder) {
     lua_rawseti(L, -2, i + 1);
   }
   lua_pushstring(L, folder);
-  lua_pushcclosure(L, search_own, 1);
+  push_own_globals(L);
+  lua_pushcclosure(L, search_own, 2);
   lua_rawseti(L, -2, 2);
   lua_pop(L, 2);
 }

@@ -7,10 +7,6 @@
 ---
 --- Tell them apart by `e.kind`, or by `getmetatable(e).__name`.
 
--- What is typed at a prompt may replace any global.
-local debug, ipairs, math, setmetatable, table, tostring, type =
-  debug, ipairs, math, setmetatable, table, tostring, type
-
 ---@class lambdapool.Error
 ---@field kind string
 ---@field message string

@@ -5,9 +5,6 @@
 local interrupt = require "lambdapool.interrupt"
 local loop = require "lambdapool.loop"
 
--- What is typed at a prompt may replace any global.
-local coroutine, error, pairs, table = coroutine, error, pairs, table
-
 ---@class lambdapool.Flow
 ---@field thread thread
 ---@field on_end fun(ok: boolean, ...) called with what the function returned or raised

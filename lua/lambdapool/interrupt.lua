@@ -8,10 +8,6 @@
 
 local system = require "lambdapool.system"
 
--- What is typed at a prompt may replace any global.
-local debug, error, pcall, rawequal, setmetatable, type =
-  debug, error, pcall, rawequal, setmetatable, type
-
 ---@class lambdapool.Interrupt
 ---@field message string "interrupted"
 ---@field terminated boolean it was SIGTERM

@@ -9,10 +9,6 @@ local system = require "lambdapool.system"
 local timers = require "lambdapool.timers"
 local workers = require "lambdapool.workers"
 
--- What is typed at a prompt may replace any global.
-local error, ipairs, math, next, pcall, setmetatable, table =
-  error, ipairs, math, next, pcall, setmetatable, table
-
 -- Workers that print without end must not keep `pump` from returning.
 local EVENTS_AT_ONCE = 1000
 

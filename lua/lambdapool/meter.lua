@@ -1,8 +1,5 @@
 --- The numbers of a progress line as text: how fast tasks end, and how long it will take.
 
--- What is typed at a prompt may replace any global.
-local math, setmetatable = math, setmetatable
-
 ---@class lambdapool.Meter
 local methods = {}
 local mt = { __name = "lambdapool.Meter", __index = methods }

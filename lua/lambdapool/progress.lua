@@ -10,10 +10,6 @@
 local meters = require "lambdapool.meter"
 local system = require "lambdapool.system"
 
--- What is typed at a prompt may replace any global.
-local io, ipairs, math, os, setmetatable, table, tonumber =
-  io, ipairs, math, os, setmetatable, table, tonumber
-
 local progress = {
   -- Whether calls that nobody asked about show it, when they take longer than a second and stderr
   -- is a terminal. Programs set it; a library is silent.

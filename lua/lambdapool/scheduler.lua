@@ -14,10 +14,6 @@ local sizer = require "lambdapool.sizer"
 local system = require "lambdapool.system"
 local tallies = require "lambdapool.tally"
 
--- What is typed at a prompt may replace any global.
-local ipairs, math, next, pairs, pcall, setmetatable, table =
-  ipairs, math, next, pairs, pcall, setmetatable, table
-
 -- Answers of so many bytes are decoded when the worker has its next task already. Smaller ones are
 -- decoded first: they may hold an error that makes the next task needless.
 local LARGE_ANSWER = 4096
@@ -505,7 +501,7 @@ end
 ---@return lambdapool.Tally
 local function totals()
   local sum = tallies.sum(tallies.new(), past)
-  for scheduler in next, schedulers do
+  for scheduler in pairs(schedulers) do
     tallies.sum(sum, scheduler.tally)
   end
   return sum
@@ -523,7 +519,7 @@ end
 
 --- At the end of a program: waits for what was submitted to executors.
 local function finish()
-  for scheduler in next, schedulers do
+  for scheduler in pairs(schedulers) do
     if scheduler.awaited then
       scheduler:drain()
       scheduler:terminate "the program has ended"
@@ -533,7 +529,7 @@ end
 
 -- Ctrl-C: nothing goes on any more.
 interrupt.on(function()
-  for scheduler in next, schedulers do
+  for scheduler in pairs(schedulers) do
     scheduler:terminate "interrupted"
   end
 end)
@@ -542,7 +538,7 @@ end)
 --- that were idle.
 local function survive_interrupts()
   interrupt.on(function()
-    for scheduler in next, schedulers do
+    for scheduler in pairs(schedulers) do
       scheduler:cancel_call(nil, "interrupted")
     end
   end)

@@ -1,9 +1,6 @@
 --- Tallies: how many tasks there are and how they ended, of one call and, in `totals`, of all calls
 --- of a pool or executor.
 
--- What is typed at a prompt may replace any global.
-local next = next
-
 ---@class lambdapool.Tally
 ---@field tasks integer how many there are so far
 ---@field done integer that returned
@@ -31,7 +28,7 @@ end
 ---@param tally lambdapool.Tally
 ---@return lambdapool.Tally sum
 local function add_all(sum, tally)
-  for name, n in next, tally do
+  for name, n in pairs(tally) do
     sum[name] = sum[name] + n
   end
   return sum

@@ -1,9 +1,6 @@
 --- Timers: a heap of functions to be called at a time, of the clock system.monotonic. The loop asks
 --- for the next one and runs those that are due.
 
--- What is typed at a prompt may replace any global.
-local setmetatable = setmetatable
-
 ---@class lambdapool.Timer
 ---@field time number
 ---@field fn fun()? nil once it has fired or was cancelled

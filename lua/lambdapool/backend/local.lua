@@ -50,9 +50,6 @@ local ANSWER_MS = 1500
 -- How many lines of a worker's output are kept for the error of its crash.
 local LOG_LINES = 20
 
--- What is typed at a prompt may replace any global.
-local next, pairs = next, pairs
-
 ---@class lambdapool.LocalBackend
 local methods = {}
 local mt = { __name = "lambdapool.LocalBackend", __index = methods }

@@ -6,9 +6,6 @@ local interrupt = require "lambdapool.interrupt"
 local progress = require "lambdapool.progress"
 local tallies = require "lambdapool.tally"
 
--- What is typed at a prompt may replace any global.
-local io, ipairs, package, xpcall = io, ipairs, package, xpcall
-
 local script = {}
 
 --- The exit codes of a program that has used up its budget, and of those that a signal ended.
