@@ -13,9 +13,6 @@ local loop = require "lambdapool.loop"
 local progress = require "lambdapool.progress"
 local system = require "lambdapool.system"
 
--- What is typed may replace any global.
-local assert, error, ipairs, math, pcall, setmetatable, table, utf8 =
-  assert, error, ipairs, math, pcall, setmetatable, table, utf8
 local stdin, stdout, stderr = io.stdin, io.stdout, io.stderr
 
 -- What Tab inserts where there is nothing to complete.

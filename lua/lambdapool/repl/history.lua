@@ -4,9 +4,6 @@
 
 local cloud = require "lambdapool.cloud"
 
--- What is typed may replace any global.
-local ipairs, math, os, setmetatable, table = ipairs, math, os, setmetatable, table
-
 -- So many entries, and bytes of them, are read.
 local ENTRIES, BYTES = 1000, 1 << 20
 
