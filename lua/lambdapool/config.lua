@@ -10,18 +10,14 @@
 --- nothing in reach, for a moment, and with little memory, and only what is known here is taken
 --- from them. Keys to accounts are not for them: those are where AWS keeps them.
 
+local option_kinds = require("lambdapool.options").kinds
 local suggest = require "lambdapool.suggest"
 
 -- What a setting may be: a value of Lua -> the value, or nil and what it must be. From flags and
 -- the environment it comes as text.
 local kinds = {}
 
-function kinds.text(value)
-  if type(value) ~= "string" or value == "" or value:find "%c" then
-    return nil, "a text"
-  end
-  return value
-end
+kinds.text, kinds.choice = option_kinds.text, option_kinds.choice
 
 function kinds.region(value)
   if type(value) ~= "string" or not value:find "^%w[%w-]*$" then
@@ -53,19 +49,7 @@ function kinds.boolean(value)
   if type(value) == "string" then
     value = TRUTH[value:lower()]
   end
-  if type(value) ~= "boolean" then
-    return nil, "true or false"
-  end
-  return value
-end
-
-function kinds.choice(value, rule)
-  for _, choice in ipairs(rule.choices) do
-    if value == choice then
-      return value
-    end
-  end
-  return nil, "'" .. table.concat(rule.choices, "' or '") .. "'"
+  return option_kinds.boolean(value)
 end
 
 -- A list of texts; as text, with commas between them.

@@ -3,6 +3,8 @@
 
 local suggest = require "lambdapool.suggest"
 
+-- What an option may be, by the name of its kind: (value, rule) -> the value, or nil and what it
+-- must be.
 local checks = {}
 
 function checks.integer(value, rule)
@@ -154,4 +156,4 @@ local function is_options(value, rules)
   return true
 end
 
-return { check = check, is_options = is_options }
+return { check = check, is_options = is_options, kinds = checks }

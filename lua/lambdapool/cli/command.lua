@@ -15,6 +15,7 @@ local command_line = require "lambdapool.cli.command_line"
 local failure = require "lambdapool.cli.failure"
 local help = require "lambdapool.cli.help"
 local interrupt = require "lambdapool.interrupt"
+local kinds = require("lambdapool.options").kinds
 local suggest = require "lambdapool.suggest"
 local system = require "lambdapool.system"
 
@@ -57,14 +58,9 @@ local function word(text)
 end
 
 local function choice(...)
-  local list = { ... }
+  local rule = { choices = { ... } }
   return function(text)
-    for _, one in ipairs(list) do
-      if text == one then
-        return text
-      end
-    end
-    return nil, "'" .. table.concat(list, "' or '") .. "'"
+    return kinds.choice(text, rule)
   end
 end
 
