@@ -14,10 +14,7 @@ local script = require "lambdapool.cli.script"
 local sessions = require "lambdapool.repl.session"
 local switches = require "lambdapool.cli.switches"
 
-local assert, error, ipairs, pcall, rawget, tostring, type, warn =
-  assert, error, ipairs, pcall, rawget, tostring, type, warn
 local find, unpack = string.find, table.unpack
-local globals, io, os = _G, io, os
 
 local help = [==[
   lambdapool repl
@@ -64,7 +61,7 @@ end
 -- because of a configuration that is wrong, that keeps nobody from the prompt.
 local function offer_workers(console)
   local ok, complaint = pcall(function()
-    globals.pool, globals.executor = lambdapool.pool(), lambdapool.executor()
+    _G.pool, _G.executor = lambdapool.pool(), lambdapool.executor()
   end)
   if not ok then
     console:report("there are no `pool` and `executor`: " .. tostring(complaint))
@@ -110,7 +107,7 @@ end
 -- The prompt -----------------------------------------------------------------------------------
 
 local function prompt(name, default)
-  local text = rawget(globals, name)
+  local text = rawget(_G, name)
   return type(text) == "string" and not find(text, "%c") and text or default
 end
 
@@ -212,7 +209,7 @@ local function run(steps, argv, index)
   local editor = open_editor(console)
   console:open(editor.interactive)
   console.notices = notices.new(console, editor)
-  globals.arg, globals.lambdapool, globals.help = script.make_arg(argv, index), lambdapool,
+  _G.arg, _G.lambdapool, _G.help = script.make_arg(argv, index), lambdapool,
     manual.new(console)
   assert(interrupt.catch(console.interactive))
   if console.interactive then

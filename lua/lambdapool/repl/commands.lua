@@ -4,8 +4,6 @@ local suggest = require "lambdapool.suggest"
 
 local format, match, sub = string.format, string.match, string.sub
 local concat, sort = table.concat, table.sort
-local ipairs, next, os, rawget, type = ipairs, next, os, rawget, type
-local globals, debug = _G, debug
 
 local commands = {}
 
@@ -41,7 +39,7 @@ end
 
 function actions.clear(console)
   console.session:clear()
-  globals._ = nil
+  _G._ = nil
   if console.interactive and console.colours then
     console:write "\27[H\27[2J"
   end
@@ -80,7 +78,7 @@ local function each_variable(console, visit)
   for name, value in console.session:values() do
     visit(name, value)
   end
-  for name, value in next, globals do
+  for name, value in next, _G do
     if type(name) == "string" and name ~= "_" then
       visit(name, value)
     end

@@ -6,9 +6,7 @@ local commands = require "lambdapool.repl.commands"
 
 local find, match, sub = string.find, string.match, string.sub
 local concat, sort = table.concat, table.sort
-local debug, io, ipairs, next, os, pcall, rawget, require, type =
-  debug, io, ipairs, next, os, pcall, rawget, require, type
-local globals, package, tointeger = _G, package, math.tointeger
+local tointeger = math.tointeger
 
 -- How many keys are looked at, and how far along `__index`.
 local KEYS, LEVELS = 20000, 16
@@ -124,7 +122,7 @@ local function names_at(session, code)
   for name in session:values() do
     add(name)
   end
-  add_fields(globals, add)
+  add_fields(_G, add)
   for _, word in ipairs(keywords) do
     add(word)
   end

@@ -10,9 +10,6 @@ local progress = require "lambdapool.progress"
 local system = require "lambdapool.system"
 local tallies = require "lambdapool.tally"
 
--- What is typed may replace any global.
-local io, ipairs, os, pcall, setmetatable, type, utf8 =
-  io, ipairs, os, pcall, setmetatable, type, utf8
 local stdout, stderr = io.stdout, io.stderr
 local format, gsub, match = string.format, string.gsub, string.match
 

@@ -5,7 +5,7 @@ local progress = require "lambdapool.progress"
 local schedulers = require "lambdapool.scheduler"
 local system = require "lambdapool.system"
 
-local format, concat, min, setmetatable = string.format, table.concat, math.min, setmetatable
+local format, concat, min = string.format, table.concat, math.min
 
 ---@class lambdapool.repl.Effort
 ---@field began number

@@ -10,8 +10,6 @@ local printer = require "lambdapool.repl.printer"
 local find, format, gmatch, gsub, lower, match, sub =
   string.find, string.format, string.gmatch, string.gsub, string.lower, string.match, string.sub
 local concat, min, sort = table.concat, math.min, table.sort
-local debug, io, ipairs, next, os, rawget, require, select, type =
-  debug, io, ipairs, next, os, rawget, require, select, type
 
 local LUA_MANUAL = "https://www.lua.org/manual/5.4/manual.html#pdf-"
 

@@ -13,8 +13,7 @@ local printer = require "lambdapool.repl.printer"
 local schedulers = require "lambdapool.scheduler"
 
 local find, format, concat, rep = string.find, string.format, table.concat, string.rep
-local ipairs, next, rawequal, setmetatable, type = ipairs, next, rawequal, setmetatable, type
-local max, pack, globals = math.max, table.pack, _G
+local max, pack = math.max, table.pack
 
 -- Seconds between two looks at the counts of tasks without names.
 local TICK = 0.1
@@ -41,7 +40,7 @@ local function each_future(self, visit)
       visit(name, value)
     end
   end
-  for name, value in next, globals do
+  for name, value in next, _G do
     if type(name) == "string" and futures.is(value) then
       visit(name, value)
     end
