@@ -11,6 +11,7 @@ local interrupt = require "lambdapool.interrupt"
 local loop = require "lambdapool.loop"
 local progress = require "lambdapool.progress"
 local words = { "print", "printf", "pairs", "écran", "écrou" }
+for i = 1, 100 do words[#words + 1] = "many" .. i end
 local editor
 local function complete(text, position)
   local first = text:sub(1, position):match "()[%w\128-\255]*$"
@@ -186,6 +187,10 @@ describe("a line on a terminal", function()
     screen:type "f(éc"
     screen:key("Tab", "o", "Tab", "Enter")
     screen:wait '"printf(écrou"\n>'
+    screen:type "many"
+    screen:key "Tab"
+    screen:wait "many12   many24   many36   many48   many60   many72\n… 28 more\n> many"
+    screen:key("Tab", "C-u")
     screen:type "nothing"
     screen:key("Tab", "Enter")
     screen:wait '"nothing"\n>'
@@ -313,6 +318,43 @@ describe("a line on a terminal", function()
     screen:wait "status 0"
     assert.is_truthy(screen:text():find " icanon")
     assert.is_truthy(screen:text():find " echo ")
+  end)
+
+  it("may be suspended", function()
+    local screen <close> = screens.open("bash --norc -i", 120)
+    screen:wait "#"
+    screen:type("PS1='$ '; clear; " .. command)
+    screen:key "Enter"
+    screen:wait ">"
+    screen:type "abc"
+    screen:key "C-z"
+    screen:wait(function(text)
+      return text:find "> abc\n.*Stopped.*\n%$$"
+    end)
+    screen:type "stty -a | grep -o ' icanon'; fg"
+    screen:key "Enter"
+    screen:wait(function(text)
+      return text:find "\n icanon\n.*\n> abc$"
+    end)
+    screen:key("d", "Enter")
+    screen:wait '"abcd"\n>'
+  end)
+
+  it("ends with its terminal", function()
+    local done = folder .. "/done"
+    do
+      local screen <close> = screens.open(("trap '' HUP; %s; echo done > %s"):format(command, done))
+      screen:wait ">"
+      screen:type "abc"
+      screen:wait "> abc"
+    end
+    for _ = 1, 300 do
+      if io.open(done) then
+        return
+      end
+      os.execute "sleep 0.1"
+    end
+    error "it goes on"
   end)
 
   it("needs no terminal that can do much", function()

@@ -38,6 +38,8 @@ local OTHER_ROWS = 4
 ---@field private history lambdapool.repl.History
 ---@field private terminal userdata? nil: lines come from a pipe
 ---@field private id integer? on the loop
+---@field private stream file* the terminal that is written to, or stderr
+---@field private complained boolean? that the history cannot be written
 ---@field private reading boolean
 ---@field private hidden boolean the line is off the screen
 ---@field private woken boolean there may be something to read
