@@ -86,7 +86,8 @@ describe("the commands for functions", function()
     assert.equal("lambda:CreateFunction", plan.steps[3].operation)
     assert.same({}, good_json "list")
     good "create dry"
-    assert.matches("memory: 1769 %-> 128", good "update dry --memory 128 --dry-run")
+    assert.matches("memory: 1769 %-> 128\n$", good "update dry --memory 128 --dry-run")
+    assert.is_nil(good_json("update dry --memory 128 --dry-run").package) -- it stays
     assert.matches("lambda:DeleteFunction", good "delete dry --dry-run")
     assert.equal(1769, good_json("show dry").memory)
     assert.equal("dry is unchanged\n", good "update dry --dry-run")

@@ -54,7 +54,6 @@ local function compare_code(steps, account, found, options, given)
   local there = (configuration.Architectures or { "x86_64" })[1]
   local wanted = check_architecture(configuration, options, has_code(options, found))
   local package = package_for(steps, account, found, options, wanted)
-  steps.package = package
   if not package then
     return nil
   end
@@ -66,6 +65,7 @@ local function compare_code(steps, account, found, options, given)
     return nil
   end
   differences.note(steps, "code", configuration.CodeSha256, package.sha256)
+  steps.package = package
   return package, wanted
 end
 

@@ -125,10 +125,10 @@ function layers.plan.publish(account, name, options)
     architecture = architecture_of(options), log = options.log,
   }
   local steps, published = plan.new(name, "publish"), find_same(account, name, package, options)
-  steps.package = package
   if published then
     steps.action = "unchanged"
   else
+    steps.package = package
     plan.add(steps, {
       operation = "lambda:PublishLayerVersion",
       about = ("publish the layer %s: %d bytes"):format(name, #package.bytes),

@@ -16,7 +16,7 @@ local problem = require "lambdapool.deploy.problem"
 ---@field action string "create", "update", "delete" or "unchanged"
 ---@field steps lambdapool.deploy.Step[]
 ---@field changes { setting: string, from: any, to: any }[]
----@field package table? of lambdapool.deploy.package
+---@field package table? of lambdapool.deploy.package, when it is sent
 ---@field remark string? what somebody should know besides
 ---@field result fun(journal: table): table what has become of it
 
