@@ -104,6 +104,17 @@ end
 
 mt.__close = methods.close
 
+local function pid()
+  local file <close> = assert(io.open "/proc/self/stat")
+  return file:read "n"
+end
+
+-- When the spec is killed, tmux and what runs in it must not stay.
+local function watch(self)
+  tmux(self, "run-shell", "-b", ("while kill -0 %d 2>/dev/null; do sleep 1; done; "):format(pid())
+    .. ("tmux -S %s/socket kill-server; rm -rf %s"):format(self.folder, self.folder))
+end
+
 --- A terminal of `columns` and `rows` in which a shell runs `command`, and then prints "status" and
 --- its exit code.
 ---@param command string
@@ -117,6 +128,7 @@ function screens.open(command, columns, rows)
   local self = setmetatable({ folder = folder }, mt)
   tmux(self, "new-session", "-d", "-x", tostring(columns or 60), "-y", tostring(rows or 16),
     command .. "; echo status $?; exec sleep 1000")
+  watch(self)
   return self
 end
 
