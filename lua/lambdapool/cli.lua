@@ -41,6 +41,9 @@ Set-up
 
   --help       this text; `lambdapool COMMAND --help` for a command
   --version    the versions of lambdapool and Lua
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 no such function, 4 credentials missing or refused,
+5 throttled, 6 budget used up, 130 interrupted
 ]]
 
 local function is_command(name)
@@ -57,10 +60,23 @@ local function complain(text)
   return 2
 end
 
+local main
+
+-- "help" and "help layers list" are "--help" and "layers list --help".
+local function show_help(argv)
+  if argv[1] == "help" and argv[2] then
+    local rest = table.move(argv, 2, #argv, 1, { [0] = argv[0] })
+    table.insert(rest, "--help")
+    return main(rest)
+  end
+  io.stdout:write(help)
+  return 0
+end
+
 --- Runs a command line. argv[0] is the program, argv[1] the command.
 ---@param argv string[]
 ---@return integer exit code
-local function main(argv)
+function main(argv)
   local name = argv[1]
   if name == nil then
     io.stderr:write(help)
@@ -68,8 +84,7 @@ local function main(argv)
   elseif is_command(name) then
     return require("lambdapool.cli." .. name).main(argv)
   elseif name == "--help" or name == "-h" or name == "help" then
-    io.stdout:write(help)
-    return 0
+    return show_help(argv)
   elseif name == "--version" or name == "-v" then
     print(("lambdapool %s (%s)"):format(system.version, _VERSION))
     return 0

@@ -23,6 +23,14 @@ describe("the command line", function()
     assert.matches("usage: lambdapool run %[OPTIONS%]", text)
   end)
 
+  it("shows the help of commands in either way", function()
+    for _, name in ipairs { "create", "run", "layers", "layers list" } do
+      assert.same({ lambdapool(name .. " --help") }, { lambdapool("help " .. name) })
+    end
+    assert.matches("^lambdapool: unknown command 'creat', did you mean 'create'%?\n",
+      (lambdapool "help creat"))
+  end)
+
   it("without a command shows help and fails", function()
     local text, code = lambdapool ""
     assert.equal(2, code)
