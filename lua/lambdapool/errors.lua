@@ -154,8 +154,10 @@ local function message(object)
   return ("(error object is a %s value)"):format(type(object)), true
 end
 
--- Frames of this library, by the names that its chunks have.
-local own_frame = "^\tlambdapool/[%w_/]+%.lua:"
+-- Frames of this library, by the names that its chunks and its functions in C have.
+local function is_own(line)
+  return line:find "^\tlambdapool/[%w_/]+%.lua:" or line:find "^\t%[C%]: in function 'lambdapool%."
+end
 
 --- A traceback without the frames of lambdapool itself: what stands in the user's own files. Below
 --- `stop`, a pattern for the frame that ran the user's main chunk, everything is hidden.
@@ -169,7 +171,7 @@ local function traceback(text, level, stop)
     if line:find(stop) then
       lines[#lines + 1] = "\t[C]: in ?"
       break
-    elseif not line:find(own_frame) then
+    elseif not is_own(line) then
       lines[#lines + 1] = line
     end
   end

@@ -22,6 +22,7 @@ end
 describe("help", function()
   it("says what it can tell", function()
     assert.matches("help%(pool%.map%)", help "")
+    assert.equal(help "", help "help")
   end)
 
   it("prints the reference of a method, with the options that it mentions", function()

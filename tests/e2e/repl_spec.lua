@@ -113,6 +113,12 @@ stack traceback:
     assert.matches("<remote>\n$", err)
   end)
 
+  it("does not show the frames of lambdapool", function()
+    local err = failure "local db = io.open '/dev/null'\npool:map(function() return db end, { 1 })"
+    assert.matches("^lambdapool: cannot send function repl:2:1: upvalue 'db' of", err)
+    assert.is_nil(err:find "traceback")
+  end)
+
   it("waits for what was submitted", function()
     local out, err, code = repl [[executor:submit(print, "late")]]
     assert.matches("Future", out)

@@ -96,10 +96,8 @@ local function describe_pool(pool)
   for _, what in ipairs { "running", "queued", "done", "failed", "cancelled" } do
     parts[#parts + 1] = count_of(stats[what], what)
   end
-  if stats.tasks > 0 then
-    parts[#parts + 1] = format("%d worker%s", stats.workers, stats.workers == 1 and "" or "s")
-    return concat(parts, ", ")
-  end
+  parts[#parts + 1] = count_of(stats.workers, stats.workers == 1 and "worker" or "workers")
+  return stats.tasks > 0 and concat(parts, ", ") or nil
 end
 
 local function describe(value)

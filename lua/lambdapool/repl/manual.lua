@@ -285,16 +285,17 @@ local manual = {}
 ---@param console lambdapool.repl.Console
 ---@return fun(...: any)
 function manual.new(console)
-  return function(...)
-    if select("#", ...) == 0 then
+  local function help(...)
+    local value = ...
+    if select("#", ...) == 0 or value == help then
       console:write(overview)
       return
     end
-    local value = ...
     local named = type(value) == "string" and value_named(console.session, value)
     local width = min(WIDEST, console:columns() - 1)
     console:write(paragraphs.fill(gsub(help_of(named or value), "\n$", ""), width) .. "\n")
   end
+  return help
 end
 
 return manual
