@@ -32,7 +32,8 @@ local mt = { __name = "lambdapool.Retry", __index = methods }
 -- Jitter must not touch the generator of the user's script.
 local state = system.now() * 0x9E3779B97F4A7C15 | 1
 
--- xorshift64*: Marsaglia 2003, Vigna 2016. From 0 to 1.
+--- A number from 0 to 1. xorshift64*: Marsaglia 2003, Vigna 2016.
+---@return number
 local function random()
   state = state ~ (state >> 12)
   state = state ~ (state << 25)
@@ -74,4 +75,4 @@ local function new(where, given, level)
   return setmetatable(policy, mt)
 end
 
-return { new = new, rules = rules }
+return { new = new, rules = rules, random = random }

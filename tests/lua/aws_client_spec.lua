@@ -5,6 +5,7 @@ local crypto = require "lambdapool.crypto"
 local http = require "lambdapool.http"
 local json = require "lambdapool.json"
 local loop = require "lambdapool.loop"
+local retries = require "lambdapool.aws.retries"
 local serve = require "lambdapool.serve"
 local support = require "tests.lua.aws_support"
 local system = require "lambdapool.system"
@@ -29,14 +30,14 @@ local function open(...)
   return session
 end
 
-local random = math.random
+local random = retries.random
 
 before_each(function()
-  math.random = function() return 0 end -- luacheck: ignore 122
+  retries.random = function() return 0 end
 end)
 
 after_each(function()
-  math.random = random -- luacheck: ignore 122
+  retries.random = random
   http.close()
   if server then
     server:close()

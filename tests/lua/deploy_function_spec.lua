@@ -491,6 +491,14 @@ describe("deploying a function", function()
 end)
 
 describe("deleting a function", function()
+  it("takes no options that it does not know", function()
+    world:create "f"
+    world:forget()
+    assert.matches("unknown option 'lgos', did you mean 'logs'",
+      (failure(functions.delete, world.account, "f", { lgos = true })))
+    assert.same({}, world:changes())
+  end)
+
   it("takes its role along", function()
     world:create "f"
     local iam = world.account.session:iam()

@@ -45,6 +45,8 @@ describe("settings of functions", function()
 
   it("suggest the option that was meant", function()
     assert.matches("did you mean 'memory'", complaint { memry = 128 })
+    assert.equal("the option 'paths' must be a table, got a string", complaint { paths = "app/" })
+    assert.equal("the option 'stop' must be a function, got a boolean", complaint { stop = true })
   end)
 
   describe("layers", function()

@@ -31,7 +31,9 @@ local STATUSES = { [500] = true, [502] = true, [503] = true, [504] = true }
 -- What no second attempt changes.
 local FINAL = { tls = true, refused_url = true, too_large = true }
 
-local retries = {}
+local retries = {
+  random = require("lambdapool.retry").random, -- math.random belongs to the user's script
+}
 
 --- What kind of trouble a refusal is that may pass by itself: "throttled", "transient", or nil.
 ---@param refusal lambdapool.Refusal
@@ -71,7 +73,7 @@ function methods:pause(refusal, attempt, paid)
   end
   self.tokens = self.tokens - cost
   paid.last = cost
-  local seconds = math.random() * math.min(BASE[kind] * 2 ^ (attempt - 1), LONGEST)
+  local seconds = retries.random() * math.min(BASE[kind] * 2 ^ (attempt - 1), LONGEST)
   return math.max(seconds, math.min(refusal.retry_after or 0, seconds + PATIENCE))
 end
 

@@ -1,11 +1,14 @@
 --- Deleting a function, with the role that was made for it and, if that is wanted, its log.
 
+local check_options = require("lambdapool.options").check
 local lookup = require "lambdapool.deploy.lookup"
 local names = require "lambdapool.deploy.names"
 local plan = require "lambdapool.deploy.plan"
 local problem = require "lambdapool.deploy.problem"
 local roles = require "lambdapool.deploy.roles"
 local settle = require "lambdapool.deploy.settle"
+
+local RULES = { logs = { "boolean" }, log = { "function" }, stop = { "function" } }
 
 local removal = {}
 
@@ -68,6 +71,7 @@ end
 ---@param options { logs: boolean? }
 ---@return lambdapool.deploy.Plan
 function removal.plan(account, name, options)
+  check_options("lambdapool.deploy.function.delete", options, RULES)
   names.check_function(name)
   local found = lookup.find(account, name)
   if found then

@@ -218,9 +218,9 @@ local CHECKS = {
   remove_tags = removed_tags,
 }
 
--- What else create and update take.
-local OTHERS = { paths = true, requirements = true, agent = true, adopt = true, defaults = true,
-  log = true, stop = true }
+-- What else create and update take, and its type.
+local OTHERS = { paths = "table", requirements = "string", agent = "string", adopt = "boolean",
+  defaults = "table", log = "function", stop = "function" }
 
 local function complain_of(name)
   local known = {}
@@ -259,6 +259,8 @@ function settings.check(options)
       checked[name] = check(value)
     elseif not OTHERS[name] then
       complain_of(name)
+    elseif type(value) ~= OTHERS[name] then
+      refuse("the option '%s' must be a %s, got a %s", name, OTHERS[name], type(value))
     end
   end
   return checked
