@@ -127,6 +127,7 @@ end
 local function take_input(console, editor)
   local text
   while true do
+    console.notices:begin()
     local line, why = editor:read(text and prompt("_PROMPT2", ">> ") or prompt("_PROMPT", "> "))
     if not line and why == "interrupt" then
       return true
@@ -147,7 +148,6 @@ end
 -- Until the end of input, :quit, SIGTERM or, without a person, an error.
 local function converse(console, editor)
   while not (console.left or console.terminated or console.broken) do
-    console.notices:begin()
     local read, ok = pcall(take_input, console, editor)
     if not read and interrupt.is(ok) then
       console.terminated = interrupt.terminated()

@@ -149,6 +149,7 @@ function methods:begin()
   if not self.console.interactive then
     return
   end
+  self:stop()
   self.waiting = true
   tell(self)
   local tally = schedulers.totals()
