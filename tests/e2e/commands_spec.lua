@@ -155,6 +155,7 @@ describe("invoke", function()
     assert.matches("Function not found: .*\n  create it with `lambdapool create nobody PATHS`", err)
     _, err, code = lambdapool "invoke echo --qualifier 7"
     assert.equal(3, code, err)
+    assert.matches("\n  there is no function echo, or it has no version or alias 7\n$", err)
   end)
 
   it("does not pass over a full disk", function()

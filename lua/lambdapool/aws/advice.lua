@@ -103,6 +103,9 @@ local function on_absent(self, context)
   local message = self.message
   if self.service == "logs" then
     return "the function has not run yet, or its role may not write logs", ABSENT
+  elseif message:find "^Function not found" and context.input and context.input.Qualifier then
+    return ("there is no function %s, or it has no version or alias %s"):format(
+      named_function(self, context), context.input.Qualifier), ABSENT
   elseif message:find "^Function not found" then
     return ("create it with `lambdapool create %s PATHS`; `lambdapool list` shows what there " ..
       "is%s"):format(named_function(self, context) or "NAME", in_region(context)), ABSENT
