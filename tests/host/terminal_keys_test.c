@@ -171,5 +171,6 @@ int main(void) {
       cmocka_unit_test(any_bytes),
       cmocka_unit_test(text),
   };
+  cmocka_set_message_output(CM_OUTPUT_TAP);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
