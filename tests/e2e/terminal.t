@@ -75,6 +75,18 @@ def waits():
     check("standard input may be typed", code == 2 and "is not JSON" in out, (out, code))
 
 
+def obeys_nobody():
+    with open(HOME + "/rude.lua", "w") as file:
+        file.write('return { say = function(event) print "\\27[2Jsaid" error(event.text) end }')
+    run("create", "rude", HOME + "/rude.lua", "--handler", "rude.say")
+    out, code = run("invoke", "rude", '{"text": "\\u001b]0;title\\u0007"}', "--tail")
+    check("what functions write is no command to terminals",
+          code == 1 and "\x1b" not in out and "\\x1b[2Jsaid\n" in out and "\\x1b]0;title\\x07" in out, out)
+    out, code = run("logs", "rude")
+    check("nor are logs", code == 0 and "\x1b" not in out and "\\x1b[2Jsaid\n" in out, out)
+    run("delete", "rude", "--yes")
+
+
 def colours():
     out, code = run("doctor")
     check("doctor has colours on a terminal", "\x1b[32mok" in out, out)
@@ -90,6 +102,7 @@ def colours():
 try:
     asks()
     waits()
+    obeys_nobody()
     colours()
     print(f"1..{count}")
 finally:

@@ -16,6 +16,7 @@ local failure = require "lambdapool.cli.failure"
 local help = require "lambdapool.cli.help"
 local interrupt = require "lambdapool.interrupt"
 local kinds = require("lambdapool.options").kinds
+local output = require "lambdapool.cli.output"
 local suggest = require "lambdapool.suggest"
 local system = require "lambdapool.system"
 
@@ -158,7 +159,7 @@ end
 
 local function complain(name, text)
   io.stdout:flush()
-  io.stderr:write("lambdapool", name and " " .. name or "", ": ", text, "\n")
+  io.stderr:write("lambdapool", name and " " .. name or "", ": ", output.visible(text, 2), "\n")
 end
 
 -- Prints what ended a command; its exit code. A system call that a signal broke off fails before

@@ -76,7 +76,7 @@ end
 
 local function print_tail(log)
   io.stdout:flush()
-  io.stderr:write(log, log:sub(-1) == "\n" and "" or "\n")
+  io.stderr:write(output.visible(log, 2), log:sub(-1) == "\n" and "" or "\n")
 end
 
 local function print_result(given, answer)

@@ -8,7 +8,6 @@ local names = require "lambdapool.deploy.names"
 local output = require "lambdapool.cli.output"
 local refusals = require "lambdapool.aws.refusal"
 local retries = require "lambdapool.aws.retries"
-local system = require "lambdapool.system"
 local times = require "lambdapool.cli.times"
 
 -- How far is looked back: for an invocation longer, because that gives few lines.
@@ -46,19 +45,9 @@ end
 
 -- Printing -------------------------------------------------------------------------------------
 
--- A terminal is not to obey what functions write; files get all of it.
-local function visible(message)
-  if not system.isatty(1) then
-    return message
-  end
-  return (message:gsub("[%c\127]", function(byte)
-    return byte:find "[\t\n]" and byte or output.plain(byte)
-  end))
-end
-
 local function print_event(event)
   local message = event.message:gsub("[\r\n]+$", "")
-  io.write(times.show(event.timestamp), " ", visible(message), "\n")
+  io.write(times.show(event.timestamp), " ", output.visible(message, 1), "\n")
 end
 
 local function record_of(event)

@@ -16,6 +16,20 @@ local function plain(value)
   end))
 end
 
+--- A text of others as it may be printed: on a terminal without control characters, except for
+--- those that lay it out; files get all of it.
+---@param text string
+---@param stream integer 1: standard output, 2: standard error
+---@return string
+function output.visible(text, stream)
+  if not system.isatty(stream) then
+    return text
+  end
+  return (text:gsub("[%c\127]", function(byte)
+    return byte:find "[\t\n]" and byte or plain(byte)
+  end))
+end
+
 -- How wide a text is on a terminal: characters, where it is UTF-8.
 local function width(text)
   return utf8.len(text) or #text
