@@ -125,7 +125,8 @@ describe("a local account", function()
     write("state", "")
     local text, code = run "accounts.open()"
     assert.equal(1, code)
-    assert.matches("state/lambdapool/serve: Not a directory", text)
+    assert.matches("cannot open the local service: %S+/state/lambdapool/serve: Not a directory\n",
+      text)
   end)
 
   it("wants no endpoint", function()

@@ -126,7 +126,7 @@ local function try_open(self, port)
     use_service(self, service)
     return true
   elseif code ~= "busy" then
-    error(message, 0)
+    error("cannot open the local service: " .. message, 0)
   end
   local notice, url, access_key = read_notice(self.dir)
   if notice then

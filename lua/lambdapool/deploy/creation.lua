@@ -123,7 +123,8 @@ local function create(account, input, journal)
   elseif type(failure) ~= "table" or failure.code ~= "ResourceConflictException" then
     error(failure, 0)
   elseif not is_made(account, input) then
-    exists(account, input.FunctionName, { creator = names.CREATOR })
+    problem.raise(problem.FAILED, "somebody else has created %s meanwhile\n  change it with " ..
+      "`lambdapool update %s`", input.FunctionName, input.FunctionName)
   end
 end
 
