@@ -100,7 +100,10 @@ bool lp__sign_ignores(struct lp__span name) {
   return false;
 }
 
+/* Names are not empty. */
 static int compare_names(const struct lp__field *a, const struct lp__field *b) {
+  if (*a->name != *b->name)
+    return (unsigned char)*a->name - (unsigned char)*b->name;
   size_t both = a->name_size < b->name_size ? a->name_size : b->name_size;
   int order = memcmp(a->name, b->name, both);
   return order ? order
@@ -173,7 +176,7 @@ static struct lp__span list_names(struct lp__signer *signer,
   char *out = signer->list.at;
   for (size_t i = 0; i < count; i++) {
     const struct lp__field *field = &draft->fields[i];
-    if (i > 0 && compare_names(field - 1, field) == 0)
+    if (i > 0 && draft->repeated.at && compare_names(field - 1, field) == 0)
       continue;
     if (i > 0)
       *out++ = ';';

@@ -50,7 +50,8 @@ local function headers_of(self, request, attempt, credentials)
     headers.host = select(2, session:endpoint(service))
     local added = sigv4.sign({ method = request.method, path = request.path, query = request.query,
       headers = headers, body = request.body }, credentials,
-      { region = session:signing_region(service), service = service, time = session:time() })
+      { region = session:signing_region(service), service = service, time = session:time(),
+        sign_body = true })
     for name, value in pairs(added) do
       headers[name] = value
     end
