@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "allocation.h"
+#include "host/coroutine.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_ASAN 1
@@ -50,10 +51,9 @@ struct lp__limits {
   /* Shared with the signal handler. It runs in the same thread, so volatile
    * is enough. `deadline` and `armed` are times of CLOCK_MONOTONIC in ns, 0
    * for none; the handler can only come while `armed` is not 0. */
-  lua_State *volatile running; /* the coroutine that runs */
+  struct lp__running running;  /* hooked once the task's time is up */
   volatile uint64_t deadline;  /* of the task */
   volatile uint64_t armed;     /* when the timer will fire */
-  volatile sig_atomic_t up;    /* the task's time is up */
   volatile sig_atomic_t fired; /* the hook has raised its error */
 };
 
@@ -88,8 +88,8 @@ static void note_where(struct lp__limits *limits, lua_State *L) {
  * better place a first one counts, too. */
 static void *refuse(struct lp__limits *limits, size_t size) {
   int again = limits->refused == size;
-  if (limits->running && (again || limits->where[0] == '\0'))
-    note_where(limits, limits->running);
+  if (limits->running.thread && (again || limits->where[0] == '\0'))
+    note_where(limits, limits->running.thread);
   limits->refused = again ? 0 : size;
   return NULL;
 }
@@ -147,8 +147,6 @@ static uint64_t read_clock(void) {
   return (uint64_t)now.tv_sec * NANOSECONDS + (uint64_t)now.tv_nsec;
 }
 
-static void set_hook(lua_State *L);
-
 /* Raises an error at every instruction. It is Lua's own memory error, because
  * that one calls no message handler: a handler would run inside this hook,
  * where hooks are off, and could go on for ever. What the task hears does not
@@ -157,7 +155,7 @@ static void set_hook(lua_State *L);
 static void on_instruction(lua_State *L, lua_Debug *ar) {
   struct lp__limits *limits = lp__limits_of(L);
   (void)ar;
-  if (!limits->up) {
+  if (!limits->running.hooked) {
     lua_sethook(L, NULL, 0, 0);
     return;
   }
@@ -166,10 +164,6 @@ static void on_instruction(lua_State *L, lua_Debug *ar) {
   limits->fired = 1;
   lua_pushliteral(L, "not enough memory");
   lua_error(L);
-}
-
-static void set_hook(lua_State *L) {
-  lua_sethook(L, on_instruction, LUA_MASKCOUNT, 1);
 }
 
 /* Arms the timer for `time`; 0: never. Async-signal-safe. */
@@ -184,9 +178,8 @@ static void arm(struct lp__limits *limits, uint64_t time) {
 
 /* The timer stays armed when a task ends, which saves two system calls for
  * each: it may have been armed for an earlier task, and is armed again for the
- * one that runs now, if any. lua_sethook may be called in a signal
- * handler, says its source, and lua.c does so, too. The task may be inside
- * debug.sethook right now, so the hook is set again until the task ends. */
+ * one that runs now, if any. The task may be inside debug.sethook right now, so
+ * the hook is set again until the task ends. */
 static void on_signal(int number, siginfo_t *info, void *context) {
   struct lp__limits *limits = info->si_value.sival_ptr;
   uint64_t now;
@@ -201,8 +194,7 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     arm(limits, limits->deadline);
     return;
   }
-  limits->up = 1;
-  set_hook(limits->running);
+  lp__running_hook(&limits->running);
   arm(limits, now + INSIST);
 }
 
@@ -240,11 +232,12 @@ static int ensure_timer(struct lp__limits *limits) {
 void lp__limits_begin(struct lp__limits *limits, lua_State *L,
                       uint64_t timeout_ms, uint64_t now_ns) {
   uint64_t deadline;
-  limits->running = L;
+  limits->running.thread = L;
+  limits->running.hooked = 0;
   limits->where[0] = '\0';
   limits->is_foreign = 0;
   lp__allocation_forget();
-  limits->up = limits->fired = 0;
+  limits->fired = 0;
   limits->timeout_ms = timeout_ms;
   if (timeout_ms == 0 || timeout_ms > INT64_MAX / NANOSECONDS ||
       !ensure_timer(limits))
@@ -282,8 +275,8 @@ enum lp__limits_end lp__limits_end(struct lp__limits *limits, lua_State *L,
                                    int status) {
   int fired = limits->fired;
   limits->deadline = 0; /* from here on the handler sets no hook */
-  limits->up = limits->fired = 0;
-  limits->running = L;
+  limits->running.hooked = limits->fired = 0;
+  limits->running.thread = L;
   if (lua_gethook(L))
     lua_sethook(L, NULL, 0, 0);
   if (fired)
@@ -304,23 +297,6 @@ uint64_t lp__limits_timeout(const struct lp__limits *limits) {
   return limits->timeout_ms;
 }
 
-/* The signal may come at any point of these two. Whoever runs next gets the
- * hook: either the handler already sees it in `running`, or `up` is seen
- * here. */
-lua_State *lp__limits_enter(struct lp__limits *limits, lua_State *next) {
-  lua_State *previous = limits->running;
-  limits->running = next;
-  if (limits->up)
-    set_hook(next);
-  return previous;
-}
-
-void lp__limits_leave(struct lp__limits *limits, lua_State *previous) {
-  limits->running = previous;
-  if (limits->up)
-    set_hook(previous);
-}
-
 /* --- life ---------------------------------------------------------------- */
 
 struct lp__limits *lp__limits_of(lua_State *L) {
@@ -329,11 +305,16 @@ struct lp__limits *lp__limits_of(lua_State *L) {
   return limits;
 }
 
+struct lp__running *lp__limits_running(struct lp__limits *limits) {
+  return &limits->running;
+}
+
 struct lp__limits *lp__limits_open(size_t memory_mb) {
   struct lp__limits *limits = calloc(1, sizeof *limits);
   size_t memory = memory_mb * MIB;
   if (limits == NULL)
     return NULL;
+  limits->running.hook = on_instruction;
   if (memory == 0)
     limits->ceiling = SIZE_MAX;
   else

@@ -16,7 +16,7 @@
  *
  *   struct lp__limits *limits = lp__limits_open(memory);
  *   lua_State *L = lua_newstate(lp__limits_alloc, limits);
- *   lp__coroutine_open(L);   -- before the other libraries
+ *   lp__coroutine_open(L, lp__limits_running(limits));
  *   for each task:
  *     lp__limits_begin(limits, L, timeout_ms, now_ns);
  *     status = lua_pcall(L, ...);
@@ -33,6 +33,7 @@
 #include <stdint.h>
 
 struct lp__limits;
+struct lp__running; /* coroutine.h */
 
 enum lp__limits_end {
   LP__LIMITS_OK,
@@ -59,6 +60,9 @@ void *lp__limits_alloc(void *limits, void *block, size_t old_size, size_t size);
 /* The limits of the state that `L` belongs to. */
 struct lp__limits *lp__limits_of(lua_State *L);
 
+/* What the coroutine library of the state shall note, for the hook. */
+struct lp__running *lp__limits_running(struct lp__limits *limits);
+
 /* A task starts on L, the main coroutine, at `now_ns` by
  * CLOCK_MONOTONIC_COARSE. `timeout_ms`: how long it may run; 0: any time. */
 void lp__limits_begin(struct lp__limits *limits, lua_State *L,
@@ -84,13 +88,6 @@ uint64_t lp__limits_timeout(const struct lp__limits *limits);
 size_t lp__limits_memory(const struct lp__limits *limits);
 size_t lp__limits_peak(const struct lp__limits *limits);
 void lp__limits_reset_peak(struct lp__limits *limits);
-
-/* `next` is about to be resumed by the running coroutine. Returns the running
- * one, to be passed to lp__limits_leave. Neither raises nor allocates. */
-lua_State *lp__limits_enter(struct lp__limits *limits, lua_State *next);
-
-/* The coroutine that was entered has yielded or ended; `previous` runs on. */
-void lp__limits_leave(struct lp__limits *limits, lua_State *previous);
 
 /* Frees the limits; after lua_close. NULL is fine. */
 void lp__limits_close(struct lp__limits *limits);

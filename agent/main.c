@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "allocation.h"
-#include "coroutine.h"
 #include "guest.h"
 #include "handler.h"
+#include "host/coroutine.h"
 #include "host/lambdapool.h"
 #include "host/progress.h"
 #include "host/state.h"
@@ -38,7 +38,7 @@ struct agent {
 
 /* Opens the libraries; those that differ from Lua's own come first. */
 static int open_libraries(lua_State *L) {
-  lp__coroutine_open(L);
+  lp__coroutine_open(L, lp__limits_running(lp__limits_of(L)));
   lp__handler_open(L);
   lp__state_open(L);
   lp__guest_open(L);

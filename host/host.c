@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coroutine.h"
 #include "embed.h"
 #include "heap.h"
 #include "libs.h"
@@ -22,8 +23,9 @@
 
 struct lp_host {
   lua_State *L;
-  struct lp__heap *heap; /* of L */
-  bool warns, warned;    /* warnings are on; the last one goes on */
+  struct lp__heap *heap;      /* of L */
+  struct lp__running running; /* of L, for interrupts */
+  bool warns, warned;         /* warnings are on; the last one goes on */
   char error[512];
 };
 
@@ -169,9 +171,11 @@ static void preload(lua_State *L, const char *name, lua_CFunction open) {
   lua_pop(L, 1);
 }
 
-/* Sets the state up, protected: (config). */
+/* Sets the state up, protected: (host, config). */
 static int open_state(lua_State *L) {
-  const struct lp_config *config = lua_touserdata(L, 1);
+  lp_host *host = lua_touserdata(L, 1);
+  const struct lp_config *config = lua_touserdata(L, 2);
+  lp__coroutine_open(host->L, &host->running);
   lp__state_open(L);
   preload(L, OWN_NAME ".codec", luaopen_lambdapool_codec);
   preload(L, OWN_NAME ".workers", luaopen_lambdapool_workers);
@@ -231,8 +235,9 @@ int lp_open(const struct lp_config *config, lp_host **out) {
   }
   *out = host;
   lua_pushcfunction(host->L, open_state);
+  lua_pushlightuserdata(host->L, host);
   lua_pushlightuserdata(host->L, (void *)config);
-  return lua_pcall(host->L, 1, 0, 0) == LUA_OK ? LP_OK : keep_error(host);
+  return lua_pcall(host->L, 2, 0, 0) == LUA_OK ? LP_OK : keep_error(host);
 }
 
 /* Runs `require "lambdapool.cli".main(argv)`, protected: (argc, argv), gives

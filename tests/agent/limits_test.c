@@ -13,7 +13,7 @@
 #include <lauxlib.h>
 #include <lualib.h>
 
-#include "agent/coroutine.h"
+#include "host/coroutine.h"
 
 #define MEMORY_MB 40 /* of which 24 are Lua's */
 
@@ -24,7 +24,7 @@ static int set_up(void **state) {
   (void)state;
   limits = lp__limits_open(MEMORY_MB);
   L = lua_newstate(lp__limits_alloc, limits);
-  lp__coroutine_open(L);
+  lp__coroutine_open(L, lp__limits_running(limits));
   luaL_openlibs(L);
   return 0;
 }

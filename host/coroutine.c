@@ -5,10 +5,50 @@
  */
 #include "coroutine.h"
 
-#include "limits.h"
-
 #include <lauxlib.h>
 #include <lualib.h>
+
+/* --- which one runs ------------------------------------------------------ */
+
+struct lp__running *lp__running_of(lua_State *L) {
+  return *(struct lp__running **)lua_getextraspace(L);
+}
+
+/* lua_sethook may be called in a signal handler, says its source, and lua.c
+ * does so, too. */
+static void set_hook(struct lp__running *running, lua_State *L) {
+  lua_sethook(L, running->hook, LUA_MASKCOUNT, 1);
+}
+
+/* A hook that is not ours stays. */
+static void remove_hook(struct lp__running *running, lua_State *L) {
+  if (lua_gethook(L) == running->hook)
+    lua_sethook(L, NULL, 0, 0);
+}
+
+void lp__running_hook(struct lp__running *running) {
+  running->hooked = 1;
+  set_hook(running, running->thread);
+}
+
+void lp__running_unhook(struct lp__running *running) {
+  running->hooked = 0;
+  remove_hook(running, running->thread);
+}
+
+/* `to` runs instead of `from`. The signal may come at any point of this.
+ * Whoever runs next gets the hook: either the handler already sees it in
+ * `thread`, or `hooked` is seen here. */
+static inline void switch_to(struct lp__running *running, lua_State *to,
+                             lua_State *from) {
+  running->thread = to;
+  if (running->hooked) {
+    remove_hook(running, from);
+    set_hook(running, to);
+  }
+}
+
+/* --- the library --------------------------------------------------------- */
 
 static lua_State *check_coroutine(lua_State *L) {
   lua_State *co = lua_tothread(L, 1);
@@ -25,15 +65,15 @@ static int failed(lua_State *L, const char *message) {
 /* Resumes `co` with the `count` values at the top of L. Returns the number of
  * results, which are then at the top of L, or -1 with an error value there. */
 static int resume(lua_State *L, lua_State *co, int count) {
-  struct lp__limits *limits = lp__limits_of(L);
-  lua_State *previous;
+  struct lp__running *running = lp__running_of(L);
+  lua_State *previous = running->thread; /* not L if a C module resumed that */
   int status, results;
   if (!lua_checkstack(co, count))
     return failed(L, "too many arguments to resume");
   lua_xmove(L, co, count);
-  previous = lp__limits_enter(limits, co);
+  switch_to(running, co, previous);
   status = lua_resume(co, L, count, &results);
-  lp__limits_leave(limits, previous);
+  switch_to(running, previous, co);
   if (status != LUA_OK && status != LUA_YIELD) {
     lua_xmove(co, L, 1);
     return -1;
@@ -58,10 +98,12 @@ static int co_resume(lua_State *L) {
 
 /* Closes `co`: its to-be-closed variables are user code, too. */
 static int close_coroutine(lua_State *L, lua_State *co) {
-  struct lp__limits *limits = lp__limits_of(L);
-  lua_State *previous = lp__limits_enter(limits, co);
-  int status = lua_resetthread(co);
-  lp__limits_leave(limits, previous);
+  struct lp__running *running = lp__running_of(L);
+  lua_State *previous = running->thread;
+  int status;
+  switch_to(running, co, previous);
+  status = lua_resetthread(co);
+  switch_to(running, previous, co);
   return status;
 }
 
@@ -119,11 +161,14 @@ static int co_close(lua_State *L) {
   return 2;
 }
 
-void lp__coroutine_open(lua_State *L) {
+void lp__coroutine_open(lua_State *L, struct lp__running *running) {
   static const luaL_Reg functions[] = {{"resume", co_resume},
                                        {"wrap", co_wrap},
                                        {"close", co_close},
                                        {NULL, NULL}};
+  running->thread = L;
+  running->hooked = 0;
+  *(struct lp__running **)lua_getextraspace(L) = running;
   luaL_requiref(L, LUA_COLIBNAME, luaopen_coroutine, 1);
   luaL_setfuncs(L, functions, 0);
   lua_pop(L, 1);
