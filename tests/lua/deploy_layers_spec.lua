@@ -40,6 +40,16 @@ describe("layers", function()
     assert.equal(4, publish("tools", nil, { description = "" }).version)
   end)
 
+  it("are said in a few ways", function()
+    local one, two = publish("tools").arn, publish("tools", "return { 1 }").arn
+    assert.same({ two, one, two, one, "?" }, layers.resolve(world.account,
+      { "tools", "tools:1", "tools:2", one, "?" }))
+    for _, text in ipairs { "tools:3", "tools:0", "tools:99999999999999999999", "no", "no:1" } do
+      local _, exit = failure(layers.resolve, world.account, { text })
+      assert.equal(3, exit)
+    end
+  end)
+
   it("are listed", function()
     assert.same({}, layers.list(world.account))
     publish "b"

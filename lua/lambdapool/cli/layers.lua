@@ -96,14 +96,14 @@ local delete = command.new {
 local function of_function(spec, edit)
   return command.new {
     name = "layers " .. spec.name,
-    usage = ("layers %s FUNCTION %s..."):format(spec.name, spec.argument:upper()),
+    usage = ("layers %s FUNCTION LAYER..."):format(spec.name),
     example = spec.example, about = spec.about,
-    arguments = { { "function", "the function" }, { spec.argument, spec.what, args = "+" } },
+    arguments = { { "function", "the function" }, { "layer", spec.what, args = "+" } },
     common = { account = true, json = true, dry_run = true },
     run = function(given, context)
       local account = context:account()
       local found = lookup.own(account, given["function"])
-      local wanted = edit(describe.layers(found.configuration), given[spec.argument])
+      local wanted = edit(describe.layers(found.configuration), given.layer, account)
       local plan = functions.plan.update(account, given["function"], { layers = wanted })
       change.carry_out(plan, given, update.describe)
     end,
@@ -111,14 +111,15 @@ local function of_function(spec, edit)
 end
 
 local attach = of_function({
-  name = "attach", argument = "arn", what = "versions of layers",
-  example = "lambdapool layers attach algorithms " ..
-    "arn:aws:lambda:us-east-1:123456789012:layer:tools:3",
+  name = "attach", what = "NAME (the newest version), NAME:VERSION, or ARNs of any account",
+  example = "lambdapool layers attach algorithms tools:3",
   about = "Gives a function more layers, or other versions of them.",
-}, layers.with)
+}, function(there, texts, account)
+  return layers.with(there, layers.resolve(account, texts))
+end)
 
 local detach = of_function({
-  name = "detach", argument = "layer", what = "ARNs, or names with or without :VERSION",
+  name = "detach", what = "NAME, NAME:VERSION, or ARNs",
   example = "lambdapool layers detach algorithms tools",
   about = "Takes layers from a function.",
 }, layers.without)

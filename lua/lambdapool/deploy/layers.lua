@@ -161,7 +161,7 @@ local function find_version(account, name, version)
       return entry
     end
   end
-  problem.raise(problem.ABSENT, "the layer %s has no version %d\n  see those that it has with " ..
+  problem.raise(problem.ABSENT, "the layer %s has no version %s\n  see those that it has with " ..
     "`lambdapool layers list %s`", name, version, name)
 end
 
@@ -191,6 +191,24 @@ function layers.plan.delete(account, name, version)
 end
 
 -- Layers of a function ----------------------------------------------------------------------------
+
+--- The ARNs of versions of layers, which may be said as ARNs, or as `name:version` or `name` (its
+--- newest version) where they are in this account. What is none of these stays as it is.
+---@param account lambdapool.Account
+---@param texts string[]
+---@return string[]
+function layers.resolve(account, texts)
+  local arns = {}
+  for i, text in ipairs(texts) do
+    local name, version = text:match "^([%w_-]+):?(%d*)$"
+    if name and version == "" then
+      arns[i] = layers.versions(account, name)[1].arn
+    else
+      arns[i] = name and find_version(account, name, tonumber(version)).arn or text
+    end
+  end
+  return arns
+end
 
 local function copy(list)
   return table.move(list, 1, #list, 1, {})
