@@ -140,6 +140,11 @@ static char *parent(char *start, char *end) {
   return end;
 }
 
+/* Whether a name is `dots`: few names begin with one. */
+static bool is_dots(struct lp__span name, const char *dots) {
+  return *name.at == '.' && lp__span_is(name, dots);
+}
+
 static char *put_name(char *out, struct lp__span name, bool as_is) {
   return as_is ? put(out, name) : lp__span_encode(out, name);
 }
@@ -149,9 +154,9 @@ static char *put_resolved(char *out, struct lp__span path, bool as_is) {
   char *start = out;
   struct lp__span rest = path, name;
   while (lp__span_next(&rest, '/', &name)) {
-    if (name.size == 0 || lp__span_is(name, "."))
+    if (name.size == 0 || is_dots(name, "."))
       continue;
-    if (lp__span_is(name, "..")) {
+    if (is_dots(name, "..")) {
       out = parent(start, out);
       continue;
     }

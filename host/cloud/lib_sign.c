@@ -1,6 +1,6 @@
 /*
  * The C part of the Lua module "lambdapool.aws.sigv4"; what it does and takes
- * stands in lua/lambdapool/aws/sigv4.lua, how it is read in sign_input.h.
+ * stands in lua/lambdapool/aws/sigv4.lua, how it is read in lib_sign.h.
  *
  *   sign(request, credentials, options[, into]) -> headers
  *   presign(request, credentials, options) -> query
@@ -9,7 +9,7 @@
 #include <lua.h>
 #include <string.h>
 
-#include "sign_input.h"
+#include "lib_sign.h"
 
 int luaopen_lambdapool_sign(lua_State *L);
 

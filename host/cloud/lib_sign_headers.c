@@ -1,4 +1,4 @@
-#include "sign_input.h"
+#include "lib_sign.h"
 
 #include <lauxlib.h>
 #include <string.h>

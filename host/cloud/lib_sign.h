@@ -4,8 +4,8 @@
  * All texts are read first and stay on the stack, so they are good until the
  * signature is there, whatever the tables are made of.
  */
-#ifndef LP__SIGN_INPUT_H
-#define LP__SIGN_INPUT_H
+#ifndef LP__LIB_SIGN_H
+#define LP__LIB_SIGN_H
 
 #include <lua.h>
 

@@ -1,4 +1,4 @@
-#include "sign_input.h"
+#include "lib_sign.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -54,17 +54,20 @@ bool lp__sign_is_token(struct lp__span text) {
   return text.size > 0;
 }
 
-/* A text of the request, which stays on the stack.  [-0, +1, e] */
-static struct lp__span request_text(lua_State *L, int key, const char *absent) {
-  struct lp__span text = {absent, strlen(absent)};
-  if (lp__sign_get(L, LP__SIGN_REQUEST, key) != LUA_TNIL)
-    text = lp__sign_text(L, "request", lp__sign_keys[key]);
-  return text;
+/* A text of the request, which stays on the stack, or `absent`, a literal.
+ * [-0, +1, e] */
+#define REQUEST_TEXT(L, key, absent)                                           \
+  request_text(L, key, (struct lp__span){absent, sizeof absent - 1})
+static struct lp__span request_text(lua_State *L, int key,
+                                    struct lp__span absent) {
+  if (lp__sign_get(L, LP__SIGN_REQUEST, key) == LUA_TNIL)
+    return absent;
+  return lp__sign_text(L, "request", lp__sign_keys[key]);
 }
 
 /* The method in upper case, which stays on the stack.  [-0, +2, e] */
 static const char *read_method(lua_State *L) {
-  struct lp__span method = request_text(L, LP__SIGN_METHOD, "GET");
+  struct lp__span method = REQUEST_TEXT(L, LP__SIGN_METHOD, "GET");
   char upper[32];
   if (!lp__sign_is_token(method) || method.size >= sizeof upper)
     lp__sign_complain(L, "request.method is no method of HTTP");
@@ -79,14 +82,15 @@ static const char *read_method(lua_State *L) {
 
 /* Reads path and query, which may both be in the path.  [-0, +n, e] */
 static void read_target(lua_State *L, struct lp__request *request) {
-  struct lp__span path = request_text(L, LP__SIGN_PATH, "/");
-  struct lp__span query = request_text(L, LP__SIGN_QUERY, "");
+  struct lp__span path = REQUEST_TEXT(L, LP__SIGN_PATH, "/");
+  struct lp__span query = REQUEST_TEXT(L, LP__SIGN_QUERY, "");
   const char *mark = memchr(path.at, '?', path.size);
   if (path.size == 0)
     path = (struct lp__span){"/", 1};
   if (*path.at != '/')
     lp__sign_complain(L, "request.path must begin with '/'");
-  if (memchr(path.at, '#', path.size) || memchr(query.at, '#', query.size))
+  if (memchr(path.at, '#', path.size) ||
+      (query.size > 0 && memchr(query.at, '#', query.size)))
     lp__sign_complain(
         L, "request.path and request.query must not have a '#': it is "
            "never sent");
@@ -112,7 +116,7 @@ static void read_request(lua_State *L, struct lp__request *request) {
                    "table");
   read_target(L, request);
   request->method = read_method(L);
-  struct lp__span body = request_text(L, LP__SIGN_BODY, "");
+  struct lp__span body = REQUEST_TEXT(L, LP__SIGN_BODY, "");
   request->body = body.at;
   request->body_size = body.size;
 }

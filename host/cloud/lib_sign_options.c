@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* gmtime_r */
-#include "sign_input.h"
+#include "lib_sign.h"
 
 #include <lauxlib.h>
 #include <math.h>
