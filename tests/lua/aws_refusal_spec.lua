@@ -180,6 +180,8 @@ describe("advice", function()
     assert.matches("HTTPS_PROXY", failed("proxy").hint)
     assert.matches("AWS_CA_BUNDLE", failed("tls").hint)
     assert.matches("against /ca.pem", failed("tls", { ca = "/ca.pem" }).hint)
+    assert.matches("^the endpoint https://x is from AWS_ENDPOINT_URL; .*AWS_CA_BUNDLE",
+      failed("tls", { url = "https://x", origin = "AWS_ENDPOINT_URL" }).hint)
     assert.is_nil(failed("reset").hint)
   end)
 end)

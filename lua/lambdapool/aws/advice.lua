@@ -236,6 +236,9 @@ end
 function FAILURES.tls(context)
   if context.ca then
     return ("certificates are checked against %s (AWS_CA_BUNDLE)"):format(context.ca)
+  elseif context.origin then
+    return ("the endpoint %s is from %s; when its certificate is not a public one, set " ..
+      "AWS_CA_BUNDLE to the file with it"):format(context.url, context.origin)
   end
   return "behind a proxy that opens TLS, set AWS_CA_BUNDLE to the file with its certificate"
 end
