@@ -21,7 +21,25 @@ local function distance(a, b)
   return rows[#a][#b]
 end
 
---- The name nearest to `name`, or nil when none is near: at most a third of its letters may differ.
+-- Fewer letters are the beginning of too much.
+local FEWEST = 4
+
+-- The only name that begins with `name`.
+local function completed(name, names)
+  local found
+  for _, candidate in ipairs(#name >= FEWEST and names or {}) do
+    if candidate:sub(1, #name) == name then
+      if found then
+        return nil
+      end
+      found = candidate
+    end
+  end
+  return found
+end
+
+--- The name nearest to `name`, or nil when none is near: at most a third of its letters may differ,
+--- or it is the beginning of one.
 ---@param name string
 ---@param names string[]
 ---@return string?
@@ -33,7 +51,7 @@ local function nearest(name, names)
       best, least = candidate, d
     end
   end
-  return best
+  return best or completed(name, names)
 end
 
 --- Words to put behind a complaint about `name`: ", did you mean 'workers'?", or nothing.

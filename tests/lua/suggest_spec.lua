@@ -10,6 +10,13 @@ describe("suggest", function()
     assert.equal("chunksize", suggest.nearest("chunk_size", names))
   end)
 
+  it("finds a name that was begun", function()
+    assert.equal("chunksize", suggest.nearest("chunk", names))
+    assert.equal("--dry-run", suggest.nearest("--dry", { "--json", "--dry-run" }))
+    assert.is_nil(suggest.nearest("chu", names))
+    assert.is_nil(suggest.nearest("chunk", { "chunksize", "chunk_count" }))
+  end)
+
   it("finds nothing for a name that is far from all", function()
     assert.is_nil(suggest.nearest("colour", names))
     assert.is_nil(suggest.nearest("x", names))
