@@ -10,6 +10,7 @@
  *   loop:cut(id, n) -> begun | nil
  *   loop:pause(id, on) -> whether there is such a worker
  *   loop:memory(id) -> bytes now, bytes at most | nil
+ *   loop:stop(id) -> whether it was told to end its task
  *   loop:kill(id) -> whether there was such a worker
  *   loop:poll([seconds]) -> "response", id, bytes, ready
  *                         | "error" | "init_error", id, body, error_type,
@@ -256,6 +257,12 @@ static int loop_memory(lua_State *L) {
   return 2;
 }
 
+static int loop_stop(lua_State *L) {
+  struct lp__handle *handle = lp__check_handle(L);
+  lua_pushboolean(L, lp__worker_stop(handle->workers, luaL_checkinteger(L, 2)));
+  return 1;
+}
+
 static int loop_kill(lua_State *L) {
   struct lp__handle *handle = lp__check_handle(L);
   lua_pushboolean(L, lp__worker_kill(handle->workers, luaL_checkinteger(L, 2)));
@@ -277,14 +284,21 @@ static int loop_fd(lua_State *L) {
 
 int luaopen_lambdapool_workers(lua_State *L) {
   static const luaL_Reg functions[] = {{"open", workers_open}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {
-      {"start", lp__lib_start},    {"invoke", loop_invoke},
-      {"progress", loop_progress}, {"cut", loop_cut},
-      {"pause", loop_pause},       {"memory", loop_memory},
-      {"kill", loop_kill},         {"poll", lp__lib_poll},
-      {"listen", lp__lib_listen},  {"unlisten", lp__lib_unlisten},
-      {"port", loop_port},         {"fd", loop_fd},
-      {"close", loop_close},       {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"start", lp__lib_start},
+                                     {"invoke", loop_invoke},
+                                     {"progress", loop_progress},
+                                     {"cut", loop_cut},
+                                     {"pause", loop_pause},
+                                     {"memory", loop_memory},
+                                     {"stop", loop_stop},
+                                     {"kill", loop_kill},
+                                     {"poll", lp__lib_poll},
+                                     {"listen", lp__lib_listen},
+                                     {"unlisten", lp__lib_unlisten},
+                                     {"port", loop_port},
+                                     {"fd", loop_fd},
+                                     {"close", loop_close},
+                                     {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
       {"__gc", loop_close}, {"__close", loop_close}, {NULL, NULL}};
   lp__lib_open_requests(L);

@@ -158,6 +158,10 @@ void lp__process_kill(const struct lp__process *process) {
     kill(-process->pid, SIGKILL);
 }
 
+void lp__process_stop(const struct lp__process *process) {
+  tgkill(process->pid, process->pid, SIGVTALRM);
+}
+
 bool lp__process_has_ended(const struct lp__process *process) {
   siginfo_t info = {.si_pid = 0};
   int status =

@@ -40,6 +40,10 @@ int lp__process_start(struct lp__process *process, const char *path,
 /* SIGKILL to the whole group. Only between start and end. */
 void lp__process_kill(const struct lp__process *process);
 
+/* Tells an agent that the time of the task it runs is up (agent/limits.h). Only
+ * between start and end; nothing may come of it. */
+void lp__process_stop(const struct lp__process *process);
+
 /* True when the child has ended; its status is still to be taken. */
 bool lp__process_has_ended(const struct lp__process *process);
 

@@ -237,6 +237,14 @@ bool lp__worker_cut(struct lp__workers *workers, int64_t id, uint32_t n,
   return true;
 }
 
+bool lp__worker_stop(struct lp__workers *workers, int64_t id) {
+  struct lp__worker *worker = find(workers, id);
+  if (!worker || worker->ending || !worker->api.pending || worker->isolated)
+    return false;
+  lp__process_stop(&worker->process);
+  return true;
+}
+
 bool lp__worker_kill(struct lp__workers *workers, int64_t id) {
   struct lp__worker *worker = find(workers, id);
   if (worker)

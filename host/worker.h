@@ -114,6 +114,12 @@ bool lp__worker_pause(struct lp__workers *workers, int64_t id, bool paused);
 bool lp__worker_memory(const struct lp__workers *workers, int64_t id,
                        uint64_t *now, uint64_t *peak);
 
+/* Ends the task that a worker runs, if that is Lua code: the worker answers as
+ * when the task's time is up, and lives on. The tasks behind it are to be taken
+ * back before. False when it has no invocation, is ending, or is in a sandbox,
+ * which nobody can tell. */
+bool lp__worker_stop(struct lp__workers *workers, int64_t id);
+
 /* Kills a worker and everything in its process group. No event but OUTPUT and
  * EXIT is queued afterwards. False when there is no such worker. */
 bool lp__worker_kill(struct lp__workers *workers, int64_t id);

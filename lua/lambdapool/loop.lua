@@ -79,6 +79,13 @@ function loop.invoke(id, request, options)
   return handle:invoke(id, request, options)
 end
 
+--- Ends the task that a worker runs, where that is Lua code: the worker answers, and lives on.
+--- False when it cannot be told to.
+---@return boolean
+function loop.stop(id)
+  return handle:stop(id)
+end
+
 --- Kills a worker that has not exited. Its "exit" follows.
 function loop.kill(id)
   handle:kill(id)

@@ -368,13 +368,15 @@ local function cancel_queued(self, call, message)
   end
 end
 
--- Ends what runs, of one call or of all, and has its workers killed.
-local function cancel_running(self, call, message)
+-- Ends what runs, of one call or of all. Its workers are killed; gently, only those that cannot end
+-- their tasks.
+local function cancel_running(self, call, message, gently)
+  local cancel = gently and self.backend.stop or self.backend.cancel
   for _, range in ipairs(table.move(self.running, 1, self.running.count, 1, {})) do
     if not range.void and (not call or range.batch.call == call) then
       range.void = true
       tallies.add(range.batch.call, "running", range.first - range.last - 1)
-      self.backend:cancel(range.ticket)
+      cancel(self.backend, range.ticket)
       range.batch:fail(range.first, range.last, "cancelled", message)
     end
   end
@@ -383,9 +385,10 @@ end
 --- Cancels everything of a call, or of all calls, that has not ended: what is queued and what runs.
 ---@param call lambdapool.Call?
 ---@param message string
-function methods:cancel_call(call, message)
+---@param gently boolean? workers that can end their tasks live on
+function methods:cancel_call(call, message, gently)
   cancel_queued(self, call, message)
-  cancel_running(self, call, message)
+  cancel_running(self, call, message, gently)
   self:dispatch()
 end
 
@@ -534,12 +537,11 @@ interrupt.on(function()
   end
 end)
 
---- For programs that go on after a Ctrl-C: it cancels all tasks, and pools stay, with the workers
---- that were idle.
+--- For programs that go on after a Ctrl-C: it cancels all tasks, and pools and workers stay.
 local function survive_interrupts()
   interrupt.on(function()
     for scheduler in pairs(schedulers) do
-      scheduler:cancel_call(nil, "interrupted")
+      scheduler:cancel_call(nil, "interrupted", true)
     end
   end)
 end

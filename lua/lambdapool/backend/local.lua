@@ -22,6 +22,7 @@
 ---
 --- Some have more:
 ---
+---   backend:stop(ticket)                 like cancel, but what ran it can run the next one, too
 ---   backend.opaque                       true: nobody knows how far an invocation is once it runs
 ---   backend.overhead_us                  what an invocation takes by itself, where that is much
 ---   backend:costs()                      fields for Pool:stats
@@ -49,6 +50,9 @@ local ANSWER_MS = 1500
 
 -- How many lines of a worker's output are kept for the error of its crash.
 local LOG_LINES = 20
+
+-- Seconds in which a task that is stopped has to end: one that sits in C does not.
+local STOP_SECONDS = 0.25
 
 ---@class lambdapool.LocalBackend
 local methods = {}
@@ -286,6 +290,19 @@ function methods.cancel(_, ticket)
   end
   ticket.worker.cancelled = true
   loop.kill(ticket.worker.id)
+  return true
+end
+
+--- Like `cancel`, but the worker lives on when it can end its task.
+function methods:stop(ticket)
+  if not is_current(ticket) then
+    return false
+  end
+  loop.cut(ticket.worker.id, 0)
+  if not loop.stop(ticket.worker.id) then
+    return self:cancel(ticket)
+  end
+  loop.after(STOP_SECONDS, function() self:cancel(ticket) end)
   return true
 end
 
