@@ -26,6 +26,9 @@ local mt = { __name = "lambdapool.Executor", __index = methods }
 
 -- Complains, `level` levels up, when `f` cannot be run here.
 local function check_call(self, where, f, level)
+  if debug.getmetatable(self) ~= mt then
+    error(("%s is called with a colon: %s(...)"):format(where:gsub(":", "."), where), level + 1)
+  end
   if self.closed then
     error(where .. ": the executor is shut down", level + 1)
   end

@@ -27,6 +27,9 @@ local mt = { __name = "lambdapool.Pool", __index = methods }
 
 -- Complains, `level` levels up, when `f` cannot be run here.
 local function check_call(self, where, f, level)
+  if debug.getmetatable(self) ~= mt then
+    error(("%s is called with a colon: %s(...)"):format(where:gsub(":", "."), where), level + 1)
+  end
   if self.state ~= "open" then
     error(("%s: the pool is %s"):format(where, self.state), level + 1)
   end
