@@ -71,18 +71,25 @@ static int files_real(lua_State *L) {
   return 1;
 }
 
-/* (entries): gives the names; may raise. */
+/* The next entry; NULL at the end, and with an errno when reading fails. */
+static struct dirent *next_entry(DIR *entries) {
+  errno = 0;
+  return readdir(entries);
+}
+
+/* (entries): gives the names, and the errno that ended them or 0; may raise. */
 static int push_names(lua_State *L) {
   DIR *entries = lua_touserdata(L, 1);
   struct dirent *entry;
   lua_newtable(L);
-  while ((entry = readdir(entries)) != NULL) {
+  while ((entry = next_entry(entries)) != NULL) {
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
       continue;
     lua_pushstring(L, entry->d_name);
     lua_rawseti(L, 2, (lua_Integer)lua_rawlen(L, 2) + 1);
   }
-  return 1;
+  lua_pushinteger(L, errno);
+  return 2;
 }
 
 static int files_list(lua_State *L) {
@@ -95,9 +102,13 @@ static int files_list(lua_State *L) {
   if (entries == NULL)
     return luaL_fileresult(L, 0, path);
   lua_pushlightuserdata(L, entries);
-  status = lua_pcall(L, 1, 1, 0);
+  status = lua_pcall(L, 1, 2, 0);
   closedir(entries);
-  return status == LUA_OK ? 1 : lua_error(L);
+  if (status != LUA_OK)
+    return lua_error(L);
+  errno = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  return errno == 0 ? 1 : luaL_fileresult(L, 0, path);
 }
 
 static const char *kind_of(mode_t mode) {
