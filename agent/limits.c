@@ -37,6 +37,9 @@
 #define TICK        (NANOSECONDS / 100)
 #define INSIST      (NANOSECONDS / 100)
 
+/* Whose task ends when the host says so. */
+static struct lp__limits *volatile stoppable;
+
 struct lp__limits {
   size_t used;
   size_t peak;
@@ -184,11 +187,16 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   struct lp__limits *limits = info->si_value.sival_ptr;
   uint64_t now;
   (void)number, (void)context;
-  if (info->si_code != SI_TIMER)
+  if (info->si_code == SI_TKILL)
+    limits = stoppable;
+  else if (info->si_code != SI_TIMER)
     return;
-  limits->armed = 0;
-  if (limits->deadline == 0)
+  else
+    limits->armed = 0;
+  if (limits == NULL || limits->deadline == 0)
     return;
+  if (info->si_code == SI_TKILL)
+    limits->deadline = 1;
   now = read_clock();
   if (now < limits->deadline) {
     arm(limits, limits->deadline);
@@ -222,6 +230,8 @@ static int ensure_timer(struct lp__limits *limits) {
   event.sigev_notify_thread_id = gettid();
   limits->has_timer =
       timer_create(CLOCK_MONOTONIC, &event, &limits->timer) == 0;
+  if (limits->has_timer)
+    stoppable = limits;
   return limits->has_timer;
 }
 
@@ -325,6 +335,8 @@ struct lp__limits *lp__limits_open(size_t memory_mb) {
 void lp__limits_close(struct lp__limits *limits) {
   if (limits == NULL)
     return;
+  if (stoppable == limits)
+    stoppable = NULL;
   if (limits->has_timer)
     timer_delete(limits->timer);
   free(limits);

@@ -22,6 +22,9 @@
  *     status = lua_pcall(L, ...);
  *     end = lp__limits_end(limits, L, status);
  *
+ * The same signal, sent to the thread by somebody else (tgkill), says that the
+ * task's time is up now: that is how the host stops one (process.h).
+ *
  * The limits of a state live in its allocator's argument. They belong to the
  * thread that opened them; the signal, SIGVTALRM, is sent to that thread.
  */

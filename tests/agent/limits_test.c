@@ -1,13 +1,16 @@
 /* Limits around Lua code: each task here tries to get around them, and after
  * each the state must still work. */
+#define _GNU_SOURCE /* tgkill */
 #include "agent/limits.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <lauxlib.h>
@@ -153,6 +156,28 @@ static void a_timer_of_an_earlier_task_does_no_harm(void **state) {
   assert_times_out("\nwhile true do end");
 }
 
+/* What a host does that has the task stopped. */
+static int stop(lua_State *state) {
+  (void)state;
+  tgkill(getpid(), gettid(), SIGVTALRM);
+  return 0;
+}
+
+static void a_task_ends_when_the_host_says_so(void **state) {
+  (void)state;
+  lua_register(L, "stop", stop);
+  assert_times_out(
+      "\nwhile true do end"); /* the signal is handled from now on */
+  stop(L);                    /* between tasks: for nobody */
+  assert_usable();
+  assert_int_equal(run("\nstop() while true do end", 1000000),
+                   LP__LIMITS_TIMEOUT);
+  assert_usable();
+  assert_int_equal(run("\nwhile true do pcall(stop) end", 1000000),
+                   LP__LIMITS_TIMEOUT);
+  assert_usable();
+}
+
 static void assert_exhausts(const char *code) {
   if (run(code, 0) != LP__LIMITS_OUT_OF_MEMORY)
     fail_msg("not out of memory but %s: %s", lua_tostring(L, -1), code);
@@ -216,6 +241,7 @@ int main(void) {
       cmocka_unit_test(survivors_of_a_timeout_run_on),
       cmocka_unit_test(other_errors_are_not_touched),
       cmocka_unit_test(a_timer_of_an_earlier_task_does_no_harm),
+      cmocka_unit_test(a_task_ends_when_the_host_says_so),
       cmocka_unit_test(bounds_memory),
       cmocka_unit_test(garbage_is_not_memory),
       cmocka_unit_test(an_error_that_is_caught_is_none),

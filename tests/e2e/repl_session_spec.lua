@@ -101,6 +101,28 @@ describe("a prompt", function()
     screen:wait "status 0"
   end)
 
+  it("keeps workers that run Lua warm, and replaces the others", function()
+    local screen <close> = open "--workers 1"
+    define(screen)
+    enter(screen, "function pid() return io.open('/proc/self/stat'):read 'n' end", "")
+    enter(screen, "function stay() io.open('begun', 'w'):close() while 1 do end end", "")
+    enter(screen, "local first = pool:apply(pid)")
+    see(screen, "pool:apply%(pid%)\n1 task · ")
+    enter(screen, "pool:map(stay, { 1, 2 })")
+    await_file "begun"
+    screen:key "C-c"
+    screen:wait "interrupted: 0 tasks done, 0 failed, 2 not done\n>"
+    enter(screen, "pool:apply(pid) == first")
+    see(screen, "\ntrue      1 task · ")
+    enter(screen, "pool:apply(function() wait(1) os.execute 'sleep 1000' end)")
+    begin "go1"
+    await_file "begun1"
+    screen:key "C-c"
+    screen:wait "interrupted: 0 tasks done, 0 failed, 1 not done\n>"
+    enter(screen, "pool:apply(pid) == first")
+    see(screen, "\nfalse      1 task · ")
+  end)
+
   it("insists when code swallows Ctrl-C", function()
     local screen <close> = open()
     enter(screen, "function stay() io.open('begun', 'w'):close() while true do end end", "")
