@@ -186,7 +186,7 @@ endif
 # tests/run runs one test, in any language or mode, and prints TAP; prove runs all of them and counts.
 PROVE      = LAMBDAPOOL_BUILD=$(abspath $(BUILD)) FUZZ_TIME=$(FUZZ_TIME) prove -fo --exec tests/run
 TESTS      = $(C_TESTS) $(OOM) $(SPECS) $(SCRIPTS)
-CLOUD_SPECS = $(addprefix tests/lua/,$(addsuffix _spec.lua,archive aws_sigv4 crypto files http json serve_blobs sigv4 sqlite xml))
+CLOUD_SPECS = $(addprefix tests/lua/,$(addsuffix _spec.lua,archive aws_sigv4 aws_sigv4_headers crypto files http json serve_blobs sigv4 sqlite xml))
 CHECKED    = $(C_TESTS) $(wildcard tests/lua/codec*_spec.lua tests/host/codec*_spec.lua) $(CLOUD_SPECS)
 FAULTS     = $(addprefix tests/e2e/,faults_spec.lua kinds_spec.lua outside_spec.lua)
 
