@@ -2,6 +2,7 @@
 #include "interrupt.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -15,23 +16,37 @@ static int event_fd = -1;
 static bool terminations; /* SIGTERM, too */
 static void (*notify_caller)(void *);
 static void *notify_data;
+static pthread_t catcher;
+
+static void on_signal(int number);
+
+static void set_action(int number, void (*handler)(int), int flags) {
+  struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
+  sigemptyset(&action.sa_mask);
+  sigaction(number, &action, NULL);
+}
 
 /* The descriptor first: who sees `pending` may rely on it to be readable. */
-static void on_signal(int number) {
-  int saved = errno;
+static void make_pending(int number) {
   uint64_t one = 1;
   ssize_t written = write(event_fd, &one, sizeof one);
   (void)written;
   atomic_store(&last, number);
   atomic_store(&pending, true);
   notify_caller(notify_data);
-  errno = saved;
 }
 
-static void set_action(int number, void (*handler)(int), int flags) {
-  struct sigaction action = {.sa_handler = handler, .sa_flags = flags};
-  sigemptyset(&action.sa_mask);
-  sigaction(number, &action, NULL);
+/* Another thread of the process, a library's perhaps, passes the signal on:
+ * what is notified belongs to the one that catches. */
+static void on_signal(int number) {
+  int saved = errno;
+  if (pthread_equal(pthread_self(), catcher)) {
+    make_pending(number);
+  } else {
+    set_action(number, on_signal, (int)SA_RESETHAND);
+    pthread_kill(catcher, number);
+  }
+  errno = saved;
 }
 
 int lp__interrupt_catch(void (*notify)(void *), void *data) {
@@ -43,6 +58,7 @@ int lp__interrupt_catch(void (*notify)(void *), void *data) {
   lp__interrupt_take();
   notify_caller = notify;
   notify_data = data;
+  catcher = pthread_self();
   set_action(SIGINT, on_signal, (int)SA_RESETHAND);
   return 0;
 }

@@ -4,7 +4,8 @@
  * This is the only state of the process that the library has, and it has it
  * only when asked: without lp__interrupt_catch there is no handler, nothing
  * is ever pending and the descriptor is -1. The signal may come to any
- * thread; the functions belong to the one that catches. */
+ * thread; the functions belong to the one that catches, and the handler does
+ * its work there. */
 #ifndef LP_INTERRUPT_H
 #define LP_INTERRUPT_H
 
@@ -12,11 +13,11 @@
 
 /* Catches the next SIGINT, even where it was ignored, as `lua` does. The
  * handler makes the interrupt pending, calls notify(data) and leaves SIGINT
- * at its default action. `notify` runs in a signal handler: it may call only
- * what is safe there. System calls that block are not resumed after it, so
- * that a script which reads from a terminal is woken. Calling it again
- * replaces `notify` and `data`, forgets what is pending and catches one more.
- * 0 or a negative errno. */
+ * at its default action. `notify` runs in a signal handler, in the thread that
+ * has called this: it may call only what is safe there. System calls that block
+ * are not resumed after it, so that a script which reads from a terminal is
+ * woken. Calling it again replaces `notify` and `data`, forgets what is pending
+ * and catches one more. 0 or a negative errno. */
 int lp__interrupt_catch(void (*notify)(void *), void *data);
 
 /* From now on SIGTERM is like the SIGINT that is caught: for servers, which
