@@ -25,6 +25,8 @@
  *                           system.interrupted() takes it before; the one
  *                           after it kills the process. With nil the next one
  *                           kills. true, or nil, message, errno
+ *   system.insist(f)        calls f() in every step of Lua code, in whatever
+ *                           coroutine, but for lambdapool's own; until nil
  *   system.interrupted()    true once for each of them that was caught, and
  *                           whether it was SIGTERM
  */
@@ -35,6 +37,7 @@
 #include <lua.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -42,13 +45,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "coroutine.h"
 #include "interrupt.h"
 #include "lambdapool.h"
 #include "libs.h"
 #include "sandbox.h"
 
-/* What the hook calls is at the address of this in the registry. */
+/* What the hook calls is at the addresses of these in the registry: once for
+ * an interrupt, or in every step. */
 static const char on_interrupt = 0;
+static const char on_step = 0;
 
 #define GUARD "lambdapool.system.Interrupts"
 
@@ -146,30 +152,41 @@ static int is_own_code(lua_State *L, lua_Debug *ar) {
   return strncmp(ar->source, own, sizeof own - 1) == 0;
 }
 
+/* [-0, +1, -] */
+static bool push_function(lua_State *L, const char *key) {
+  return lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TFUNCTION;
+}
+
+/* A coroutine has the hook without need when its creator had it, or was left
+ * while it had it: then it goes. */
 static void hook(lua_State *L, lua_Debug *ar) {
-  if (lp__interrupt_pending() && is_own_code(L, ar))
+  bool insists = push_function(L, &on_step);
+  if ((insists || lp__interrupt_pending()) && is_own_code(L, ar))
     return;
-  lua_sethook(L, NULL, 0, 0);
-  if (lp__interrupt_pending() &&
-      lua_rawgetp(L, LUA_REGISTRYINDEX, &on_interrupt) == LUA_TFUNCTION)
+  if (!insists) {
+    lp__running_unhook(lp__running_of(L));
+    lua_sethook(L, NULL, 0, 0);
+  }
+  if (insists || (lp__interrupt_pending() && push_function(L, &on_interrupt)))
     lua_call(L, 0, 0);
 }
 
-/* Runs in the signal handler; lua_sethook is made for that. */
-static void set_hook(void *state) {
-  lua_sethook(state, hook, LUA_MASKCOUNT, 1);
+/* Runs in the signal handler, in the thread that has caught. */
+static void set_hook(void *running) {
+  lp__running_hook(running);
 }
 
-static lua_State *main_thread(lua_State *L) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  lua_State *main = lua_tothread(L, -1);
+/* The hook has nothing more to do for interrupts. Called before they are
+ * forgotten, for the next one may come at any time. */
+static void remove_hook(lua_State *L) {
+  if (!push_function(L, &on_step))
+    lp__running_unhook(lp__running_of(L));
   lua_pop(L, 1);
-  return main;
 }
 
 /* The guard goes with the state, and the handler must not reach for it then. */
 static int guard_gc(lua_State *L) {
-  lp__interrupt_release(main_thread(L));
+  lp__interrupt_release(lp__running_of(L));
   return 0;
 }
 
@@ -189,7 +206,7 @@ static void set_guard(lua_State *L) {
 }
 
 static int system_catch_interrupts(lua_State *L) {
-  lua_State *main = main_thread(L);
+  struct lp__running *running = lp__running_of(L);
   int status = 0;
   int terminations = lua_toboolean(L, 2);
   lua_settop(L, 1);
@@ -197,22 +214,31 @@ static int system_catch_interrupts(lua_State *L) {
     luaL_checktype(L, 1, LUA_TFUNCTION);
   set_guard(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &on_interrupt);
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &on_interrupt) == LUA_TNIL)
-    lp__interrupt_release(main);
+  remove_hook(L);
+  if (push_function(L, &on_interrupt))
+    status = lp__interrupt_catch(set_hook, running);
   else
-    status = lp__interrupt_catch(set_hook, main);
+    lp__interrupt_release(running);
   if (terminations && status == 0)
     lp__interrupt_catch_termination();
   errno = -status;
   return luaL_fileresult(L, status == 0, NULL);
 }
 
+static int system_insist(lua_State *L) {
+  lua_settop(L, 1);
+  if (!lua_isnil(L, 1))
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &on_step);
+  remove_hook(L);
+  if (push_function(L, &on_step) || lp__interrupt_pending())
+    lp__running_hook(lp__running_of(L));
+  return 0;
+}
+
 static int system_interrupted(lua_State *L) {
-  lua_State *main = main_thread(L);
-  int taken = lp__interrupt_take();
-  if (taken && lua_gethook(main) == hook)
-    lua_sethook(main, NULL, 0, 0);
-  lua_pushboolean(L, taken);
+  remove_hook(L);
+  lua_pushboolean(L, lp__interrupt_take());
   lua_pushboolean(L, lp__interrupt_signal() == SIGTERM);
   return 2;
 }
@@ -228,11 +254,13 @@ static const luaL_Reg functions[] = {
     {"raise_descriptors", system_raise_descriptors},
     {"umask", system_umask},
     {"catch_interrupts", system_catch_interrupts},
+    {"insist", system_insist},
     {"interrupted", system_interrupted},
     {NULL, NULL},
 };
 
 int luaopen_lambdapool_system(lua_State *L) {
+  lp__running_of(L)->hook = hook;
   luaL_newlib(L, functions);
   lua_pushnil(L);
   lua_pushcclosure(L, system_can_isolate, 1);

@@ -4,6 +4,7 @@
 
 local flow = require "lambdapool.flow"
 local futures = require "lambdapool.future"
+local interrupt = require "lambdapool.interrupt"
 
 local origin = {}
 
@@ -37,7 +38,7 @@ local function async(fn, ...)
     if ok then
       futures.succeed(future, ...)
     else
-      flow.unasked[future] = true
+      flow.unasked[future] = not interrupt.is(...) or nil -- the flow's resumer raises that one
       futures.fail(future, (...))
     end
   end, ...)

@@ -93,7 +93,7 @@ function flow.start(fn, on_end, ...)
 end
 
 --- Ends a flow that is parked: its to-be-closed variables are closed. False when it runs or has
---- ended.
+--- ended. Raises the interrupt that comes meanwhile.
 ---@param self lambdapool.Flow
 ---@return boolean
 function flow.cancel(self)
@@ -102,7 +102,9 @@ function flow.cancel(self)
   end
   forget(self)
   local ok, failure = coroutine.close(self.thread)
-  if not ok then
+  if interrupt.is(failure) then
+    error(failure, 0)
+  elseif not ok then
     loop.raise_later(failure)
   end
   return true

@@ -1,10 +1,12 @@
 --- Ctrl-C. A program that called `interrupt.catch` gets the first one as an error: the code that
---- runs raises it, or the call that waits, after everything that is under way was cancelled. Every
---- later wait raises it again, so a script that swallows it in a pcall ends, too. The second Ctrl-C
---- kills the process. Without `catch`, in a library, nothing here ever happens.
+--- runs raises it, in whatever coroutine, or the call that waits, after everything that is under way
+--- was cancelled. Code that catches errors may swallow it, in a pcall or a coroutine.resume, and goes
+--- on, but every later wait raises it again, and the program counts as interrupted when it ends. The
+--- second Ctrl-C kills the process. Without `catch`, in a library, nothing here ever happens.
 ---
---- A program that lives on calls `interrupt.survive`, too: then it is every Ctrl-C that is caught,
---- and only one that comes while nobody has taken the last one kills.
+--- A program that lives on calls `interrupt.survive`, too: then it is every Ctrl-C that is caught.
+--- One that comes after the error was swallowed is raised in every step of all coroutines; only one
+--- that comes while nobody has taken the last one kills.
 
 local system = require "lambdapool.system"
 
@@ -33,16 +35,6 @@ local function strike(terminated)
   raised = setmetatable({ message = "interrupted", terminated = terminated }, mt)
 end
 
--- Somebody has swallowed the error, and another Ctrl-C has come: it is raised in every step of the
--- user's code, until the program says that it is over.
-local function insist()
-  debug.sethook(function()
-    if debug.getinfo(2, "S").source:sub(1, 12) ~= "@lambdapool/" then
-      error(raised, 0)
-    end
-  end, "", 1)
-end
-
 --- Takes a Ctrl-C that has come and ends what is under way. True when there was one.
 ---@return boolean
 function interrupt.take()
@@ -53,7 +45,9 @@ function interrupt.take()
   if lasting and not terminated then
     interrupt.catch()
     if raised then
-      insist()
+      -- Somebody has swallowed the error: it is raised in every step of the user's code, until the
+      -- program says that it is over.
+      system.insist(interrupt.check)
     end
   end
   strike(terminated)
@@ -126,7 +120,7 @@ end
 
 --- The program goes on: the last Ctrl-C is over and done with, and the next one is caught.
 function interrupt.survive()
-  debug.sethook()
+  system.insist(nil)
   lasting, raised = true, nil
 end
 

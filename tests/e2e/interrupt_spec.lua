@@ -118,6 +118,76 @@ describe("Ctrl-C", function()
     end
   end)
 
+  it("ends coroutines", function()
+    for _, call in ipairs {
+      "coroutine.wrap(function() stay() end)()",
+      "coroutine.wrap(function() coroutine.wrap(function() stay() end)() end)()",
+      "coroutine.wrap(function() table.sort({ 1, 2, 3 }, stay) end)()",
+      "lambdapool.async(stay)",
+      "lambdapool.async(function() coroutine.wrap(stay)() end)",
+    } do
+      local out, err, code = interrupt("local function stay() ready() while true do end end "
+        .. call .. " print 'after'")
+      assert.equal("", out)
+      assert.matches("^lambdapool: interrupted[^\n]*\n$", err)
+      assert.equal(130, code)
+      os.remove(folder .. "/ready")
+    end
+  end)
+
+  it("ends callbacks, in flows too", function()
+    for _, call in ipairs {
+      "pool:apply_async(tostring, { 1 }, nil, stay):get() pool:poll(10)",
+      "lambdapool.async(function() pool:apply_async(tostring, { 1 }, nil, stay):get() "
+        .. "pool:apply(tostring, { 2 }) end):result()",
+      "lambdapool.async(function() pool:apply(tostring, { 1 }) stay() end):result()",
+    } do
+      local out, err, code = interrupt("local function stay() ready() while true do end end "
+        .. "local pool <close> = lambdapool.pool { workers = 1 } " .. call .. " print 'after'")
+      assert.equal("", out)
+      assert.matches(counted, err)
+      assert.equal(130, code)
+      os.remove(folder .. "/ready")
+    end
+  end)
+
+  it("ends what is closed with a coroutine", function()
+    local out, err, code = interrupt [[
+      local co = coroutine.create(function()
+        local x <close> = setmetatable({}, { __close = function() ready() while true do end end })
+        coroutine.yield()
+      end)
+      coroutine.resume(co)
+      print(coroutine.close(co))]]
+    assert.equal("false\tinterrupted\n", out)
+    assert.equal("lambdapool: interrupted\n", err)
+    assert.equal(130, code)
+  end)
+
+  it("closes what a coroutine was to close", function()
+    local out = interrupt [[
+      local closed = setmetatable({}, { __close = function(_, e) print("closed", e) end })
+      coroutine.wrap(function() local x <close> = closed ready() while true do end end)()]]
+    assert.equal("closed\tinterrupted\n", out)
+  end)
+
+  it("leaves no hook when a coroutine swallows it", function()
+    local out, err, code = interrupt [[
+      local co = coroutine.create(function()
+        print(pcall(function() ready() while true do end end))
+        print(coroutine.yield(debug.gethook()))
+        return "alive"
+      end)
+      print(coroutine.resume(co))
+      print(debug.gethook(co), (debug.gethook()))
+      print(coroutine.resume(co, "resumed"))
+      print(coroutine.resume(coroutine.create(error), "other"))]]
+    assert.equal("false\tinterrupted\ntrue\tnil\nnil\tnil\nresumed\ntrue\talive\nfalse\tother\n",
+      out)
+    assert.equal("lambdapool: interrupted\n", err)
+    assert.equal(130, code)
+  end)
+
   it("ends reading", function()
     for _, call in ipairs { "io.read()", "io.read 'a'", "for _ in io.lines() do end" } do
       local out, err, code = interrupt("ready() " .. call .. " print 'after'", { input = "<>fifo" })
@@ -202,6 +272,20 @@ describe("Ctrl-C", function()
       { again = true })
     assert.equal("", err)
     assert.equal(130, code) -- what the shell makes of the signal
+  end)
+
+  it("kills at once the second time what swallows the first", function()
+    for _, call in ipairs {
+      "while true do pcall(stay) end",
+      "coroutine.wrap(function() while true do pcall(stay) end end)()",
+      "while true do coroutine.resume(coroutine.create(stay)) end",
+    } do
+      local _, err, code = interrupt("local function stay() ready() while true do end end " .. call,
+        { again = true })
+      assert.equal("", err)
+      assert.equal(130, code)
+      os.remove(folder .. "/ready")
+    end
   end)
 
   it("does not concern a child that has the terminal", function()

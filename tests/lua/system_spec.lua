@@ -84,6 +84,49 @@ describe("system", function()
       assert.is_false(system.interrupted())
     end)
 
+    it("in the coroutine that runs", function()
+      local co, inner
+      assert(system.catch_interrupts(function()
+        assert.equal(inner, coroutine.running())
+        assert.is_true(system.interrupted())
+        error("stop", 0)
+      end))
+      co = coroutine.create(function()
+        inner = coroutine.create(function()
+          send()
+          while true do end
+        end)
+        coroutine.yield(coroutine.resume(inner))
+        return "alive"
+      end)
+      assert.same({ true, false, "stop" }, { coroutine.resume(co) })
+      for _, thread in ipairs { coroutine.running(), co, inner } do
+        assert.is_nil(debug.gethook(thread))
+      end
+      assert.same({ true, "alive" }, { coroutine.resume(co) })
+    end)
+
+    it("in the one that goes on when another has ended", function()
+      local taker
+      assert(system.catch_interrupts(function()
+        taker = coroutine.running()
+        system.interrupted()
+      end))
+      local function own(text)
+        return load("local popen, command = ... " .. text, "@lambdapool/some.lua")
+      end
+      -- Code of lambdapool is left alone, but a coroutine that it makes meanwhile gets its hook.
+      local made
+      local co = coroutine.wrap(own [[
+        popen(command):close()
+        return coroutine.create(function() return debug.gethook() end)
+      ]])
+      load("local co, popen, command, keep = ... keep(co(popen, command))", "@lambdapool/some.lua")(
+        co, io.popen, "kill -INT " .. pid, function(thread) made = thread end)
+      assert.equal(coroutine.running(), taker)
+      assert.same({ true }, { coroutine.resume(made) })
+    end)
+
     it("but not within lambdapool itself, which looks for them", function()
       local calls = 0
       assert(system.catch_interrupts(function()
@@ -100,6 +143,28 @@ describe("system", function()
       assert.is_true(rawget(_G, "taken"))
       assert.equal(1, calls)
       _G.taken = nil
+    end)
+
+    it("in every step, when it insists", function()
+      local rounds = 0
+      local function round()
+        rounds = rounds + 1
+        pcall(function() while true do end end)
+      end
+      -- Only code of lambdapool goes on then.
+      local e = load([[
+        local system, round = ...
+        local _, e = pcall(function() system.insist(function() error("stop", 0) end) round() end)
+        for _ = 1, 10 do pcall(coroutine.wrap(round)) end
+        system.insist(nil)
+        return e
+      ]], "@lambdapool/some.lua")(system, round)
+      assert.equal("stop", e)
+      assert.equal(0, rounds)
+      assert.is_nil(debug.gethook())
+      coroutine.wrap(function() rounds = 1 end)()
+      assert.equal(1, rounds)
+      assert.is_false(pcall(system.insist, 1))
     end)
 
     it("until it is released", function()
