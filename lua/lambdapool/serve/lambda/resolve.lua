@@ -5,6 +5,7 @@ local configuration = require "lambdapool.serve.lambda.configuration"
 local json = require "lambdapool.json"
 local lookup = require "lambdapool.serve.lambda.lookup"
 local names = require "lambdapool.serve.lambda.names"
+local random = require("lambdapool.retry").random -- math.random belongs to the user's script
 
 local resolve = {}
 
@@ -99,7 +100,7 @@ local function choose(entry)
   if not entry.shares then
     return entry.record
   end
-  local point = math.random()
+  local point = random()
   for _, item in ipairs(entry.shares) do
     if point < item.share then
       return item.record
