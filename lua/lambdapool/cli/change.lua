@@ -250,4 +250,13 @@ function change.carry_out(plan, given, describe)
   end
 end
 
+--- What is said of a function that was made.
+---@param plan table
+---@param result table see lambdapool.deploy.function
+---@return string
+function change.creation(plan, result)
+  return ("%s is created: %s of code, %s MB, %s s\n  %s"):format(result.name,
+    output.size(#plan.package.bytes), result.memory, result.timeout, result.arn)
+end
+
 return change

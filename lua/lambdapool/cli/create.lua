@@ -3,7 +3,6 @@
 local change = require "lambdapool.cli.change"
 local command = require "lambdapool.cli.command"
 local functions = require "lambdapool.deploy.function"
-local output = require "lambdapool.cli.output"
 
 return command.new {
   name = "create",
@@ -25,8 +24,7 @@ own that may write the function's log, unless --role names another.]],
     options.defaults = change.defaults()
     local plan = functions.plan.create(context:account(), given.name, options)
     change.carry_out(plan, given, function(result)
-      return ("%s is created: %s of code, %s MB, %s s\n  %s"):format(result.name,
-        output.size(#plan.package.bytes), result.memory, result.timeout, result.arn)
+      return change.creation(plan, result)
     end)
   end,
 }

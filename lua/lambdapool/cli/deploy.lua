@@ -3,7 +3,6 @@
 local change = require "lambdapool.cli.change"
 local command = require "lambdapool.cli.command"
 local functions = require "lambdapool.deploy.function"
-local output = require "lambdapool.cli.output"
 local update = require "lambdapool.cli.update"
 
 return command.new {
@@ -24,8 +23,7 @@ whatever is there. See `lambdapool create --help` and `lambdapool update --help`
     options.defaults = change.defaults()
     local plan = functions.plan.deploy(context:account(), given.name, options)
     change.carry_out(plan, given, function(result)
-      return result.action == "created" and ("%s is created: %s of code\n  %s"):format(result.name,
-        output.size(#plan.package.bytes), result.arn) or update.describe(result)
+      return result.action == "created" and change.creation(plan, result) or update.describe(result)
     end)
   end,
 }
