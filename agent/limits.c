@@ -53,7 +53,7 @@ struct lp__limits {
 
   /* Shared with the signal handler. It runs in the same thread, so volatile
    * is enough. `deadline` and `armed` are times of CLOCK_MONOTONIC in ns, 0
-   * for none; the handler can only come while `armed` is not 0. */
+   * for none; the timer's signal can only come while `armed` is not 0. */
   struct lp__running running;  /* hooked once the task's time is up */
   volatile uint64_t deadline;  /* of the task */
   volatile uint64_t armed;     /* when the timer will fire */
@@ -179,10 +179,11 @@ static void arm(struct lp__limits *limits, uint64_t time) {
   timer_settime(limits->timer, TIMER_ABSTIME, &spec, NULL);
 }
 
-/* The timer stays armed when a task ends, which saves two system calls for
- * each: it may have been armed for an earlier task, and is armed again for the
- * one that runs now, if any. The task may be inside debug.sethook right now, so
- * the hook is set again until the task ends. */
+/* The time of the task is up, or the host says so, whose signal comes at any
+ * time. The timer stays armed when a task ends, which saves two system calls
+ * for each: it may have been armed for an earlier task, and is armed again for
+ * the one that runs now, if any. The task may be inside debug.sethook right
+ * now, so the hook is set again until the task ends. */
 static void on_signal(int number, siginfo_t *info, void *context) {
   struct lp__limits *limits = info->si_value.sival_ptr;
   uint64_t now;

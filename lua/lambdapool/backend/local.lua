@@ -52,7 +52,7 @@ local ANSWER_MS = 1500
 local LOG_LINES = 20
 
 -- Seconds in which a task that is stopped has to end: one that sits in C does not.
-local STOP_SECONDS = 0.25
+local STOP_SECONDS = 1
 
 ---@class lambdapool.LocalBackend
 local methods = {}
@@ -302,7 +302,10 @@ function methods:stop(ticket)
   if not loop.stop(ticket.worker.id) then
     return self:cancel(ticket)
   end
-  loop.after(STOP_SECONDS, function() self:cancel(ticket) end)
+  loop.after(STOP_SECONDS, function()
+    loop.glance() -- its answer may be there
+    self:cancel(ticket)
+  end)
   return true
 end
 
