@@ -114,8 +114,7 @@ describe("a prompt", function()
     screen:wait "interrupted: 0 tasks done, 0 failed, 2 not done\n>"
     enter(screen, "pool:apply(pid) == first")
     see(screen, "\ntrue      1 task · ")
-    enter(screen, "pool:apply(function() wait(1) os.execute 'sleep 1000' end)")
-    begin "go1"
+    enter(screen, "pool:apply(os.execute, { 'touch begun1; sleep 1000' })")
     await_file "begun1"
     screen:key "C-c"
     screen:wait "interrupted: 0 tasks done, 0 failed, 1 not done\n>"
