@@ -19,8 +19,9 @@ enum lp__key {
   LP__KEY_DELETE,
   LP__KEY_WORD_LEFT,
   LP__KEY_WORD_RIGHT,
-  LP__KEY_PASTE,  /* lp__keys_paste has the text */
-  LP__KEY_NOTHING /* one that means nothing */
+  LP__KEY_PASTE,   /* lp__keys_paste has the text */
+  LP__KEY_NOTHING, /* one that means nothing */
+  LP__KEY_REFRESH  /* no terminal sends it */
 };
 
 enum {

@@ -16,19 +16,33 @@ void lp__line_editor_size(struct lp__line_editor *editor, int *rows,
   el_wget(editor->el, EL_GETTC, "co", columns);
 }
 
-/* Where the character `until` of the line is. */
-static struct lp__place find(struct lp__line_editor *editor,
-                             const wchar_t *until) {
+/* Where the character `until` of the line is; `rows` is how many the screen
+ * has. */
+static struct lp__place locate(struct lp__line_editor *editor,
+                               const wchar_t *until, int *rows) {
   struct lp__place place = {0, 0};
   const LineInfoW *line = el_wline(editor->el);
-  int rows, columns;
-  lp__line_editor_size(editor, &rows, &columns);
+  int columns;
+  lp__line_editor_size(editor, rows, &columns);
   if (editor->prompt)
     lp__layout(&place, columns, editor->prompt, wcslen(editor->prompt));
   lp__layout(&place, columns, line->buffer, (size_t)(until - line->buffer));
-  if (place.row >= rows) /* the rest has left the screen */
+  return place;
+}
+
+/* The same on the screen, which the first rows of a tall line have left. */
+static struct lp__place find(struct lp__line_editor *editor,
+                             const wchar_t *until) {
+  int rows;
+  struct lp__place place = locate(editor, until, &rows);
+  if (place.row >= rows)
     place.row = rows - 1;
   return place;
+}
+
+bool lp__line_is_tall(struct lp__line_editor *editor) {
+  int rows;
+  return locate(editor, el_wline(editor->el)->lastchar, &rows).row >= rows;
 }
 
 static void erase(struct lp__line_editor *editor) {

@@ -75,6 +75,32 @@ static bool next_key(struct lp__line_editor *editor, wchar_t *key) {
   return true;
 }
 
+/* Whether the key moves the cursor and does nothing else. */
+static bool is_move(const struct lp__line_editor *editor, wchar_t key) {
+  static const wchar_t moves[] = {
+      'A' & 31,          'B' & 31,          'E' & 31,     'F' & 31,
+      LP__KEY_LEFT,      LP__KEY_RIGHT,     LP__KEY_HOME, LP__KEY_END,
+      LP__KEY_WORD_LEFT, LP__KEY_WORD_RIGHT};
+  if (editor->last == ESCAPE)
+    return key == 'b' || key == 'f' || key == 'B' || key == 'F';
+  return wmemchr(moves, key, sizeof moves / sizeof *moves) != NULL;
+}
+
+/* In a line with more rows than the screen libedit loses the row of a cursor
+ * that it has only moved, and would write beyond its picture of the screen with
+ * the next characters. When it draws all of the line it finds it again. */
+static bool needs_refresh(struct lp__line_editor *editor) {
+  bool moved = editor->moved && !editor->searching;
+  editor->moved = false;
+  return moved && lp__line_is_tall(editor);
+}
+
+static void notice(struct lp__line_editor *editor, wchar_t key) {
+  notice_search(editor, key);
+  editor->moved = is_move(editor, key);
+  editor->last = key;
+}
+
 /* A search has to be ended before the line can be given up. */
 static int give_up(struct lp__line_editor *editor, wchar_t *key) {
   bool searching = editor->searching;
@@ -85,9 +111,13 @@ static int give_up(struct lp__line_editor *editor, wchar_t *key) {
 
 int lp__line_next_key(EditLine *el, wchar_t *key) {
   struct lp__line_editor *editor = lp__line_of(el);
+  if (needs_refresh(editor)) {
+    *key = LP__KEY_REFRESH;
+    return 1;
+  }
   while (!editor->given_up && next_key(editor, key)) {
     if (*key != CTRL_Z) {
-      notice_search(editor, *key);
+      notice(editor, *key);
       return 1;
     }
     suspend(editor);

@@ -146,6 +146,12 @@ static unsigned char nothing(EditLine *el, int key) {
   return CC_NORM;
 }
 
+static unsigned char refresh(EditLine *el, int key) {
+  (void)el;
+  (void)key;
+  return CC_REFRESH;
+}
+
 static void add(EditLine *el, const wchar_t *name,
                 unsigned char (*command)(EditLine *, int)) {
   el_wset(el, EL_ADDFN, name, L"", command);
@@ -163,6 +169,7 @@ static void add_commands(EditLine *el) {
   add(el, L"lp-down", down);
   add(el, L"lp-end-or-delete", end_or_delete);
   add(el, L"lp-nothing", nothing);
+  add(el, L"lp-refresh", refresh);
 }
 
 void lp__line_bind_keys(EditLine *el) {
@@ -186,7 +193,9 @@ void lp__line_bind_keys(EditLine *el) {
                   {LP__KEY_WORD_LEFT, L"ed-prev-word"},
                   {LP__KEY_WORD_RIGHT, L"em-next-word"},
                   {LP__KEY_PASTE, L"lp-paste"},
-                  {LP__KEY_NOTHING, L"lp-nothing"}};
+                  {'X' & 31, L"lp-nothing"},
+                  {LP__KEY_NOTHING, L"lp-nothing"},
+                  {LP__KEY_REFRESH, L"lp-refresh"}};
   add_commands(el);
   for (size_t i = 0; i < sizeof bindings / sizeof *bindings; i++)
     bind(el, bindings[i].key, bindings[i].command);

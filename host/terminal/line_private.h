@@ -28,6 +28,8 @@ struct lp__line_editor {
   bool given_up;        /* a hook said so */
   bool hidden;          /* the line is off the screen */
   bool searching;       /* as far as the keys tell */
+  bool moved;           /* the last key was one that moves the cursor */
+  wchar_t last;         /* key */
 };
 
 /* --- line_input.c -------------------------------------------------------- */
@@ -48,6 +50,9 @@ void lp__line_begin_row(struct lp__line_editor *editor);
 /* Leaves the line as it is, with `mark` at its end, and goes to the next row.
  */
 void lp__line_end_row(struct lp__line_editor *editor, const char *mark);
+
+/* Whether the line has more rows than the screen. */
+bool lp__line_is_tall(struct lp__line_editor *editor);
 
 /* --- line_editor.c ------------------------------------------------------- */
 

@@ -155,6 +155,18 @@ describe("a line on a terminal", function()
     screen:wait(in_rows('"' .. text .. '"', 70) .. "\n>")
   end)
 
+  it("may be taller than the screen", function()
+    local screen <close> = open(20, 5)
+    screen:paste(("word\n"):rep(12) .. "end")
+    screen:wait "word\nend"
+    screen:key("Up", "Up", "Up", "Up", "Up", "C-b", "End", "Left", "M-b", "End")
+    screen:type(("x"):rep(70))
+    screen:wait(("x"):rep(13))
+    screen:key("Left", "Right", "y", "Enter")
+    screen:wait(('%s\n>'):format(in_rows('"' .. ("word\\n"):rep(12) .. "end" .. ("x"):rep(70)
+      .. 'y"', 20):sub(-60)))
+  end)
+
   it("comes back from the history, with all of its lines", function()
     local screen <close> = open(nil, nil, nil, folder .. "/state/history")
     for _, text in ipairs { "one", "two\nlines \\n", "two\nlines \\n", "  " } do
