@@ -49,7 +49,7 @@ HELPERS     := $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(wildcard tests/agent/r
 OOM         := $(wildcard tests/oom*.c)
 
 ARCHIVE       = $(BUILD)/liblambdapool.a
-PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap $(BUILD)/cloud.so $(if $(TERMINAL),$(BUILD)/terminal.so)
+PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap $(BUILD)/cloud.so $(BUILD)/terminal.so
 TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS) $(BUILD)/tests/bench/invoke_load
 
 # Debian 12 packages, by what needs them.
