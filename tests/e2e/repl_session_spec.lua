@@ -89,8 +89,9 @@ describe("a prompt", function()
     enter(screen, "pool:apply(math.max, { 1, 2 })")
     see(screen, "\n2      1 task · ")
     enter(screen, "local f = executor:submit(wait, 4)", "")
-    enter(screen, "f:result()")
+    enter(screen, "io.open('asked', 'w'):close() return f:result()")
     await_file "begun4"
+    await_file "asked" -- Ctrl-C before Enter would be for the line
     screen:key "C-c"
     screen:wait "interrupted: 0 tasks done, 0 failed, 1 not done\n>"
     enter(screen, "f:cancelled()", "true")
@@ -133,6 +134,28 @@ describe("a prompt", function()
     screen:key "C-c"
     screen:wait "interrupted\n>"
     enter(screen, "1 + 1", "2")
+  end)
+
+  it("goes on after Ctrl-C in coroutines", function()
+    local screen <close> = open()
+    enter(screen, "function stay() io.open('begun', 'w'):close() while true do end end", "")
+    local function interrupt(line, times)
+      enter(screen, line)
+      for _ = 1, times or 1 do
+        await_file "begun"
+        os.remove(folder .. "/begun")
+        screen:key "C-c"
+      end
+      see(screen, "\ninterrupted[^\n]*\n>$")
+      enter(screen, "1 + 1", "2")
+      enter(screen, ":clear", "")
+    end
+    interrupt "lambdapool.async(stay)"
+    interrupt "coroutine.wrap(function() coroutine.wrap(stay)() end)()"
+    interrupt "pool:apply_async(tostring, { 1 }, nil, stay):get() pool:poll(10)"
+    interrupt("while true do pcall(coroutine.wrap(stay)) end", 2)
+    interrupt("coroutine.wrap(function() while true do pcall(stay) end end)()", 2)
+    enter(screen, "debug.gethook()", "nil")
   end)
 
   it("tells results above the line that is typed", function()
