@@ -152,16 +152,20 @@ describe("Ctrl-C", function()
   end)
 
   it("ends what is closed with a coroutine", function()
-    local out, err, code = interrupt [[
-      local co = coroutine.create(function()
-        local x <close> = setmetatable({}, { __close = function() ready() while true do end end })
-        coroutine.yield()
-      end)
-      coroutine.resume(co)
-      print(coroutine.close(co))]]
-    assert.equal("false\tinterrupted\n", out)
-    assert.equal("lambdapool: interrupted\n", err)
-    assert.equal(130, code)
+    for _, calls in ipairs {
+      "local co = coroutine.create(f) coroutine.resume(co) print(coroutine.close(co))",
+      "local future = lambdapool.async(f) print(pcall(future.cancel, future))",
+    } do
+      local out, err, code = interrupt([[
+        local function f()
+          local x <close> = setmetatable({}, { __close = function() ready() while true do end end })
+          coroutine.yield()
+        end ]] .. calls)
+      assert.equal("false\tinterrupted\n", out)
+      assert.equal("lambdapool: interrupted\n", err)
+      assert.equal(130, code)
+      os.remove(folder .. "/ready")
+    end
   end)
 
   it("closes what a coroutine was to close", function()
