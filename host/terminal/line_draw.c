@@ -8,6 +8,8 @@
 
 #include <wchar.h>
 
+enum { NARROW = 10 };
+
 void lp__line_editor_size(struct lp__line_editor *editor, int *rows,
                           int *columns) {
   *rows = 24;
@@ -40,9 +42,11 @@ static struct lp__place find(struct lp__line_editor *editor,
   return place;
 }
 
-bool lp__line_is_tall(struct lp__line_editor *editor) {
-  int rows;
-  return locate(editor, el_wline(editor->el)->lastchar, &rows).row >= rows;
+bool lp__line_is_cramped(struct lp__line_editor *editor) {
+  int rows, columns;
+  lp__line_editor_size(editor, &rows, &columns);
+  return columns < NARROW ||
+         locate(editor, el_wline(editor->el)->lastchar, &rows).row >= rows;
 }
 
 static void erase(struct lp__line_editor *editor) {

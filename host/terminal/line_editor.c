@@ -187,8 +187,8 @@ static void begin(struct lp__line_editor *editor, const char *prompt,
   editor->prompt = lp__text_decode(prompt, prompt_size, &count);
   editor->hooks = hooks;
   editor->given_up = editor->hidden = editor->searching = false;
-  editor->moved = false;
-  editor->last = 0;
+  editor->prefix = false;
+  editor->drawn = true;
   editor->mark[0] = 0;
   lp__keys_reset(&editor->keys);
   lp__line_begin_row(editor);

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 enum { CTRL_R = 'R' & 31, CTRL_S = 'S' & 31, CTRL_W = 'W' & 31 };
-enum { CTRL_H = 'H' & 31, CTRL_Z = 'Z' & 31, ESCAPE = 27 };
+enum { CTRL_V = 'V' & 31, CTRL_H = 'H' & 31, CTRL_Z = 'Z' & 31, ESCAPE = 27 };
 
 static bool is_readable(const struct lp__line_editor *editor) {
   struct pollfd input = {.fd = editor->input, .events = POLLIN};
@@ -75,30 +75,22 @@ static bool next_key(struct lp__line_editor *editor, wchar_t *key) {
   return true;
 }
 
-/* Whether the key moves the cursor and does nothing else. */
-static bool is_move(const struct lp__line_editor *editor, wchar_t key) {
-  static const wchar_t moves[] = {
-      'A' & 31,          'B' & 31,          'E' & 31,     'F' & 31,
-      LP__KEY_LEFT,      LP__KEY_RIGHT,     LP__KEY_HOME, LP__KEY_END,
-      LP__KEY_WORD_LEFT, LP__KEY_WORD_RIGHT};
-  if (editor->last == ESCAPE)
-    return key == 'b' || key == 'f' || key == 'B' || key == 'F';
-  return wmemchr(moves, key, sizeof moves / sizeof *moves) != NULL;
+static void notice(struct lp__line_editor *editor, wchar_t key) {
+  notice_search(editor, key);
+  editor->prefix = !editor->prefix && (key == ESCAPE || key == CTRL_V);
+  editor->drawn = false;
 }
 
 /* In a line with more rows than the screen libedit loses the row of a cursor
  * that it has only moved, and would write beyond its picture of the screen with
- * the next characters. When it draws all of the line it finds it again. */
+ * the next characters; on very narrow ones, too. Drawing all of the line before
+ * each of them makes it find the row again. */
 static bool needs_refresh(struct lp__line_editor *editor) {
-  bool moved = editor->moved && !editor->searching;
-  editor->moved = false;
-  return moved && lp__line_is_tall(editor);
-}
-
-static void notice(struct lp__line_editor *editor, wchar_t key) {
-  notice_search(editor, key);
-  editor->moved = is_move(editor, key);
-  editor->last = key;
+  bool between_commands = !editor->prefix && !editor->searching;
+  if (editor->drawn || !between_commands || !lp__line_is_cramped(editor))
+    return false;
+  editor->drawn = true;
+  return true;
 }
 
 /* A search has to be ended before the line can be given up. */

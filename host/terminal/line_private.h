@@ -28,8 +28,8 @@ struct lp__line_editor {
   bool given_up;        /* a hook said so */
   bool hidden;          /* the line is off the screen */
   bool searching;       /* as far as the keys tell */
-  bool moved;           /* the last key was one that moves the cursor */
-  wchar_t last;         /* key */
+  bool prefix;          /* the last key is the beginning of a command */
+  bool drawn;           /* all of the line, since the last key */
 };
 
 /* --- line_input.c -------------------------------------------------------- */
@@ -51,8 +51,8 @@ void lp__line_begin_row(struct lp__line_editor *editor);
  */
 void lp__line_end_row(struct lp__line_editor *editor, const char *mark);
 
-/* Whether the line has more rows than the screen. */
-bool lp__line_is_tall(struct lp__line_editor *editor);
+/* Whether the line has more rows than the screen, or very short ones. */
+bool lp__line_is_cramped(struct lp__line_editor *editor);
 
 /* --- line_editor.c ------------------------------------------------------- */
 
