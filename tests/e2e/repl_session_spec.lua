@@ -10,7 +10,11 @@ local function open(arguments, environment)
   local command = ("cd %s && env HOME=%s LANG=C.UTF-8 TERM=screen-256color %s %s repl %s"):format(
     folder, folder, environment or "NO_COLOR=1", program, arguments or "")
   local screen = screens.open(command, 80, 20)
-  screen:wait ">"
+  local ok, message = pcall(screen.wait, screen, ">")
+  if not ok then
+    screen:close()
+    error(message, 0)
+  end
   return screen
 end
 

@@ -134,6 +134,13 @@ stack traceback:
     assert.equal(1, code)
   end)
 
+  it("fails when there is nothing to read from", function()
+    local _, _, code = os.execute(program .. " repl <&- 2>&1 >/dev/null | grep -q 'standard input'")
+    assert.equal(0, code)
+    _, _, code = os.execute(program .. " repl <&- >/dev/null 2>&1")
+    assert.equal(1, code)
+  end)
+
   it("has no escapes", function()
     local out = repl("'text'\n:help\n:clear\n{ 1 }\n", "", "TERM=xterm CLICOLOR_FORCE=1")
     assert.is_nil(out:find "\27")

@@ -153,7 +153,13 @@ describe("completion", function()
   end)
 
   it("takes little of a large table", function()
-    run "thing = {} for i = 1, 1e5 do thing['k' .. i] = i end"
-    assert.is_true(#(offers "thing.k|") <= 1000)
+    run "thing = {} for i = 1, 1e4 do thing['k' .. i] = i end"
+    local words = offers "thing.k|"
+    assert.equal(1000, #words)
+    assert.equal("k1", words[1])
+    assert.equal("k9999", words[1000])
+    run "thing = {} for i = 1, 3e5 do thing['k' .. i] = i end"
+    words = offers "thing.k1|"
+    assert.equal("k1", words[#words])
   end)
 end)

@@ -13,6 +13,7 @@ local schedulers = require "lambdapool.scheduler"
 local script = require "lambdapool.cli.script"
 local sessions = require "lambdapool.repl.session"
 local switches = require "lambdapool.cli.switches"
+local system = require "lambdapool.system"
 
 local find, unpack = string.find, table.unpack
 
@@ -155,7 +156,7 @@ local function converse(console, editor)
     elseif not read then
       error(ok, 0)
     elseif ok == nil or not ok and not console.interactive then
-      return ok == nil
+      return ok == nil and not console.failed
     end
   end
   return not console.broken
@@ -198,6 +199,7 @@ local function open_editor(console)
     history = place("XDG_STATE_HOME", "/.local/state", "history"),
     complete = completion.new(console.session),
     complain = function(failure)
+      console.failed = not console.interactive
       console:report(console:explain(failure))
     end,
   }
@@ -206,8 +208,8 @@ end
 local function run(steps, argv, index)
   local session = sessions.new()
   local console = consoles.new(session)
+  console:open(system.isatty(0) and (system.isatty(1) or system.isatty(2)))
   local editor = open_editor(console)
-  console:open(editor.interactive)
   console.notices = notices.new(console, editor)
   _G.arg, _G.lambdapool, _G.help = script.make_arg(argv, index), lambdapool,
     manual.new(console)

@@ -6,10 +6,10 @@ local commands = require "lambdapool.repl.commands"
 
 local find, match, sub = string.find, string.match, string.sub
 local concat, sort = table.concat, table.sort
-local tointeger = math.tointeger
+local min, tointeger = math.min, math.tointeger
 
 -- How many keys are looked at, and how far along `__index`.
-local KEYS, LEVELS = 20000, 16
+local KEYS, LEVELS = 200000, 16
 
 -- A list longer than this helps nobody.
 local MOST = 1000
@@ -91,6 +91,7 @@ local function is_callable(value)
   return type(value) == "function" or meta and rawget(meta, "__call") ~= nil
 end
 
+-- Adds the names of the fields of a value. Returns true when there may be more.
 local function add_fields(value, add, only_methods)
   local left = KEYS
   each_place(value, function(place)
@@ -104,9 +105,11 @@ local function add_fields(value, add, only_methods)
       end
     end
   end)
+  return left <= 0
 end
 
--- The names that may stand at the end of `code`, which is not in a string or comment.
+-- The names that may stand at the end of `code`, which is not in a string or comment; how long the
+-- part of them is that is there; and true when there may be more.
 local function names_at(session, code)
   local prefix = match(code, "[%a_]?[%w_]*$")
   if find(prefix, "^%d") then
@@ -116,17 +119,17 @@ local function names_at(session, code)
   local names, add = collection(prefix)
   local rest, sign = match(before, "^(.-)%s*([.:])%s*$")
   if rest and not find(rest, "[.:]$") then
-    add_fields(value_at(session, rest), add, sign == ":")
-    return names, #prefix
+    local more = add_fields(value_at(session, rest), add, sign == ":")
+    return names, #prefix, more
   end
   for name in session:values() do
     add(name)
   end
-  add_fields(_G, add)
+  local more = add_fields(_G, add)
   for _, word in ipairs(keywords) do
     add(word)
   end
-  return names, #prefix
+  return names, #prefix, more
 end
 
 -- Files and modules ------------------------------------------------------------------------------
@@ -235,7 +238,7 @@ local function split(text)
   end
 end
 
--- The names that may stand at the end of a text, and how long the part of them is that is there.
+-- The names that may stand at the end of a text, as names_at gives them.
 local function candidates(session, text)
   local prefix = match(text, "^%s*:(%a*)$")
   if prefix then
@@ -265,16 +268,22 @@ local completion = {}
 ---@return fun(text: string, position: integer): integer?, { text: string }[]?
 function completion.new(session)
   return function(text, position)
-    local names, length = candidates(session, sub(text, 1, position))
+    local names, length, more = candidates(session, sub(text, 1, position))
     if not names or not names[1] then
       return nil
     end
     sort(names)
-    local list_of = {}
-    for i = 1, #names <= MOST and #names or MOST do
+    local list_of, first = {}, position - length + 1
+    for i = 1, min(#names, MOST) do
       list_of[i] = { text = names[i] }
     end
-    return position - length + 1, list_of
+    if #names > MOST then -- what they begin with is what the first and the last one do
+      list_of[MOST] = { text = names[#names] }
+    end
+    if more then
+      list_of[#list_of + 1] = { text = sub(text, first, position), shown = "..." }
+    end
+    return first, list_of
   end
 end
 

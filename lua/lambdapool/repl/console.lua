@@ -22,6 +22,7 @@ local GAP = "      "
 ---@field colours boolean
 ---@field loaded string? the file that was loaded last
 ---@field left boolean? :quit was typed
+---@field failed boolean? input could not be read
 ---@field told_of_closed boolean?
 ---@field broken boolean? stdout takes nothing any more
 ---@field terminated boolean? SIGTERM has come
