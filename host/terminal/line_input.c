@@ -9,6 +9,8 @@
 enum { CTRL_R = 'R' & 31, CTRL_S = 'S' & 31, CTRL_W = 'W' & 31 };
 enum { CTRL_V = 'V' & 31, CTRL_H = 'H' & 31, CTRL_Z = 'Z' & 31, ESCAPE = 27 };
 
+enum { MOST_SEARCHED = 16384 };
+
 static bool is_readable(const struct lp__line_editor *editor) {
   struct pollfd input = {.fd = editor->input, .events = POLLIN};
   return poll(&input, 1, 0) > 0;
@@ -101,6 +103,18 @@ static int give_up(struct lp__line_editor *editor, wchar_t *key) {
   return searching;
 }
 
+/* libedit's search takes time that grows with the square of a line's length. */
+static bool is_searchable(struct lp__line_editor *editor) {
+  const LineInfoW *line = el_wline(editor->el);
+  return line->lastchar - line->buffer <= MOST_SEARCHED;
+}
+
+/* The key, or one that does nothing in its place. */
+static wchar_t allowed(struct lp__line_editor *editor, wchar_t key) {
+  bool searches = (key == CTRL_R || key == CTRL_S) && !editor->searching;
+  return searches && !is_searchable(editor) ? LP__KEY_NOTHING : key;
+}
+
 int lp__line_next_key(EditLine *el, wchar_t *key) {
   struct lp__line_editor *editor = lp__line_of(el);
   if (needs_refresh(editor)) {
@@ -109,6 +123,7 @@ int lp__line_next_key(EditLine *el, wchar_t *key) {
   }
   while (!editor->given_up && next_key(editor, key)) {
     if (*key != CTRL_Z) {
+      *key = allowed(editor, *key);
       notice(editor, *key);
       return 1;
     }

@@ -61,6 +61,14 @@ describe("the history", function()
     assert.is_false(other:add "one")
   end)
 
+  it("keeps nothing that is too large to be searched", function()
+    local history = histories.new(path)
+    assert.is_false(history:add(("x"):rep(16385)))
+    assert.is_true(history:add(("y"):rep(16384)))
+    write(path, ("z"):rep(16385) .. "\none\n")
+    assert.same({ "one" }, loaded(path))
+  end)
+
   it("is for the user alone", function()
     histories.new(path):add "secret"
     local pipe <close> = io.popen(("stat -c %%a %s %s/deep"):format(path, folder))

@@ -7,6 +7,9 @@ local cloud = require "lambdapool.cloud"
 -- So many entries, and bytes of them, are read.
 local ENTRIES, BYTES = 1000, 1 << 20
 
+-- Larger entries are not kept: searching them would take seconds.
+local MOST = 16384
+
 ---@class lambdapool.repl.History
 ---@field private path string? nil: kept in memory only
 ---@field private last string?
@@ -28,7 +31,7 @@ end
 local function entries_of(bytes, is_all)
   local entries = {}
   for line in (is_all and bytes or bytes:match "\n(.*)" or ""):gmatch "[^\n]+" do
-    entries[#entries + 1] = decode(line)
+    entries[#entries + 1] = #line <= MOST and decode(line) or nil
   end
   return table.move(entries, math.max(1, #entries - ENTRIES + 1), #entries, 1, {})
 end
@@ -65,12 +68,12 @@ function methods:load()
   return entries
 end
 
---- Adds an entry, unless it is the last one already or has nothing in it.
+--- Adds an entry, unless it is the last one already, has nothing in it or is too large.
 ---@param entry string
 ---@return boolean added
 ---@return string? message why it is not in the file
 function methods:add(entry)
-  if entry == self.last or not entry:find "%S" then
+  if entry == self.last or #entry > MOST or not entry:find "%S" then
     return false
   end
   self.last = entry
