@@ -6,12 +6,14 @@
 ---   watchers   key -> function of the library's, called with the table at once
 
 local flow = require "lambdapool.flow"
+local interrupt = require "lambdapool.interrupt"
 local loop = require "lambdapool.loop"
 
 local completion = {}
 
+-- An interrupt is raised by the flow itself.
 local function on_end(ok, failure)
-  if not ok then
+  if not ok and not interrupt.is(failure) then
     loop.raise_later(failure)
   end
 end

@@ -153,6 +153,7 @@ local function converse(console, editor)
     if not read and interrupt.is(ok) then
       console.terminated = interrupt.terminated()
       interrupt.survive()
+      console:report(console.terminated and "terminated" or "interrupted")
     elseif not read then
       error(ok, 0)
     elseif ok == nil or not ok and not console.interactive then

@@ -109,11 +109,14 @@ local function outstanding(tally)
   return tally.tasks - tally.done - tally.failed - tally.cancelled
 end
 
--- How many tasks the named futures still wait for.
+-- How many tasks the named futures still wait for. Flows may wait for any.
 local function named(self)
   local count = 0
   for future in next, self.watched do
     local batch = future.batch
+    if future.flow then
+      return math.huge
+    end
     count = count + (future.index and 1 or batch and batch.remaining or 0)
   end
   return count
