@@ -28,7 +28,7 @@ commands.names = { "help", "load", "time", "tasks", "clear", "quit" }
 local actions = {}
 
 function actions.help(console)
-  console:write(help)
+  console:write_text(help)
   return true
 end
 

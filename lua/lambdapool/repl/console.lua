@@ -5,6 +5,7 @@ local efforts = require "lambdapool.repl.effort"
 local errors = require "lambdapool.errors"
 local flow = require "lambdapool.flow"
 local interrupt = require "lambdapool.interrupt"
+local paragraphs = require "lambdapool.repl.paragraphs"
 local printer = require "lambdapool.repl.printer"
 local progress = require "lambdapool.progress"
 local system = require "lambdapool.system"
@@ -15,6 +16,9 @@ local format, gsub, match = string.format, string.gsub, string.match
 
 -- Columns between a value and what it took.
 local GAP = "      "
+
+-- Wider text is hard to read.
+local WIDEST = 100
 
 ---@class lambdapool.repl.Console
 ---@field session lambdapool.repl.Session
@@ -58,6 +62,13 @@ end
 ---@param text string
 function methods:write(text)
   self.broken = not stdout:write(text) or not stdout:flush() or nil
+end
+
+--- Prints a text to read, in lines that fit the screen.
+---@param text string with a newline at its end
+function methods:write_text(text)
+  local width = math.min(WIDEST, self:columns() - 1)
+  self:write(paragraphs.fill(gsub(text, "\n$", ""), width) .. "\n")
 end
 
 -- Whether both are on one screen.

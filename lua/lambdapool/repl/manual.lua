@@ -4,17 +4,13 @@
 local annotations = require "lambdapool.repl.annotations"
 local futures = require "lambdapool.future"
 local names = require "lambdapool.repl.names"
-local paragraphs = require "lambdapool.repl.paragraphs"
 local printer = require "lambdapool.repl.printer"
 
 local find, format, gmatch, gsub, lower, match, sub =
   string.find, string.format, string.gmatch, string.gsub, string.lower, string.match, string.sub
-local concat, min, sort = table.concat, math.min, table.sort
+local concat, sort = table.concat, table.sort
 
 local LUA_MANUAL = "https://www.lua.org/manual/5.4/manual.html#pdf-"
-
--- Wider text is hard to read.
-local WIDEST = 100
 
 local overview = [[
 help(x) tells what x is and how it is used:
@@ -288,12 +284,11 @@ function manual.new(console)
   local function help(...)
     local value = ...
     if select("#", ...) == 0 or value == help then
-      console:write(overview)
+      console:write_text(overview)
       return
     end
     local named = type(value) == "string" and value_named(console.session, value)
-    local width = min(WIDEST, console:columns() - 1)
-    console:write(paragraphs.fill(gsub(help_of(named or value), "\n$", ""), width) .. "\n")
+    console:write_text(help_of(named or value))
   end
   return help
 end
