@@ -1,12 +1,13 @@
---- Ctrl-C. A program that called `interrupt.catch` gets the first one as an error: the code that
---- runs raises it, in whatever coroutine, or the call that waits, after everything that is under way
---- was cancelled. Code that catches errors may swallow it, in a pcall or a coroutine.resume, and goes
---- on, but every later wait raises it again, and the program counts as interrupted when it ends. The
---- second Ctrl-C kills the process. Without `catch`, in a library, nothing here ever happens.
+--- Ctrl-C. A program that called `interrupt.catch` gets the first one as an error: the code
+--- that runs raises it, in whatever coroutine, or the call that waits, after everything that is
+--- under way was cancelled. Code that catches errors may swallow it, in a pcall or a
+--- coroutine.resume, and goes on, but every later wait raises it again, and the program counts
+--- as interrupted when it ends. The second Ctrl-C kills the process. Without `catch`, in a
+--- library, nothing here ever happens.
 ---
---- A program that lives on calls `interrupt.survive`, too: then it is every Ctrl-C that is caught.
---- One that comes after the error was swallowed is raised in every step of all coroutines; only one
---- that comes while nobody has taken the last one kills.
+--- A program that lives on calls `interrupt.survive`, too: then it is every Ctrl-C that is
+--- caught. One that comes after the error was swallowed is raised in every step of all
+--- coroutines; only one that comes while nobody has taken the last one kills.
 
 local system = require "lambdapool.system"
 
