@@ -1,8 +1,8 @@
 --- What a table holds, for showing its beginning: the list in it, and its other keys in order. Of a
 --- huge table only a part is looked at. Nothing of the table's own is called.
 
-local math_type, next, rawequal, rawget, rawlen = math.type, next, rawequal, rawget, rawlen
-local type, format, remove, insert = type, string.format, table.remove, table.insert
+local format, math_type = string.format, math.type
+local remove, insert = table.remove, table.insert
 
 ---@class lambdapool.repl.Contents
 ---@field length integer of the list; nils may be in it

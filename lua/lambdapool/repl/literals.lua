@@ -2,7 +2,7 @@
 
 local locals = require "lambdapool.repl.locals"
 
-local ipairs, math_type, min, concat = ipairs, math.type, math.min, table.concat
+local math_type, min, concat = math.type, math.min, table.concat
 local find, format, gsub, sub = string.find, string.format, string.gsub, string.sub
 local byte_of, reverse = string.byte, string.reverse
 local codepoint, codes, utf8_length = utf8.codepoint, utf8.codes, utf8.len

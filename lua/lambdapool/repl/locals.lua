@@ -9,7 +9,7 @@
 local tokens = require "lambdapool.repl.tokens"
 
 local find, format, gmatch, sub = string.find, string.format, string.gmatch, string.sub
-local concat, ipairs = table.concat, ipairs
+local concat = table.concat
 
 local locals = {}
 

@@ -1,7 +1,6 @@
 --- What functions are called: the standard functions, the globals and the fields of modules.
 
-local format, next, setmetatable, type = string.format, next, setmetatable, type
-local loaded, sort, ipairs = package.loaded, table.sort, ipairs
+local format, loaded, sort = string.format, package.loaded, table.sort
 
 -- So many fields of one table are looked at.
 local STEPS = 10000

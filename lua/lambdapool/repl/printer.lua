@@ -9,8 +9,6 @@ local interrupt = require "lambdapool.interrupt"
 local literals = require "lambdapool.repl.literals"
 local names = require "lambdapool.repl.names"
 
-local debug, error, ipairs, next, pcall = debug, error, ipairs, next, pcall
-local rawget, tostring, type = rawget, tostring, type
 local max, min, math_type = math.max, math.min, math.type
 local find, format, gmatch, gsub = string.find, string.format, string.gmatch, string.gsub
 local match, rep, sub, offset = string.match, string.rep, string.sub, utf8.offset

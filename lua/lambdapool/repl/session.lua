@@ -9,10 +9,6 @@
 local errors = require "lambdapool.errors"
 local locals = require "lambdapool.repl.locals"
 
--- What is typed may replace any global.
-local globals, debug, load, pcall, xpcall = _G, debug, load, pcall, xpcall
-local ipairs, next, rawequal, rawget, rawset = ipairs, next, rawequal, rawget, rawset
-local setmetatable, tostring = setmetatable, tostring
 local find, format, gmatch, gsub = string.find, string.format, string.gmatch, string.gsub
 local match, rep = string.match, string.rep
 local concat, insert, sort = table.concat, table.insert, table.sort
@@ -95,7 +91,7 @@ function methods:get(name)
     local _, value = debug.getupvalue(variable.closure, variable.index)
     return value, true
   end
-  local value = rawget(globals, name)
+  local value = rawget(_G, name)
   return value, value ~= nil
 end
 
@@ -278,10 +274,10 @@ local nobodys = { ["\t[C]: in function 'error'"] = true, ["\t[C]: in ?"] = true 
 
 -- A traceback of the user's frames. The last value at the prompt is no name of a function.
 local function traceback_of(level)
-  local last = rawget(globals, "_")
-  rawset(globals, "_", nil)
+  local last = rawget(_G, "_")
+  rawset(_G, "_", nil)
   local text = errors.traceback("", level + 1, "^\t%[C%]: in %l+ 'xpcall'$")
-  rawset(globals, "_", last)
+  rawset(_G, "_", last)
   return text
 end
 
@@ -324,7 +320,7 @@ function chunk_methods:run(...)
   end
   local values = pack(unpack(results, 2, results.n))
   if values[1] ~= nil then
-    rawset(globals, "_", values[1])
+    rawset(_G, "_", values[1])
   end
   return true, values
 end

@@ -1,6 +1,6 @@
 --- The words and signs of Lua code that compiles: enough of a lexer to tell where statements are.
 
-local find, match, sub, ipairs = string.find, string.match, string.sub, ipairs
+local find, match, sub = string.find, string.match, string.sub
 
 local tokens = {}
 
