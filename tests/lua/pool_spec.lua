@@ -470,6 +470,8 @@ describe("a pool", function()
       error_of(function() local p = lambdapool.pool { wokers = 3 } return p end))
     assert.matches(here .. "pool:map: unknown option 'chunk_size'",
       error_of(function() pool:map(print, {}, { chunk_size = 3 }) end))
+    assert.matches(here .. "pool%.map is called with a colon: pool:map%(%.%.%.%)",
+      error_of(function() pool.map(math.abs, { 1 }) end))
     assert.matches(here .. "pool:map: the task must be a function, got nil",
       error_of(function() pool:map(nil, {}) end))
     assert.matches(here .. "pool:map: the source must be a list or an iterator, got nil",
