@@ -111,6 +111,14 @@ describe("a session", function()
     assert.equal(7, go "five")
   end)
 
+  it("closes it in the line that was typed", function()
+    local text = "local x <close> = setmetatable({}, { __close = function() error 'no' end })"
+    local ok, failure, traceback = session:compile(text):run()
+    assert.same({ false, "repl:1:1: no" }, { ok, failure })
+    assert.equal("\trepl:1:1: in main chunk", traceback:match "[^\n]*$")
+    assert.equal(1, go "1 -- one")
+  end)
+
   it("closes what is to be closed when its line ends", function()
     go "g = {}"
     local chunk = session:compile [[

@@ -172,7 +172,7 @@ local function enclosure(names)
     local group = concat(names, ", ", first, min(first + GROUP - 1, #names))
     heads[#heads + 1] = format("local %s return ", group)
   end
-  return concat(heads, "(function() ") .. "function(...) ", "\nend" .. rep(" end)()", #heads - 1)
+  return concat(heads, "(function() ") .. "function(...) ", " end" .. rep(" end)()", #heads - 1)
 end
 
 -- The names of `variables` that occur among the words, as they are declared.
@@ -204,7 +204,9 @@ local function weave(self, text, kind, declarations, words, keep)
   local head, foot = enclosure(names)
   -- Nothing is a tail call where a variable must be closed: the frame of the expression stays.
   local held = kind == "expression" and format("local %s <close> = nil ", keep) or ""
-  return concat { head, held, locals.instrument(text, declarations, keep), foot }
+  -- A comment may be the last of it. Else no line is added: variables are closed in the last one.
+  local apart = find(text, "--", 1, true) and "\n" or ""
+  return concat { head, held, locals.instrument(text, declarations, keep), apart, foot }
 end
 
 -- Gives the function that the chunk returned its upvalues.
