@@ -5,7 +5,9 @@ and somebody who means no good. Each leaves the terminal as it was, and no proce
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -239,6 +241,7 @@ def attack():
         session.ends("os.exit", 9)
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # ends the terminals, too
 try:
     for part in (explore, interrupt, share, attack):
         part()
