@@ -62,7 +62,7 @@ static bool is_equal(struct lp__span a, struct lp__span b) {
 
 static void take_date(lua_State *L, struct lp__signing *how,
                       struct lp__span value) {
-  int64_t seconds;
+  int64_t seconds = 0;
   if (value.size != 16 || !lp__sign_time(value, &seconds))
     lp__sign_complain(L, "the header 'X-Amz-Date' is no time like "
                          "20150830T123600Z");
