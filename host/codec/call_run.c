@@ -6,8 +6,6 @@
  * loading its arguments, the function itself, and dumping its results.  When
  * one fails its record is made outside, and the others go on in a new one.
  */
-#define _GNU_SOURCE /* memmem */
-
 #include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +20,7 @@
 #include "call.h"
 #include "deployed.h"
 #include "dump.h"
+#include "envelope.h"
 #include "load.h"
 #include "offered.h"
 #include "random.h"
@@ -30,85 +29,6 @@
 
 /* After so much output no further task of a call is begun, as after stop_ms. */
 enum { STOP_AFTER_BYTES = 256 << 10, DEFAULT_STOP_MS = 1000 };
-
-/* --- the envelope ------------------------------------------------------- */
-
-static int has_prefix(const char *event, size_t size) {
-  size_t prefix = sizeof LP__CALL_PREFIX - 1,
-         suffix = sizeof LP__CALL_SUFFIX - 1;
-  return size >= prefix + suffix &&
-         memcmp(event, LP__CALL_PREFIX, prefix) == 0 &&
-         memcmp(event + size - suffix, LP__CALL_SUFFIX, suffix) == 0;
-}
-
-/* Whether the object's first key is one of the two, and the other follows. */
-int lp__call_is_envelope(const char *event, size_t size) {
-  const char *at = event, *end = event + size;
-  if (has_prefix(event, size))
-    return 1;
-  while (at < end && strchr(" \t\r\n{", *at) && *at)
-    at++;
-  if (at == event || at == end)
-    return 0;
-  if ((size_t)(end - at) > 12 && memcmp(at, "\"lambdapool\"", 12) == 0) {
-    return memmem(at, (size_t)(end - at), "\"call\"", 6) != NULL;
-  }
-  return (size_t)(end - at) > 6 && memcmp(at, "\"call\"", 6) == 0 &&
-         memmem(at, (size_t)(end - at), "\"lambdapool\"", 12) != NULL;
-}
-
-/* What stands behind the key "lambdapool", which is the first one in what our
- * clients send. */
-int lp__call_version(const char *event, size_t size) {
-  static const char key[] = "\"lambdapool\"";
-  const char *end = event + size;
-  const char *at = memmem(event, size, key, sizeof key - 1);
-  int version = 0;
-  if (at == NULL)
-    return 0;
-  for (at += sizeof key - 1; at < end && strchr(" \t\r\n:", *at) && *at;)
-    at++;
-  for (; at < end && *at >= '0' && *at <= '9' && version < 100000; at++)
-    version = 10 * version + (*at - '0');
-  return version;
-}
-
-/* Raises for a call of another version than ours. */
-static void check_version(lua_State *L, const char *event, size_t size) {
-  int version = lp__call_version(event, size);
-  if (version == LP__CALL_VERSION)
-    return;
-  luaL_error(L,
-             "the agent is %s than the client: it is lambdapool " LP_VERSION
-             " and understands calls of version %d, not %d",
-             version > LP__CALL_VERSION ? "older" : "newer", LP__CALL_VERSION,
-             version);
-}
-
-/* Finds the base64 text; pushes what keeps it alive. */
-static struct lp__bytes find_text(lua_State *L, const char *event,
-                                  size_t size) {
-  struct lp__bytes text;
-  if (has_prefix(event, size)) {
-    text.at = (const unsigned char *)event + sizeof LP__CALL_PREFIX - 1;
-    text.end =
-        (const unsigned char *)event + size - (sizeof LP__CALL_SUFFIX - 1);
-    lua_pushnil(L);
-    return text;
-  }
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "cjson");
-  lua_call(L, 1, 1);
-  lua_getfield(L, -1, "decode");
-  lua_pushlstring(L, event, size);
-  lua_call(L, 1, 1); /* cjson envelope */
-  lua_getfield(L, -1, "call");
-  if (lua_type(L, -1) != LUA_TSTRING)
-    luaL_error(L, "the call is no string");
-  text.at = (const unsigned char *)lua_tolstring(L, -1, &size);
-  text.end = text.at + size;
-  return text;
-}
 
 /* --- the run ------------------------------------------------------------ */
 
@@ -658,8 +578,7 @@ static int run_call(lua_State *L) {
   lua_newtable(L);
   lua_pushnil(L); /* the function */
   lua_pushcfunction(L, handle_error);
-  check_version(L, r->event, r->size);
-  text = find_text(L, r->event, r->size);
+  text = lp__envelope_text(L, r->event, r->size);
   size = (size_t)(text.end - text.at);
   bytes = lua_newuserdatauv(L, size / 4 * 3 + 1, 0);
   if (lp__base64_decode(bytes, (const char *)text.at, size, &size)) {
