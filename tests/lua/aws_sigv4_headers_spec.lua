@@ -2,30 +2,11 @@
 --- the caller or from an earlier signing, and requests of the published suite that have them.
 local crypto = require "lambdapool.crypto"
 local sigv4 = require "lambdapool.aws.sigv4"
+local support = require "tests.lua.aws_sigv4_support"
 
-local NOW = 1440938160 -- 2015-08-30 12:36:00 UTC
-local KEYS = { access_key = "AKIDEXAMPLE", secret_key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY" }
-
-local function keys_with(token)
-  return { access_key = KEYS.access_key, secret_key = KEYS.secret_key, token = token }
-end
-
-local function options_with(more)
-  local options = { region = "us-east-1", service = "lambda", time = NOW }
-  for name, value in pairs(more or {}) do
-    options[name] = value
-  end
-  return options
-end
-
-local function names_of(headers)
-  local names = {}
-  for name in pairs(headers) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
+local NOW, KEYS = support.now, support.keys
+local keys_with, options_with = support.keys_with, support.options_with
+local names_of = support.names_of
 
 local function fails(expected, request, credentials, options)
   local ok, message = pcall(sigv4.sign, request, credentials, options)

@@ -2,35 +2,16 @@
 --- through the verifier of the service, and what callers get wrong.
 local crypto = require "lambdapool.crypto"
 local sigv4 = require "lambdapool.aws.sigv4"
+local support = require "tests.lua.aws_sigv4_support"
 
-local NOW = 1440938160 -- 2015-08-30 12:36:00 UTC
-local KEYS = { access_key = "AKIDEXAMPLE", secret_key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY" }
+local NOW, KEYS = support.now, support.keys
+local keys_with, options_with = support.keys_with, support.options_with
+local names_of = support.names_of
 local SECRETS = { [KEYS.access_key] = KEYS.secret_key }
 
 -- What signing adds.
 local ADDED = { authorization = true, ["x-amz-date"] = true, ["x-amz-content-sha256"] = true,
   ["x-amz-security-token"] = true }
-
-local function keys_with(token)
-  return { access_key = KEYS.access_key, secret_key = KEYS.secret_key, token = token }
-end
-
-local function options_with(more)
-  local options = { region = "us-east-1", service = "lambda", time = NOW }
-  for name, value in pairs(more or {}) do
-    options[name] = value
-  end
-  return options
-end
-
-local function names_of(headers)
-  local names = {}
-  for name in pairs(headers) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
 
 describe("the published suite", function()
   local suite = dofile "tests/lua/aws_sigv4_suite.lua"
