@@ -109,10 +109,10 @@ class Session:
 
     def ends(self, name, status, workers=()):
         """Whether it ends with that exit code, and leaves nothing behind. Those that nobody has waited for yet have no
-        root any more."""
+        program any more."""
         ended = self.shows(rf"status {status}\nover")
         modes = [open(f"{self.files}/{when}").readlines()[1:] for when in ("before", "after")] if ended else [1, 2]
-        gone = until(lambda: not any(os.path.exists(f"/proc/{pid}/root/") for pid in workers))
+        gone = until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in workers))
         check(f"{name}: the terminal is as it was, and the workers are gone",
               ended and modes[0] == modes[1] and gone, f"{self.text()}\n{modes}\n{workers}")
 
