@@ -33,9 +33,9 @@ const char *lp_version(void) {
   return LP_VERSION;
 }
 
-void lp_config_init(struct lp_config *config) {
-  memset(config, 0, sizeof *config);
-  config->size = sizeof *config;
+void lp_config_init(struct lp_config *config, size_t size) {
+  memset(config, 0, size);
+  config->size = size;
   config->modules = getenv("LAMBDAPOOL_LUA");
 }
 
@@ -220,7 +220,7 @@ int lp_open(const struct lp_config *config, lp_host **out) {
   lp_host *host;
   *out = NULL;
   if (config == NULL) {
-    lp_config_init(&defaults);
+    lp_config_init(&defaults, sizeof defaults);
     config = &defaults;
   }
   if (config->size != sizeof *config)
@@ -280,10 +280,11 @@ int lp_command(lp_host *host, int argc, char **argv) {
   return status;
 }
 
-void lp_close(lp_host *host) {
+int lp_close(lp_host *host) {
   if (host == NULL)
-    return;
+    return LP_OK;
   lua_close(host->L);
   lp__heap_free(host->heap);
   free(host);
+  return LP_OK;
 }
