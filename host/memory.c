@@ -1,0 +1,93 @@
+/* Where the memory of a host comes from. See memory.h. */
+#include "memory.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* In front of every block. */
+struct header {
+  alignas(max_align_t) struct lp__memory *owner; /* NULL: malloc */
+  size_t size;                                   /* with this header */
+};
+
+static _Thread_local struct lp__memory *current;
+
+struct lp__memory *lp__memory_enter(struct lp__memory *memory) {
+  struct lp__memory *previous = current;
+  current = memory;
+  return previous;
+}
+
+static void *from_malloc(void *block, size_t new_size) {
+  if (new_size > 0)
+    return realloc(block, new_size);
+  free(block);
+  return NULL;
+}
+
+void *lp__memory_resize(struct lp__memory *memory, void *block, size_t old_size,
+                        size_t new_size) {
+  if (!block)
+    old_size = 0; /* Lua says there what kind of object it is */
+  void *moved = memory->function
+                    ? memory->function(memory->data, block, old_size, new_size)
+                    : from_malloc(block, new_size);
+  if (!moved && new_size > 0) {
+    memory->failed = true;
+    return NULL;
+  }
+  memory->used += new_size - old_size;
+  return moved;
+}
+
+/* `header` is NULL, or the block to resize. */
+static void *resize(struct lp__memory *owner, struct header *header,
+                    size_t size) {
+  size_t old_size = header ? header->size : 0;
+  if (size > SIZE_MAX - sizeof *header)
+    return NULL;
+  size += sizeof *header;
+  header = owner ? lp__memory_resize(owner, header, old_size, size)
+                 : realloc(header, size);
+  if (!header)
+    return NULL;
+  header->owner = owner;
+  header->size = size;
+  return header + 1;
+}
+
+void *lp__malloc(size_t size) {
+  return resize(current, NULL, size);
+}
+
+void *lp__calloc(size_t count, size_t size) {
+  size_t all;
+  if (__builtin_mul_overflow(count, size, &all))
+    return NULL;
+  void *block = lp__malloc(all);
+  if (block)
+    memset(block, 0, all);
+  return block;
+}
+
+void *lp__realloc(void *block, size_t size) {
+  struct header *header = block ? (struct header *)block - 1 : NULL;
+  return resize(header ? header->owner : current, header, size);
+}
+
+char *lp__strdup(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = lp__malloc(size);
+  return copy ? memcpy(copy, text, size) : NULL;
+}
+
+void lp__free(void *block) {
+  if (!block)
+    return;
+  struct header *header = (struct header *)block - 1;
+  if (header->owner)
+    lp__memory_resize(header->owner, header, header->size, 0);
+  else
+    free(header);
+}
