@@ -2,13 +2,13 @@
 #include "endpoint.h"
 
 #include "base64.h"
+#include "memory.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -233,7 +233,7 @@ static void begin_stream(struct lp__endpoint *endpoint) {
 }
 
 static void reset_request(struct lp__endpoint_request *request) {
-  free(request->body);
+  lp__free(request->body);
   memset(request, 0, sizeof *request);
 }
 
@@ -308,7 +308,7 @@ static int reserve_body(struct lp__endpoint *endpoint, uint64_t size) {
   }
   if (size <= request->body_room)
     return 0;
-  char *body = realloc(request->body, (size_t)size);
+  char *body = lp__realloc(request->body, (size_t)size);
   if (!body) {
     endpoint->failure = -ENOMEM;
     return -1;
@@ -449,7 +449,7 @@ void lp__endpoint_ended(struct lp__endpoint *endpoint) {
 }
 
 void lp__endpoint_free(struct lp__endpoint *endpoint) {
-  free(endpoint->request.body);
+  lp__free(endpoint->request.body);
   endpoint->request.body = NULL;
 }
 

@@ -2,20 +2,21 @@
 #define _GNU_SOURCE
 #include "environment.h"
 
+#include "memory.h"
 #include "process.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 void lp__environment_free(struct lp__environment *environment) {
   for (size_t i = 0; i < environment->count; i++)
-    free(environment->items[i]);
-  free(environment->items);
+    lp__free(environment->items[i]);
+  lp__free(environment->items);
 }
 
 static bool same_name(const char *a, const char *b) {
@@ -31,13 +32,13 @@ static int put(struct lp__environment *environment, char *item) {
   while (at < environment->count && !same_name(environment->items[at], item))
     at++;
   if (at < environment->count) {
-    free(environment->items[at]);
+    lp__free(environment->items[at]);
     environment->items[at] = item;
     return 0;
   }
-  char **items = realloc(environment->items, (at + 2) * sizeof *items);
+  char **items = lp__realloc(environment->items, (at + 2) * sizeof *items);
   if (!items) {
-    free(item);
+    lp__free(item);
     return -ENOMEM;
   }
   items[at] = item;
@@ -51,19 +52,22 @@ static int put(struct lp__environment *environment, char *item) {
  * the one of that name. 0 or -ENOMEM. */
 __attribute__((format(printf, 2, 3))) static int
 add(struct lp__environment *environment, const char *format, ...) {
-  char *item;
-  va_list arguments;
+  va_list arguments, again;
   va_start(arguments, format);
-  int size = vasprintf(&item, format, arguments);
+  va_copy(again, arguments);
+  size_t size = (size_t)vsnprintf(NULL, 0, format, arguments) + 1;
+  char *item = lp__malloc(size);
+  if (item)
+    vsnprintf(item, size, format, again);
+  va_end(again);
   va_end(arguments);
-  return put(environment, size < 0 ? NULL : item);
+  return put(environment, item);
 }
 
 static int put_task_root(struct lp__environment *environment) {
-  char *folder = getcwd(NULL, 0);
-  int status = add(environment, "LAMBDA_TASK_ROOT=%s", folder ? folder : "/");
-  free(folder);
-  return status;
+  char folder[PATH_MAX];
+  return add(environment, "LAMBDA_TASK_ROOT=%s",
+             getcwd(folder, sizeof folder) ? folder : "/");
 }
 
 /* What a worker of a pool is told, beside what the configuration adds. */

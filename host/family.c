@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "family.h"
 
+#include "memory.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,7 @@ static void add(struct list *list, pid_t pid) {
     return;
   if (list->count == list->room) {
     size_t room = list->room ? list->room * 2 : 16;
-    pid_t *items = realloc(list->items, room * sizeof *items);
+    pid_t *items = lp__realloc(list->items, room * sizeof *items);
     if (!items)
       return;
     list->items = items;
@@ -72,7 +74,7 @@ int lp__family_visit(pid_t root, lp__family_visitor *visit, void *context) {
     if (result == 0)
       add_children(&list, pid);
   }
-  free(list.items);
+  lp__free(list.items);
   return result;
 }
 

@@ -1,8 +1,9 @@
 /* The bytes of an HTTP answer. See http_answer.h. */
 #include "http_answer.h"
 
+#include "memory.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -68,7 +69,7 @@ static bool make_room(struct lp__bytes *bytes, size_t more) {
   size_t room = bytes->room ? bytes->room * 2 : BYTES_START;
   if (room < bytes->end + more)
     room = bytes->end + more;
-  char *data = realloc(bytes->data, room);
+  char *data = lp__realloc(bytes->data, room);
   if (!data)
     return false;
   bytes->data = data;
@@ -98,7 +99,7 @@ size_t lp__bytes_size(const struct lp__bytes *bytes) {
 }
 
 void lp__bytes_free(struct lp__bytes *bytes) {
-  free(bytes->data);
+  lp__free(bytes->data);
   bytes->data = NULL;
   bytes->start = bytes->end = bytes->room = 0;
 }

@@ -2,11 +2,12 @@
 #define _GNU_SOURCE
 #include "http_connection.h"
 
+#include "memory.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -97,7 +98,7 @@ static void detach(struct lp__connection *connection) {
 static void on_closed(uv_handle_t *handle) {
   struct lp__connection *connection = handle->data;
   struct lp__http_server *server = connection->server;
-  free(connection);
+  lp__free(connection);
   lp__http_server_released(server);
 }
 
@@ -294,7 +295,7 @@ static void refuse(struct lp__connection *connection, int status) {
 static void submit(struct lp__connection *connection) {
   struct lp__reader *reader = &connection->reader;
   struct lp__exchange *exchange =
-      calloc(1, sizeof *exchange + lp__reader_request_size(reader));
+      lp__calloc(1, sizeof *exchange + lp__reader_request_size(reader));
   if (!exchange) {
     refuse(connection, 503);
     return;
@@ -460,10 +461,10 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
 
 void lp__connection_open(struct lp__http_server *server, int fd,
                          const union lp__address *address, bool refused) {
-  struct lp__connection *connection = calloc(1, sizeof *connection);
+  struct lp__connection *connection = lp__calloc(1, sizeof *connection);
   if (!connection ||
       uv_poll_init(lp__loop_uv(server->loop), &connection->poll, fd) < 0) {
-    free(connection);
+    lp__free(connection);
     close(fd);
     return;
   }

@@ -2,7 +2,8 @@
 #define _GNU_SOURCE
 #include "http_reader.h"
 
-#include <stdlib.h>
+#include "memory.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -276,7 +277,7 @@ static int add_text(struct lp__reader *reader, const char *bytes, size_t size) {
     size_t room = reader->text_room ? reader->text_room : TEXT_START;
     while (room < wanted)
       room *= 2;
-    char *text = realloc(reader->text, room);
+    char *text = lp__realloc(reader->text, room);
     if (!text)
       return -503;
     reader->text = text;
@@ -325,7 +326,7 @@ static int reserve(struct lp__reader *reader, size_t more, uint64_t most) {
     room *= 2;
   if (room > most)
     room = (size_t)most;
-  char *body = realloc(reader->body, room);
+  char *body = lp__realloc(reader->body, room);
   if (!body)
     return -503;
   reader->body = body;
@@ -446,17 +447,17 @@ void lp__reader_init(struct lp__reader *reader, size_t header_bytes,
 }
 
 void lp__reader_free(struct lp__reader *reader) {
-  free(reader->text);
-  free(reader->body);
+  lp__free(reader->text);
+  lp__free(reader->body);
   reader->text = reader->body = NULL;
 }
 
 void lp__reader_reset(struct lp__reader *reader) {
   char *text = reader->text;
   size_t room = reader->text_room;
-  free(reader->body);
+  lp__free(reader->body);
   if (room > TEXT_KEPT) {
-    free(text);
+    lp__free(text);
     text = NULL;
     room = 0;
   }

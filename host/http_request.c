@@ -2,9 +2,10 @@
  * http_server.h. */
 #include "http_connection.h"
 
+#include "memory.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/uio.h>
 
 static struct lp__exchange *exchange_of(struct lp__request *request) {
@@ -12,7 +13,7 @@ static struct lp__exchange *exchange_of(struct lp__request *request) {
 }
 
 static void free_body(struct lp__exchange *exchange) {
-  free(exchange->body);
+  lp__free(exchange->body);
   exchange->body = NULL;
   exchange->request.body = NULL;
 }
@@ -30,8 +31,8 @@ void lp__request_release(struct lp__request *request) {
     connection->exchange = NULL;
     lp__connection_close(connection);
   }
-  free(exchange->body);
-  free(exchange);
+  lp__free(exchange->body);
+  lp__free(exchange);
 }
 
 /* Starts the head of an answer in the server's `head`; NULL when it has nowhere

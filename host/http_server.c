@@ -3,10 +3,11 @@
 #define _GNU_SOURCE
 #include "http_connection.h"
 
+#include "memory.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -129,7 +130,7 @@ int lp__http_server_open(struct lp__http_server **out, struct lp__loop *loop,
                          int64_t id, const struct lp__http_config *config) {
   uv_loop_t *uv = lp__loop_uv(loop);
   uint64_t tick = tick_of(config);
-  struct lp__http_server *server = calloc(1, sizeof *server);
+  struct lp__http_server *server = lp__calloc(1, sizeof *server);
   if (!server)
     return -ENOMEM;
   int status = server->fd = open_listener(config);
@@ -138,7 +139,7 @@ int lp__http_server_open(struct lp__http_server **out, struct lp__loop *loop,
   if (status < 0) {
     if (server->fd >= 0)
       close(server->fd);
-    free(server);
+    lp__free(server);
     return status;
   }
   server->loop = loop;
@@ -167,7 +168,7 @@ void lp__http_server_released(struct lp__http_server *server) {
   if (--server->handles > 0)
     return;
   lp__bytes_free(&server->head);
-  free(server);
+  lp__free(server);
 }
 
 static void on_closed(uv_handle_t *handle) {

@@ -38,6 +38,7 @@
 #include "lib_loop.h"
 
 #include "lib_options.h"
+#include "memory.h"
 
 #include <lauxlib.h>
 
@@ -113,14 +114,14 @@ int lp__lib_listen(lua_State *L) {
   struct lp__handle *handle = lp__check_handle(L);
   struct lp__http_config config;
   check_config(L, &config);
-  struct lp__listening *listening = calloc(1, sizeof *listening);
+  struct lp__listening *listening = lp__calloc(1, sizeof *listening);
   if (!listening)
     return luaL_error(L, "not enough memory");
   listening->id = handle->last_server - 1;
   int status = lp__http_server_open(&listening->server, handle->loop,
                                     listening->id, &config);
   if (status < 0) {
-    free(listening);
+    lp__free(listening);
     return fail_to_listen(L, &config, status);
   }
   listening->next = handle->servers;
@@ -136,7 +137,7 @@ static void close_server(struct lp__listening **link) {
   struct lp__listening *listening = *link;
   *link = listening->next;
   lp__http_server_close(listening->server);
-  free(listening);
+  lp__free(listening);
 }
 
 int lp__lib_unlisten(lua_State *L) {

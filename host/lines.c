@@ -1,7 +1,8 @@
 /* Cuts a stream of bytes into lines. See lines.h. */
 #include "lines.h"
 
-#include <stdlib.h>
+#include "memory.h"
+
 #include <string.h>
 
 /* Keeps `size` more bytes, or passes everything on when that cannot be. */
@@ -9,7 +10,7 @@ static void keep(struct lp__lines *lines, const char *bytes, size_t size,
                  lp__line_sink *sink, void *context) {
   if (size == 0)
     return;
-  char *text = realloc(lines->text, lines->size + size);
+  char *text = lp__realloc(lines->text, lines->size + size);
   if (text) {
     memcpy(text + lines->size, bytes, size);
     lines->text = text;
@@ -59,7 +60,7 @@ void lp__lines_flush(struct lp__lines *lines, lp__line_sink *sink,
 }
 
 void lp__lines_free(struct lp__lines *lines) {
-  free(lines->text);
+  lp__free(lines->text);
   lines->text = NULL;
   lines->size = 0;
 }

@@ -2,10 +2,11 @@
 #define _GNU_SOURCE
 #include "link.h"
 
+#include "memory.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,7 +28,7 @@ static void on_closed(uv_handle_t *handle) {
   if (--link->handles > 0)
     return;
   lp__endpoint_free(&link->endpoint);
-  free(link);
+  lp__free(link);
 }
 
 void lp__link_close(struct lp__link *link) {
@@ -62,12 +63,12 @@ static void watch(struct lp__link *link) {
 
 int lp__link_open(struct lp__link **out, int fd, struct lp__api *api,
                   struct lp__link_owner *owner) {
-  struct lp__link *link = calloc(1, sizeof *link);
+  struct lp__link *link = lp__calloc(1, sizeof *link);
   uv_loop_t *uv = lp__loop_uv(owner->loop);
   int status = link ? uv_poll_init(uv, &link->poll, fd) : -ENOMEM;
   if (status < 0) {
     close(fd);
-    free(link);
+    lp__free(link);
     return status;
   }
   uv_timer_init(uv, &link->hold);

@@ -2,11 +2,11 @@
 #include "loop.h"
 
 #include "interrupt.h"
+#include "memory.h"
 
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdlib.h>
 
 enum { LINGER_NS = 50000 };
 
@@ -22,7 +22,7 @@ struct lp__loop {
 };
 
 struct lp__event *lp__event_new(enum lp__event_kind kind, int64_t id) {
-  struct lp__event *event = calloc(1, sizeof *event);
+  struct lp__event *event = lp__calloc(1, sizeof *event);
   if (event) {
     event->kind = kind;
     event->id = id;
@@ -34,17 +34,17 @@ void lp__event_free(struct lp__event *event) {
   if (event && event->object)
     event->release(event->object);
   if (event)
-    free(event->bytes);
-  free(event);
+    lp__free(event->bytes);
+  lp__free(event);
 }
 
 int lp__loop_open(struct lp__loop **out) {
-  struct lp__loop *loop = malloc(sizeof *loop);
+  struct lp__loop *loop = lp__malloc(sizeof *loop);
   if (!loop)
     return UV_ENOMEM;
   int status = uv_loop_init(&loop->uv);
   if (status < 0) {
-    free(loop);
+    lp__free(loop);
     return status;
   }
   uv_timer_init(&loop->uv, &loop->wake);
@@ -68,7 +68,7 @@ void lp__loop_close(struct lp__loop *loop) {
   uv_loop_close(&loop->uv);
   while (loop->first)
     lp__loop_drop(loop);
-  free(loop);
+  lp__free(loop);
 }
 
 uv_loop_t *lp__loop_uv(struct lp__loop *loop) {

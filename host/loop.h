@@ -38,7 +38,7 @@ struct lp__event {
   struct lp__event *next;
   enum lp__event_kind kind;
   int64_t id;  /* of the worker, or, below 0, of the server or who sends */
-  char *bytes; /* owned (malloc), or NULL */
+  char *bytes; /* owned (memory.h), or NULL */
   size_t size;
   char type[LP__ERROR_TYPE_SIZE]; /* error type, "" when there is none */
   int code;                       /* exit code, -1 when a signal ended it */

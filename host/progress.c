@@ -2,9 +2,10 @@
 #define _GNU_SOURCE /* memfd_create */
 #include "progress.h"
 
+#include "memory.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -82,7 +83,7 @@ static uint32_t min(uint32_t a, uint32_t b) {
 
 /* A copy of the first `size` bytes of the records, or NULL. */
 static char *copy_kept(const struct lp__progress *progress, size_t size) {
-  char *copy = size > 0 ? malloc(size) : NULL;
+  char *copy = size > 0 ? lp__malloc(size) : NULL;
   if (copy != NULL)
     memcpy(copy, progress->kept, size);
   return copy;

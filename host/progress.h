@@ -108,7 +108,7 @@ struct lp__progress_report {
 };
 
 /* The host: what the page says, made consistent. *kept are the records, which
- * may be any bytes; returned owned (malloc), NULL when there are none. When
+ * may be any bytes; returned owned (memory.h), NULL when there are none. When
  * memory is short, none are kept. A worker that does not keep its page may have
  * begun anything: task 1 counts as begun. */
 struct lp__progress_report

@@ -1,9 +1,10 @@
 /* The Lambda Runtime API without HTTP. See runtime_api.h. */
 #include "runtime_api.h"
 
+#include "memory.h"
+
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 bool lp__request_id_ok(const char *id) {
@@ -76,7 +77,7 @@ void lp__api_fail(struct lp__api *api, enum lp__outcome outcome,
   int size =
       snprintf(text, sizeof text,
                "{\"errorType\":\"%s\",\"errorMessage\":\"%s\"}", type, message);
-  char *body = malloc((size_t)size);
+  char *body = lp__malloc((size_t)size);
   if (body)
     memcpy(body, text, (size_t)size);
   lp__api_finish(api, outcome, body, body ? (size_t)size : 0, type);

@@ -7,6 +7,7 @@
  * system calls only, and those that change users go past the C library, which
  * would change them for the host's threads as well. */
 #define _GNU_SOURCE
+#include "memory.h"
 #include "sandbox.h"
 #include "sandbox_parts.h"
 
@@ -17,7 +18,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -269,7 +269,7 @@ static int open_pipes(struct start *start, struct lp__process *process,
 
 static struct start *prepare_start(const struct lp__sandbox *config,
                                    const char *path, char *const *environment) {
-  struct start *start = malloc(sizeof *start);
+  struct start *start = lp__malloc(sizeof *start);
   if (!start)
     return NULL;
   start->config = config;
@@ -301,7 +301,7 @@ int lp__sandbox_start(struct lp__process *process,
   lp__close_fd(&start->verdict);
   lp__close_fd(&start->failure);
   lp__close_fd(&failure);
-  free(start);
+  lp__free(start);
   if (status < 0)
     lp__process_close(process);
   return status;

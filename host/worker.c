@@ -2,13 +2,13 @@
 #define _GNU_SOURCE
 #include "environment.h"
 #include "family.h"
+#include "memory.h"
 #include "sandbox.h"
 #include "worker_private.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* --- handles ------------------------------------------------------------- */
@@ -16,7 +16,7 @@
 static void on_closed(uv_handle_t *handle) {
   struct lp__worker *worker = handle->data;
   if (--worker->handles == 0)
-    free(worker);
+    lp__free(worker);
 }
 
 void lp__worker_close_handle(void *handle) {
@@ -49,7 +49,7 @@ void lp__worker_release(struct lp__worker *worker) {
   lp__event_free(worker->exit);
   worker->exit = NULL;
   if (worker->handles == 0)
-    free(worker);
+    lp__free(worker);
 }
 
 /* --- the set ------------------------------------------------------------- */
@@ -85,7 +85,7 @@ void lp__worker_forget(struct lp__worker *worker) {
 static int add(struct lp__workers *workers, struct lp__worker *worker) {
   if (workers->count == workers->room) {
     size_t room = workers->room ? workers->room * 2 : 16;
-    void *items = realloc(workers->items, room * sizeof *workers->items);
+    void *items = lp__realloc(workers->items, room * sizeof *workers->items);
     if (!items)
       return -ENOMEM;
     workers->items = items;
@@ -125,7 +125,7 @@ static void abandon(struct lp__worker *worker) {
 
 static struct lp__worker *new_worker(struct lp__workers *workers,
                                      const struct lp__worker_config *config) {
-  struct lp__worker *worker = calloc(1, sizeof *worker);
+  struct lp__worker *worker = lp__calloc(1, sizeof *worker);
   if (!worker)
     return NULL;
   worker->workers = workers;
@@ -164,7 +164,7 @@ int64_t lp__worker_start(struct lp__workers *workers,
 /* --- using --------------------------------------------------------------- */
 
 int lp__workers_open(struct lp__workers **out, struct lp__loop *loop) {
-  struct lp__workers *workers = calloc(1, sizeof *workers);
+  struct lp__workers *workers = lp__calloc(1, sizeof *workers);
   if (!workers)
     return -ENOMEM;
   workers->loop = loop;
@@ -182,8 +182,8 @@ void lp__workers_close(struct lp__workers *workers) {
     lp__worker_forget(worker);
     abandon(worker);
   }
-  free(workers->items);
-  free(workers);
+  lp__free(workers->items);
+  lp__free(workers);
 }
 
 int lp__worker_invoke(struct lp__workers *workers, int64_t id,

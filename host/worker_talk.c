@@ -1,13 +1,13 @@
 /* What workers say: their output, and their calls of the Runtime API on as
  * many connections as they may have. See worker.h. */
 #define _GNU_SOURCE
+#include "memory.h"
 #include "peer.h"
 #include "worker_private.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,7 +25,7 @@ static bool push_bytes(struct lp__worker *worker, enum lp__event_kind kind,
                        const char *bytes, size_t size) {
   struct lp__event *event = lp__event_new(kind, worker->id);
   if (event)
-    event->bytes = malloc(size ? size : 1);
+    event->bytes = lp__malloc(size ? size : 1);
   if (!event || !event->bytes) {
     lp__event_free(event);
     return false;
@@ -109,7 +109,7 @@ static void on_outcome(void *context, enum lp__outcome outcome, char *body,
   stop_handing_over(worker);
   struct lp__event *event = lp__event_new(kinds[outcome], worker->id);
   if (!event) {
-    free(body);
+    lp__free(body);
     out_of_memory(worker);
     return;
   }
@@ -144,7 +144,7 @@ static bool add_to_chunk(struct lp__worker *worker, const char *bytes,
   if (!last || last->id != worker->id || last->kind != LP__EVENT_CHUNK ||
       last->size + size > CHUNK_MAX)
     return false;
-  char *all = realloc(last->bytes, last->size + size);
+  char *all = lp__realloc(last->bytes, last->size + size);
   if (!all)
     return false;
   memcpy(all + last->size, bytes, size);

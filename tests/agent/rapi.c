@@ -52,6 +52,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/memory.h"
 #include "host/progress.h"
 
 #define LIMIT_S 30
@@ -395,7 +396,7 @@ static void print_page(void) {
          (unsigned long long)report.no_memory);
   print_string("kept", kept, size);
   puts("},");
-  free(kept);
+  lp__free(kept);
 }
 
 static void print_end(void) {

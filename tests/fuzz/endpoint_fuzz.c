@@ -2,6 +2,7 @@
  * says in what pieces the rest arrives, when the host invokes, and whether it
  * is a pool or a function, whose bytes come on two connections. */
 #include "host/endpoint.h"
+#include "host/memory.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,7 +22,7 @@ static void on_outcome(void *context, enum lp__outcome outcome, char *body,
   unsigned *sum = context;
   *sum += (unsigned)outcome + (unsigned)strlen(type);
   touch(sum, body, size);
-  free(body);
+  lp__free(body);
 }
 
 static void on_notice(void *context, enum lp__notice notice, const char *bytes,

@@ -1,5 +1,6 @@
 /* The Runtime API without sockets: every route, state and limit, in any cut. */
 #include "host/endpoint.h"
+#include "host/memory.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -29,7 +30,7 @@ struct seen {
 static void on_outcome(void *context, enum lp__outcome outcome, char *body,
                        size_t size, const char *type) {
   struct seen *seen = context;
-  free(seen->body);
+  lp__free(seen->body);
   seen->outcomes++;
   seen->outcome = outcome;
   seen->body = body;
@@ -72,7 +73,7 @@ static int close_endpoint(void **state) {
   struct seen *seen = *state;
   lp__endpoint_free(&seen->endpoint);
   lp__endpoint_free(&seen->second);
-  free(seen->body);
+  lp__free(seen->body);
   free(seen);
   return 0;
 }

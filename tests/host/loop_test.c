@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "host/interrupt.h"
 #include "host/loop.h"
+#include "host/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,7 +43,7 @@ static int close_loop(void **state) {
 
 static void push(struct lp__loop *loop, int64_t id) {
   struct lp__event *event = lp__event_new(LP__EVENT_OUTPUT, id);
-  event->bytes = malloc(10);
+  event->bytes = lp__malloc(10);
   lp__loop_push(loop, event);
 }
 

@@ -1,6 +1,7 @@
 /* The page that a worker keeps: both sides of it, and whatever else is written
  * there. */
 #define _GNU_SOURCE
+#include "host/memory.h"
 #include "host/progress.h"
 
 #include <errno.h>
@@ -55,7 +56,7 @@ static struct lp__progress_report read_page(const struct fixture *fixture,
     assert_memory_equal(kept, records, size);
   else
     assert_null(kept);
-  free(kept);
+  lp__free(kept);
   return report;
 }
 
@@ -252,7 +253,7 @@ static void test_cut_while_tasks_run(void **state) {
     assert_true(last_run <= (begun > n ? begun : n));
     assert_true(report.kept_tasks <= size);
     assert_true(report.finished <= report.begun);
-    free(kept);
+    lp__free(kept);
     memset(records, 'r', last_run);
     records[last_run] = '\0';
     expect(fixture, last_run, last_run, last_run, records);
@@ -292,7 +293,7 @@ static void test_scribbled_page(void **state) {
     assert_true(report.kept_tasks <= size);
     assert_true(size <= LP__PROGRESS_BYTES);
     assert_true((kept == NULL) == (size == 0));
-    free(kept);
+    lp__free(kept);
   }
   atomic_store(&done, true);
   pthread_join(thread, NULL);
