@@ -1,0 +1,106 @@
+#include "collect.h"
+
+#include <time.h>
+
+/* The work of a step, as a power of two of bytes, and how much work Lua takes
+ * for a byte: together some 10 to 30 us. */
+enum { STEP_LOG = 9, STEP_MULTIPLIER = 100 };
+
+/* A cycle begins when so many bytes more are in use than were left after the
+ * last one, or a half more; from the second amount on it must go on, whatever
+ * the budget, so that it ends before as many more have been allocated. */
+enum { EARLY = 2 << 20, LATE = 16 << 20 };
+
+static size_t bytes_in_use(lua_State *L) {
+  return (size_t)lua_gc(L, LUA_GCCOUNT) * 1024 +
+         (size_t)lua_gc(L, LUA_GCCOUNTB);
+}
+
+static uint64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+void lp__collect_open(lua_State *L, struct lp__collector *collector) {
+  *collector = (struct lp__collector){.live = bytes_in_use(L), .usual = 1};
+  lua_gc(L, LUA_GCINC, 0, STEP_MULTIPLIER, STEP_LOG);
+  lua_gc(L, LUA_GCSTOP);
+}
+
+void lp__collect_freely(lua_State *L, struct lp__collector *collector,
+                        bool freely) {
+  if (freely) {
+    lua_gc(L, LUA_GCRESTART);
+    return;
+  }
+  /* A script may have chosen a mode of its own. */
+  lua_gc(L, LUA_GCINC, 0, STEP_MULTIPLIER, STEP_LOG);
+  lua_gc(L, LUA_GCSTOP);
+  collector->active = false;
+}
+
+static size_t larger(size_t a, size_t b) {
+  return a > b ? a : b;
+}
+
+/* How much more may be in use than the last cycle left. */
+static bool exceeds(const struct lp__collector *collector, size_t used,
+                    size_t most) {
+  return used > collector->live + most;
+}
+
+/* Whether a cycle is under way, or it is time for one. */
+static bool is_active(struct lp__collector *collector, size_t used) {
+  if (!collector->active &&
+      exceeds(collector, used, larger(EARLY, collector->live / 2))) {
+    collector->active = true;
+    collector->late = false;
+    collector->last = used;
+    collector->fresh = collector->owed = collector->steps = 0;
+  }
+  return collector->active;
+}
+
+/* Takes in what was allocated since the last call. */
+static void note(struct lp__collector *collector, size_t used) {
+  size_t more = used > collector->last ? used - collector->last : 0;
+  collector->fresh += more;
+  if (exceeds(collector, used, larger(LATE, collector->live)))
+    collector->late = true;
+  if (collector->late)
+    collector->owed += more;
+}
+
+/* One step. Ends the cycle when it was the last. */
+static void step(lua_State *L, struct lp__collector *collector) {
+  size_t used;
+  collector->steps++;
+  if (!lua_gc(L, LUA_GCSTEP, 0))
+    return;
+  used = bytes_in_use(L);
+  collector->active = false;
+  collector->usual = collector->steps;
+  collector->live = used > collector->fresh ? used - collector->fresh : 0;
+}
+
+/* Whether the cycle must go on. A step pays for the part of LATE that it is of
+ * a cycle. */
+static bool must_go_on(struct lp__collector *collector) {
+  size_t worth = larger(LATE, collector->live) / collector->usual;
+  if (collector->owed <= worth)
+    return false;
+  collector->owed -= worth;
+  return true;
+}
+
+void lp__collect(lua_State *L, struct lp__collector *collector,
+                 uint64_t deadline) {
+  size_t used = bytes_in_use(L);
+  if (!is_active(collector, used))
+    return;
+  note(collector, used);
+  while (collector->active && (must_go_on(collector) || now_ns() < deadline))
+    step(L, collector);
+  collector->last = bytes_in_use(L);
+}
