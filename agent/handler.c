@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "host/json.h"
+#include "host/own.h"
 #include "host/state.h"
 
 static const char handler_key = 0; /* the function */
@@ -20,7 +21,7 @@ static int describe(lua_State *L) {
   lua_settop(L, 1);
   lp__answer_message(L);         /* message */
   luaL_traceback(L, L, NULL, 1); /* message trace */
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &trace_key);
+  lp__own_set(L, &trace_key);
   return 1;
 }
 
@@ -31,10 +32,10 @@ static void unfold(lua_State *L) {
     lua_pushliteral(L, "error in error handling");
     lua_replace(L, -2);
   }
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &trace_key); /* message trace */
-  lua_insert(L, -2);                             /* trace message */
+  lp__own_get(L, &trace_key); /* message trace */
+  lua_insert(L, -2);          /* trace message */
   lua_pushnil(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &trace_key);
+  lp__own_set(L, &trace_key);
 }
 
 /* Makes the failure of what a failed lua_pcall with `describe` left. */
@@ -145,7 +146,7 @@ static int load(lua_State *L) {
                     lua_tostring(L, 1), function, name);
     return refuse(L, answer, &lp__no_function);
   }
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &handler_key);
+  lp__own_set(L, &handler_key);
   return 0;
 }
 
@@ -280,9 +281,9 @@ static int run_handler(lua_State *L) {
   lua_settop(L, 0);
   lp__state_reset(L);
   lua_pushnil(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &trace_key);
+  lp__own_set(L, &trace_key);
   lua_pushcfunction(L, describe);
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &handler_key) != LUA_TFUNCTION)
+  if (lp__own_get(L, &handler_key) != LUA_TFUNCTION)
     return give_up(L, run);
   lua_pushcfunction(L, prepare); /* describe handler prepare */
   lua_pushlightuserdata(L, (void *)run->event);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "json_plain.h"
+#include "own.h"
 
 #define DEPTH_MAX 1000
 
@@ -95,7 +96,7 @@ static int is_marked(lua_State *L, int index) {
   int marked;
   if (!lua_getmetatable(L, index))
     return 0;
-  luaL_getmetatable(L, ARRAY);
+  lp__own_push_metatable(L, ARRAY);
   marked = lua_rawequal(L, -1, -2);
   lua_pop(L, 2);
   return marked;
@@ -267,6 +268,6 @@ void lp__json_encode_sorted(lua_State *L, int index, struct lp__buffer *out) {
 }
 
 void lp__json_mark_array(lua_State *L) {
-  luaL_newmetatable(L, ARRAY); /* t meta */
+  lp__own_metatable(L, ARRAY); /* t meta */
   lua_setmetatable(L, -2);
 }

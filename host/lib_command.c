@@ -14,6 +14,7 @@
  */
 #include "command.h"
 #include "libs.h"
+#include "own.h"
 
 #include <lauxlib.h>
 
@@ -107,7 +108,7 @@ static int command_start(lua_State *L) {
   config.environment = push_array(L, lua_gettop(L));
   struct child *child = lua_newuserdatauv(L, sizeof *child, 0);
   child->running = false;
-  luaL_setmetatable(L, CHILD);
+  lp__own_set_metatable(L, CHILD);
   int status = lp__command_start(&child->command, &config, &no_folder);
   if (status < 0)
     return fail(L, status, no_folder ? "folder" : "program");
@@ -116,7 +117,7 @@ static int command_start(lua_State *L) {
 }
 
 static struct child *check_running(lua_State *L) {
-  struct child *child = luaL_checkudata(L, 1, CHILD);
+  struct child *child = lp__own_check(L, 1, CHILD);
   if (!child->running)
     luaL_error(L, "the command is finished");
   return child;
@@ -142,7 +143,7 @@ static int child_next(lua_State *L) {
 
 /* Serves __gc and __close; may run twice. */
 static int child_close(lua_State *L) {
-  struct child *child = luaL_checkudata(L, 1, CHILD);
+  struct child *child = lp__own_check(L, 1, CHILD);
   int code, signal;
   if (child->running) {
     child->running = false;
@@ -173,7 +174,7 @@ int luaopen_lambdapool_command(lua_State *L) {
       {"next", child_next}, {"finish", child_finish}, {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
       {"__gc", child_close}, {"__close", child_close}, {NULL, NULL}};
-  luaL_newmetatable(L, CHILD);
+  lp__own_metatable(L, CHILD);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");

@@ -1,6 +1,7 @@
 /* handle:poll of the Lua module "lambdapool.workers": what has happened. See
  * lib_workers.c. */
 #include "lib_loop.h"
+#include "own.h"
 
 #include <lauxlib.h>
 
@@ -123,7 +124,7 @@ int lp__lib_poll(lua_State *L) {
                                       [LP__EVENT_REQUEST] = "request",
                                       [LP__EVENT_DRAINED] = "drained",
                                       [LP__EVENT_TRANSFER] = "transfer"};
-  struct lp__handle *handle = luaL_checkudata(L, 1, LP__LOOP);
+  struct lp__handle *handle = lp__own_check(L, 1, LP__LOOP);
   int64_t timeout_ms = check_timeout(L);
   if (!handle->workers)
     return 0;

@@ -39,6 +39,7 @@
 
 #include "lib_options.h"
 #include "memory.h"
+#include "own.h"
 
 #include <lauxlib.h>
 
@@ -158,24 +159,23 @@ void lp__lib_close_servers(struct lp__handle *handle) {
 
 /* --- what a request says ------------------------------------------------- */
 
-/* In the registry: the requests that may be drained, by address. Its values
- * are weak. */
+/* The table of the requests that may be drained, by address. It is weak. */
 static const char undrained = 0;
 
 void lp__lib_push_request(lua_State *L, struct lp__request *request) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &undrained); /* known */
+  lp__own_get(L, &undrained);                    /* known */
   if (lua_rawgetp(L, -1, request) == LUA_TNIL) { /* known nil */
     lua_pop(L, 1);
     struct lp__request **box = lua_newuserdatauv(L, sizeof(void *), 0);
     *box = request;
     lp__request_hold(request);
-    luaL_setmetatable(L, LP__REQUEST);
+    lp__own_set_metatable(L, LP__REQUEST);
   }
   lua_remove(L, -2); /* request */
 }
 
 static struct lp__request *check_request(lua_State *L) {
-  struct lp__request **box = luaL_checkudata(L, 1, LP__REQUEST);
+  struct lp__request **box = lp__own_check(L, 1, LP__REQUEST);
   return *box;
 }
 
@@ -389,7 +389,7 @@ static int request_write(lua_State *L) {
   const char *bytes = luaL_checklstring(L, 2, &size);
   size_t unsent = lp__request_write(request, bytes, size);
   if (unsent > 0) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &undrained);
+    lp__own_get(L, &undrained);
     lua_pushvalue(L, 1);
     lua_rawsetp(L, -2, request);
   }
@@ -417,7 +417,7 @@ void lp__lib_open_requests(lua_State *L) {
       {"respond", request_respond}, {"begin", request_begin},
       {"write", request_write},     {"finish", request_finish},
       {"abort", request_abort},     {NULL, NULL}};
-  if (luaL_newmetatable(L, LP__REQUEST)) {
+  if (lp__own_metatable(L, LP__REQUEST)) {
     lua_pushcfunction(L, request_gc);
     lua_setfield(L, -2, "__gc");
     /* Whoever had the metatable could collect a request by hand. */
@@ -430,7 +430,7 @@ void lp__lib_open_requests(lua_State *L) {
     lua_pushliteral(L, "v");
     lua_setfield(L, -2, "__mode");
     lua_setmetatable(L, -2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &undrained);
+    lp__own_set(L, &undrained);
   }
   lua_pop(L, 1);
 }

@@ -49,10 +49,11 @@
 #include "interrupt.h"
 #include "lambdapool.h"
 #include "libs.h"
+#include "own.h"
 #include "sandbox.h"
 
-/* What the hook calls is at the addresses of these in the registry: once for
- * an interrupt, or in every step. */
+/* What the hook calls is kept under these: once for an interrupt, or in every
+ * step. */
 static const char on_interrupt = 0;
 static const char on_step = 0;
 
@@ -154,7 +155,7 @@ static int is_own_code(lua_State *L, lua_Debug *ar) {
 
 /* [-0, +1, -] */
 static bool push_function(lua_State *L, const char *key) {
-  return lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TFUNCTION;
+  return lp__own_get(L, key) == LUA_TFUNCTION;
 }
 
 /* A coroutine has the hook without need when its creator had it, or was left
@@ -192,7 +193,7 @@ static int guard_gc(lua_State *L) {
 
 /* Once for each state.  [-0, +0, m] */
 static void set_guard(lua_State *L) {
-  if (!luaL_newmetatable(L, GUARD)) { /* meta */
+  if (!lp__own_metatable(L, GUARD)) { /* meta */
     lua_pop(L, 1);
     return;
   }
@@ -213,7 +214,7 @@ static int system_catch_interrupts(lua_State *L) {
   if (!lua_isnil(L, 1))
     luaL_checktype(L, 1, LUA_TFUNCTION);
   set_guard(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &on_interrupt);
+  lp__own_set(L, &on_interrupt);
   remove_hook(L);
   if (push_function(L, &on_interrupt))
     status = lp__interrupt_catch(set_hook, running);
@@ -229,7 +230,7 @@ static int system_insist(lua_State *L) {
   lua_settop(L, 1);
   if (!lua_isnil(L, 1))
     luaL_checktype(L, 1, LUA_TFUNCTION);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &on_step);
+  lp__own_set(L, &on_step);
   remove_hook(L);
   if (push_function(L, &on_step) || lp__interrupt_pending())
     lp__running_hook(lp__running_of(L));

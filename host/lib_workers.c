@@ -63,6 +63,7 @@
  */
 #include "lib_loop.h"
 #include "lib_options.h"
+#include "own.h"
 
 #include <lua.h>
 #include <lauxlib.h>
@@ -75,7 +76,7 @@
 int luaopen_lambdapool_workers(lua_State *L);
 
 struct lp__handle *lp__check_handle(lua_State *L) {
-  struct lp__handle *handle = luaL_checkudata(L, 1, LP__LOOP);
+  struct lp__handle *handle = lp__own_check(L, 1, LP__LOOP);
   if (!handle->workers)
     luaL_error(L, "the loop is closed");
   return handle;
@@ -89,7 +90,7 @@ static int fail(lua_State *L, const char *message) {
 
 /* Serves __gc, __close and close(); may run twice. */
 static int loop_close(lua_State *L) {
-  struct lp__handle *handle = luaL_checkudata(L, 1, LP__LOOP);
+  struct lp__handle *handle = lp__own_check(L, 1, LP__LOOP);
   lp__lib_close_servers(handle);
   lp__workers_close(handle->workers);
   handle->workers = NULL;
@@ -103,7 +104,7 @@ static int loop_close(lua_State *L) {
 static int workers_open(lua_State *L) {
   struct lp__handle *handle = lua_newuserdatauv(L, sizeof *handle, 1);
   memset(handle, 0, sizeof *handle);
-  luaL_setmetatable(L, LP__LOOP);
+  lp__own_set_metatable(L, LP__LOOP);
   lua_newtable(L);
   lua_setiuservalue(L, -2, 1);
   int status = lp__loop_open(&handle->loop);
@@ -302,7 +303,7 @@ int luaopen_lambdapool_workers(lua_State *L) {
   static const luaL_Reg metamethods[] = {
       {"__gc", loop_close}, {"__close", loop_close}, {NULL, NULL}};
   lp__lib_open_requests(L);
-  luaL_newmetatable(L, LP__LOOP);
+  lp__own_metatable(L, LP__LOOP);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");

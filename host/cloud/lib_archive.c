@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../own.h"
 #include "archive.h"
 
 #define UNZIPPED 262144000
@@ -108,7 +109,7 @@ static void read_file(lua_State *L, struct lp__archive_file *file) {
 }
 
 static int bytes_gc(lua_State *L) {
-  void **bytes = luaL_checkudata(L, 1, BYTES);
+  void **bytes = lp__own_check(L, 1, BYTES);
   free(*bytes);
   *bytes = NULL;
   return 0;
@@ -118,7 +119,7 @@ static int bytes_gc(lua_State *L) {
 static void **push_owner(lua_State *L) {
   void **bytes = lua_newuserdatauv(L, sizeof *bytes, 0);
   *bytes = NULL;
-  if (luaL_newmetatable(L, BYTES)) {
+  if (lp__own_metatable(L, BYTES)) {
     lua_pushcfunction(L, bytes_gc);
     lua_setfield(L, -2, "__gc");
   }

@@ -9,6 +9,7 @@
 #include <lua.h>
 #include <string.h>
 
+#include "../own.h"
 #include "lib_sign.h"
 
 int luaopen_lambdapool_sign(lua_State *L);
@@ -92,7 +93,7 @@ static int sigv4_presign(lua_State *L) {
 /* --- the module ---------------------------------------------------------- */
 
 static int box_gc(lua_State *L) {
-  struct box *box = luaL_checkudata(L, 1, SIGNER);
+  struct box *box = lp__own_check(L, 1, SIGNER);
   lp__signer_free(box->signer);
   box->signer = NULL;
   return 0;
@@ -101,7 +102,7 @@ static int box_gc(lua_State *L) {
 static void push_box(lua_State *L) {
   struct box *box = lua_newuserdatauv(L, sizeof *box, 0);
   box->signer = NULL;
-  luaL_newmetatable(L, SIGNER);
+  lp__own_metatable(L, SIGNER);
   lua_pushcfunction(L, box_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../own.h"
 #include "sigv4.h"
 
 #define VERIFIER "lambdapool.crypto.Verifier"
@@ -104,7 +105,7 @@ static const struct lp__request *read_table(lua_State *L) {
 }
 
 static const struct lp__request *check_request(lua_State *L) {
-  struct lp__request **request = luaL_testudata(L, 1, LP__REQUEST);
+  struct lp__request **request = lp__own_test(L, 1, LP__REQUEST);
   if (request)
     return *request;
   luaL_argexpected(L, lua_istable(L, 1), 1, "request");
@@ -192,7 +193,7 @@ static int crypto_authenticate(lua_State *L) {
 /* --- the module ---------------------------------------------------------- */
 
 static int verifier_gc(lua_State *L) {
-  struct lp__sigv4 **sigv4 = luaL_checkudata(L, 1, VERIFIER);
+  struct lp__sigv4 **sigv4 = lp__own_check(L, 1, VERIFIER);
   lp__sigv4_free(*sigv4);
   *sigv4 = NULL;
   return 0;
@@ -201,7 +202,7 @@ static int verifier_gc(lua_State *L) {
 static void push_verifier(lua_State *L) {
   struct lp__sigv4 **sigv4 = lua_newuserdatauv(L, sizeof *sigv4, 0);
   *sigv4 = NULL;
-  luaL_newmetatable(L, VERIFIER);
+  lp__own_metatable(L, VERIFIER);
   lua_pushcfunction(L, verifier_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);

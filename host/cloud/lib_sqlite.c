@@ -33,6 +33,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "../own.h"
+
 int luaopen_lambdapool_sqlite(lua_State *L);
 
 #define DATABASE  "lambdapool.sqlite.Database"
@@ -47,7 +49,7 @@ struct database {
 };
 
 static struct database *check_database(lua_State *L) {
-  struct database *db = luaL_checkudata(L, 1, DATABASE);
+  struct database *db = lp__own_check(L, 1, DATABASE);
   if (!db->handle)
     luaL_error(L, "the database is closed");
   return db;
@@ -92,7 +94,7 @@ static int fail(lua_State *L, struct database *db, const char *sql) {
   int code = sqlite3_extended_errcode(db->handle);
   const char *path = sqlite3_db_filename(db->handle, NULL);
   lua_createtable(L, 0, 3); /* e */
-  luaL_setmetatable(L, ERROR);
+  lp__own_set_metatable(L, ERROR);
   lua_pushfstring(L, "%s: %s\n  in: %s", path && *path ? path : "database",
                   sqlite3_errmsg(db->handle), push_excerpt(L, sql));
   lua_setfield(L, -3, "message"); /* e excerpt */
@@ -348,7 +350,7 @@ static int database_in_transaction(lua_State *L) {
 
 /* Serves __gc, __close and close(); may run twice. */
 static int database_close(lua_State *L) {
-  struct database *db = luaL_checkudata(L, 1, DATABASE);
+  struct database *db = lp__own_check(L, 1, DATABASE);
   sqlite3_stmt *statement;
   if (!db->handle)
     return 0;
@@ -375,7 +377,7 @@ static int sqlite_open(lua_State *L) {
   luaL_argcheck(L, strlen(path) == size, 1, "must not contain a zero byte");
   struct database *db = lua_newuserdatauv(L, sizeof *db, 1); /* db */
   memset(db, 0, sizeof *db);
-  luaL_setmetatable(L, DATABASE);
+  lp__own_set_metatable(L, DATABASE);
   lua_newtable(L);
   lua_setiuservalue(L, -2, 1);
   int status = sqlite3_open_v2(path, &db->handle, flags, NULL);
@@ -407,11 +409,11 @@ static const luaL_Reg metamethods[] = {
 
 /* The field `methods` is for what sqlite.lua adds. */
 int luaopen_lambdapool_sqlite(lua_State *L) {
-  luaL_newmetatable(L, ERROR); /* meta */
+  lp__own_metatable(L, ERROR); /* meta */
   lua_pushcfunction(L, error_tostring);
   lua_setfield(L, -2, "__tostring");
   lua_pop(L, 1);
-  luaL_newmetatable(L, DATABASE); /* meta */
+  lp__own_metatable(L, DATABASE); /* meta */
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);  /* meta methods */
   lua_createtable(L, 0, 2); /* meta methods sqlite */

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "../own.h"
 #include "transfer.h"
 
 int luaopen_lambdapool_transfer(lua_State *L);
@@ -44,7 +45,7 @@ struct engine {
 };
 
 static struct engine *check_engine(lua_State *L) {
-  struct engine *engine = luaL_checkudata(L, 1, ENGINE);
+  struct engine *engine = lp__own_check(L, 1, ENGINE);
   if (!engine->transfers)
     luaL_error(L, "the engine is closed");
   return engine;
@@ -52,7 +53,7 @@ static struct engine *check_engine(lua_State *L) {
 
 /* Serves __gc, __close and close(); may run twice. */
 static int engine_close(lua_State *L) {
-  struct engine *engine = luaL_checkudata(L, 1, ENGINE);
+  struct engine *engine = lp__own_check(L, 1, ENGINE);
   lp__transfers_close(engine->transfers);
   engine->transfers = NULL;
   free(engine->lines);
@@ -84,7 +85,7 @@ static int transfer_open(lua_State *L) {
   lua_settop(L, 3);
   struct engine *engine = lua_newuserdatauv(L, sizeof *engine, 2);
   memset(engine, 0, sizeof *engine);
-  luaL_setmetatable(L, ENGINE);
+  lp__own_set_metatable(L, ENGINE);
   lua_newtable(L);
   lua_setiuservalue(L, 4, 1);
   lua_pushvalue(L, 3);
@@ -337,7 +338,7 @@ int luaopen_lambdapool_transfer(lua_State *L) {
       {"close", engine_close},     {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
       {"__gc", engine_close}, {"__close", engine_close}, {NULL, NULL}};
-  luaL_newmetatable(L, ENGINE);
+  lp__own_metatable(L, ENGINE);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");

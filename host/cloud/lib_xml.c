@@ -9,6 +9,7 @@
 #include <lua.h>
 #include <string.h>
 
+#include "../own.h"
 #include "xml.h"
 
 #define DOCUMENT "lambdapool.xml.Document"
@@ -16,14 +17,14 @@
 int luaopen_lambdapool_xml(lua_State *L);
 
 static int document_gc(lua_State *L) {
-  lp__xml_free(luaL_checkudata(L, 1, DOCUMENT));
+  lp__xml_free(lp__own_check(L, 1, DOCUMENT));
   return 0;
 }
 
 static struct lp__xml *push_document(lua_State *L) {
   struct lp__xml *xml = lua_newuserdatauv(L, sizeof *xml, 0);
   memset(xml, 0, sizeof *xml);
-  luaL_setmetatable(L, DOCUMENT);
+  lp__own_set_metatable(L, DOCUMENT);
   return xml;
 }
 
@@ -71,7 +72,7 @@ static int xml_parse(lua_State *L) {
 }
 
 int luaopen_lambdapool_xml(lua_State *L) {
-  luaL_newmetatable(L, DOCUMENT);
+  lp__own_metatable(L, DOCUMENT);
   lua_pushcfunction(L, document_gc);
   lua_setfield(L, -2, "__gc");
   lua_pop(L, 1);

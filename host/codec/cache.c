@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "../own.h"
+
 /* Open addressing.  The key's string and the value stand in the list, at
  * `index` and behind it. */
 struct slot {
@@ -22,7 +24,7 @@ enum { FIRST_CAPACITY = 64 };
 
 static struct cache *push_cache(lua_State *L, const void *name) {
   struct cache *cache;
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, name) == LUA_TUSERDATA)
+  if (lp__own_get(L, name) == LUA_TUSERDATA)
     return lua_touserdata(L, -1);
   lua_pop(L, 1);
   cache = lua_newuserdatauv(L, sizeof *cache, SLOTS);
@@ -30,7 +32,7 @@ static struct cache *push_cache(lua_State *L, const void *name) {
   lua_newtable(L);
   lua_setiuservalue(L, -2, LIST);
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, name);
+  lp__own_set(L, name);
   return cache;
 }
 
@@ -123,7 +125,7 @@ void lp__cache_add(lua_State *L, const void *name,
 }
 
 void lp__push_weak_table(lua_State *L, const void *name) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, name) == LUA_TTABLE)
+  if (lp__own_get(L, name) == LUA_TTABLE)
     return;
   lua_pop(L, 1);
   lua_newtable(L);
@@ -132,5 +134,5 @@ void lp__push_weak_table(lua_State *L, const void *name) {
   lua_setfield(L, -2, "__mode");
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, name);
+  lp__own_set(L, name);
 }

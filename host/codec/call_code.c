@@ -5,6 +5,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "../own.h"
 #include "call.h"
 #include "dump.h"
 #include "frame.h"
@@ -21,7 +22,7 @@ static int is_code(lua_State *L, int index) {
   int equal;
   if (!lua_getmetatable(L, index))
     return 0;
-  luaL_getmetatable(L, CODE_TYPE);
+  lp__own_push_metatable(L, CODE_TYPE);
   equal = lua_rawequal(L, -1, -2);
   lua_pop(L, 2);
   return equal;
@@ -167,7 +168,7 @@ static void push_code(lua_State *L, int function, int bytes) {
   lua_rawseti(L, -2, LP__CODE_OBJECTS);
   lua_pushvalue(L, plain);
   lua_rawseti(L, -2, LP__CODE_PLAIN);
-  if (luaL_newmetatable(L, CODE_TYPE)) {
+  if (lp__own_metatable(L, CODE_TYPE)) {
     lua_pushcfunction(L, code_to_string);
     lua_setfield(L, -2, "__tostring");
   }

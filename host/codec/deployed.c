@@ -5,6 +5,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "../own.h"
 #include "reference.h"
 
 /* The registry table: name -> record of the module that was loaded last; the
@@ -22,7 +23,7 @@ static const char registry_key = 0;
 /* Pushes the registry table.  [-0, +1, m] */
 static void push_home(lua_State *L) {
   int i;
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key) == LUA_TTABLE)
+  if (lp__own_get(L, &registry_key) == LUA_TTABLE)
     return;
   lua_pop(L, 1);
   lua_createtable(L, LOADING, 0);
@@ -31,7 +32,7 @@ static void push_home(lua_State *L) {
     lua_rawseti(L, -2, i);
   }
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_set(L, &registry_key);
 }
 
 static int is_empty(lua_State *L, int index) {

@@ -10,6 +10,8 @@
 
 #include <lauxlib.h>
 
+#include "../own.h"
+
 const char *const lp__libraries[] = {"coroutine", "debug",   "io",     "math",
                                      "os",        "package", "string", "table",
                                      "utf8",      NULL};
@@ -89,11 +91,11 @@ void lp__libraries_open(lua_State *L) {
     lua_rawseti(L, top + 1, 2 * i + 1);
   }
   lua_setiuservalue(L, top, 1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_set(L, &registry_key);
 }
 
 void lp__libraries_push_copy(lua_State *L, int i) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_get(L, &registry_key);
   lua_getiuservalue(L, -1, 1);
   lua_rawgeti(L, -1, 2 * i + 2);
   lua_replace(L, -3);
@@ -103,7 +105,7 @@ void lp__libraries_push_copy(lua_State *L, int i) {
 void lp__libraries_reset(lua_State *L) {
   struct libraries *l;
   int top = lua_gettop(L), i;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_get(L, &registry_key);
   l = lua_touserdata(L, top + 1);
   lua_getiuservalue(L, top + 1, 1); /* libraries list */
   for (i = 0; i < LIBRARIES; i++) {

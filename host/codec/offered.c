@@ -3,6 +3,7 @@
 
 #include <lauxlib.h>
 
+#include "../own.h"
 #include "deployed.h"
 #include "reference.h"
 #include "source.h"
@@ -16,7 +17,7 @@ enum { OFFERED = 1, LOADED, ON_WORKER, GLOBALS, OFFERED_GLOBALS };
 static const char registry_key = 0;
 
 static void push_table(lua_State *L, int which) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key) != LUA_TTABLE) {
+  if (lp__own_get(L, &registry_key) != LUA_TTABLE) {
     lua_pop(L, 1);
     lua_createtable(L, OFFERED_GLOBALS, 0);
     lua_newtable(L);
@@ -30,7 +31,7 @@ static void push_table(lua_State *L, int which) {
     lua_newtable(L);
     lua_rawseti(L, -2, OFFERED_GLOBALS);
     lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+    lp__own_set(L, &registry_key);
   }
   lua_rawgeti(L, -1, which);
   lua_remove(L, -2);
@@ -175,7 +176,7 @@ void lp__offered_begin(lua_State *L) {
   lp__deployed_begin(L);
   push_table(L, OFFERED);
   lua_pop(L, 1);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_get(L, &registry_key);
   lua_newtable(L);
   lua_rawseti(L, -2, OFFERED);
   lua_pushboolean(L, 1);
@@ -261,7 +262,7 @@ void lp__offered_settle(lua_State *L) {
   push_table(L, OFFERED);
   push_table(L, LOADED);
   if (!is_settled(L, top + 1, top + 2)) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+    lp__own_get(L, &registry_key);
     lua_newtable(L);
     lua_rawseti(L, -2, OFFERED_GLOBALS);
     lua_pop(L, 1);

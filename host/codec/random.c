@@ -9,6 +9,7 @@
 #include <lualib.h>
 #include <string.h>
 
+#include "../own.h"
 #include "libraries.h"
 
 enum { WORDS = 4 };
@@ -74,11 +75,11 @@ static void push_state(lua_State *L) {
 }
 
 void lp__random_begin(lua_State *L, struct lp__random *random, uint64_t seed) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key) == LUA_TNIL) {
+  if (lp__own_get(L, &registry_key) == LUA_TNIL) {
     lua_pop(L, 1);
     push_state(L);
     lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+    lp__own_set(L, &registry_key);
   }
   random->state = lua_touserdata(L, -1); /* the registry keeps it */
   lua_pop(L, 1);

@@ -10,6 +10,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "../own.h"
 #include "libraries.h"
 #include "source.h"
 
@@ -120,7 +121,7 @@ void lp__reference_open(lua_State *L) {
   refs->home = top + 1;
   copy_globals(L, refs);
   lua_setiuservalue(L, top, HOME);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_set(L, &registry_key);
 }
 
 /* Gives the standard objects their names, from the snapshots, at first use: a
@@ -145,7 +146,7 @@ static void name_standards(lua_State *L, struct lp__references *kept) {
 /* Pushes the userdata.  [-0, +1, m] */
 static struct lp__references *push_references(lua_State *L) {
   struct lp__references *refs;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_get(L, &registry_key);
   refs = lua_touserdata(L, -1);
   if (refs->standard.count == 0)
     name_standards(L, refs);
@@ -551,7 +552,7 @@ static size_t remove_changes(lua_State *L, int table, int snapshot) {
 void lp__reference_reset(lua_State *L) {
   int top = lua_gettop(L);
   const struct lp__references *refs;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_get(L, &registry_key);
   refs = lua_touserdata(L, -1);
   lua_pushglobaltable(L);
   lua_getiuservalue(L, top + 1, HOME);

@@ -7,6 +7,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+#include "../own.h"
 #include "buffer.h"
 #include "wire.h"
 
@@ -39,7 +40,7 @@ static int free_contexts(lua_State *L) {
 
 static struct contexts *get_contexts(lua_State *L) {
   struct contexts *c;
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key) != LUA_TUSERDATA) {
+  if (lp__own_get(L, &registry_key) != LUA_TUSERDATA) {
     lua_pop(L, 1);
     c = lua_newuserdatauv(L, sizeof *c, 0);
     memset(c, 0, sizeof *c);
@@ -48,7 +49,7 @@ static struct contexts *get_contexts(lua_State *L) {
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
     lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+    lp__own_set(L, &registry_key);
   }
   c = lua_touserdata(L, -1);
   lua_pop(L, 1); /* the registry keeps it */

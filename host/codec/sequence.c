@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#include "../own.h"
+
 enum { LASTFREE = 4 * sizeof(void *) }; /* next, bytes, array, node: before */
 
 static const char registry_key = 0;
@@ -51,12 +53,12 @@ static int looks_as_expected(lua_State *L) {
 
 void lp__sequence_open(lua_State *L) {
   lua_pushboolean(L, looks_as_expected(L));
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_set(L, &registry_key);
 }
 
 int lp__sequence_is_quick(lua_State *L) {
   int quick;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_get(L, &registry_key);
   quick = lua_toboolean(L, -1);
   lua_pop(L, 1);
   return quick;

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "../own.h"
 #include "dump.h"
 #include "sequence.h"
 
@@ -24,13 +25,13 @@ static const char kept_key = 0;
 
 static struct kept *push_kept(lua_State *L) {
   struct kept *kept;
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &kept_key) == LUA_TUSERDATA)
+  if (lp__own_get(L, &kept_key) == LUA_TUSERDATA)
     return lua_touserdata(L, -1);
   lua_pop(L, 1);
   kept = lua_newuserdatauv(L, sizeof *kept, SEEN_BOX);
   memset(kept, 0, sizeof *kept);
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &kept_key);
+  lp__own_set(L, &kept_key);
   return kept;
 }
 
@@ -100,7 +101,7 @@ static void restart_collector(lua_State *L) {
   struct kept *kept;
   int used = lua_gc(L, LUA_GCCOUNT);
   lua_gc(L, LUA_GCRESTART);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &kept_key);
+  lp__own_get(L, &kept_key);
   kept = lua_touserdata(L, -1);
   lua_pop(L, 1);
   if (kept == NULL)

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../own.h"
 #include "buffer.h"
 #include "slice.h"
 
@@ -58,7 +59,7 @@ static void push_list(lua_State *L) {
 
 /* Pushes the registry table, made at first use.  [-0, +1, m] */
 static void push_home(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &registry_key) == LUA_TTABLE)
+  if (lp__own_get(L, &registry_key) == LUA_TTABLE)
     return;
   lua_pop(L, 1);
   lua_createtable(L, COMPILED_COUNT, 0);
@@ -69,7 +70,7 @@ static void push_home(lua_State *L) {
   lua_newtable(L);
   lua_rawseti(L, -2, COMPILED);
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &registry_key);
+  lp__own_set(L, &registry_key);
 }
 
 /* Adds the value on top to the list at index `list`.  [-1, +0, m] */

@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../own.h"
 #include "file.h"
 #include "line_editor.h"
 #include "watch.h"
@@ -45,7 +46,7 @@ struct editor {
 };
 
 static struct editor *check_editor(lua_State *L) {
-  struct editor *editor = luaL_checkudata(L, 1, EDITOR);
+  struct editor *editor = lp__own_check(L, 1, EDITOR);
   if (!editor->lines)
     luaL_error(L, "the editor is closed");
   return editor;
@@ -59,7 +60,7 @@ static int fail(lua_State *L, int status) {
 /* Serves __gc and __close; may run twice, and, when the program exits, while a
  * line is being read. */
 static int editor_free(lua_State *L) {
-  struct editor *editor = luaL_checkudata(L, 1, EDITOR);
+  struct editor *editor = lp__own_check(L, 1, EDITOR);
   lp__line_editor_close(editor->lines);
   lp__watch_close(editor->watch);
   editor->lines = NULL;
@@ -70,7 +71,7 @@ static int editor_free(lua_State *L) {
 }
 
 static int editor_close(lua_State *L) {
-  struct editor *editor = luaL_checkudata(L, 1, EDITOR);
+  struct editor *editor = lp__own_check(L, 1, EDITOR);
   if (editor->lines && lp__line_editor_is_reading(editor->lines))
     luaL_error(L, "a line is being read");
   return editor_free(L);
@@ -84,7 +85,7 @@ static int terminal_open(lua_State *L) {
   int output = (int)luaL_checkinteger(L, 5);
   struct editor *editor = lua_newuserdatauv(L, sizeof *editor, 1);
   memset(editor, 0, sizeof *editor);
-  luaL_setmetatable(L, EDITOR);
+  lp__own_set_metatable(L, EDITOR);
   lua_pushvalue(L, 3);
   lua_setiuservalue(L, -2, 1);
   int status = lp__watch_open(&editor->watch, port, id, input);
@@ -273,7 +274,7 @@ int luaopen_lambdapool_terminal(lua_State *L) {
       {"close", editor_close},       {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
       {"__gc", editor_free}, {"__close", editor_free}, {NULL, NULL}};
-  luaL_newmetatable(L, EDITOR);
+  lp__own_metatable(L, EDITOR);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");
