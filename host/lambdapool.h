@@ -111,7 +111,9 @@ typedef void *(*lp_allocate)(void *data, void *block, size_t old_size,
 
 /* What is logged: a line without its end. */
 enum lp_log_level {
-  LP_LOG_OUTPUT, /* a task, or the host's own Lua code, has printed it */
+  LP_LOG_TASK,   /* a task has printed it, on whatever stream */
+  LP_LOG_PRINT,  /* the host's own Lua code has printed it, with `print`;
+                  * io.write and io.stderr go where they always go */
   LP_LOG_NOTICE, /* the library has something to say: what went wrong in a
                   * place that has no other way to tell */
   LP_LOG_WARNING /* a warning of Lua code (warn) */
@@ -155,7 +157,8 @@ struct lp_config {
   /* More options of the pool, as a JSON object: those of lambdapool.executor in
    * Lua, for example {"backend": "aws", "function_name": "terrain",
    * "region": "eu-west-1", "max_cost": 5}. The fields above win. Copied.
-   * Default NULL. */
+   * Default NULL. These and the fields above are also the defaults of pools
+   * that scripts open by themselves. */
   const char *options;
 
   /* The program that local workers run, `bootstrap`. Copied. Default NULL: what
@@ -188,8 +191,8 @@ LP_API void lp_config_init(struct lp_config *config, size_t size);
  * lp_close. `config` is borrowed; NULL stands for the defaults. Starts no
  * worker: they start with the first tasks. With LP_EINVAL (a field makes no
  * sense), LP_ELUA and LP_ESYSTEM *host is a host that can do nothing but tell
- * its lp_error; with LP_ENOMEM, and when `config` is not one of lp_config_init,
- * it is NULL. */
+ * its lp_error, and is to be closed, too; with LP_ENOMEM, and when `config` is
+ * not one of lp_config_init, it is NULL. */
 LP_API int lp_open(const struct lp_config *config, lp_host **host);
 
 /* Closes the host: cancels its tasks, which have no results then, kills its
@@ -299,7 +302,7 @@ struct lp_task {
    * source: Lua code. Its arguments are `...`, its results what it returns. It
    * may use globals and modules that the host's own Lua code has; what it uses
    * travels along.
-   * file: the same, read from a file.
+   * file: the same, read from a file, which may begin with a line "#!...".
    * function: "terrain.bake" stands for the function `bake` of the module
    * `terrain`, "engine.terrain.bake" for that of `engine.terrain`; "bake" for
    * the global function of that name, which lp_run has defined before. */
@@ -321,8 +324,8 @@ struct lp_task {
   int64_t timeout_ms;
   int retries;
 
-  /* For lp_submit: called when it has ended. Default NULL: lp_next gives the
-   * result. `data` is yours and comes with the result. */
+  /* For lp_submit: called when it has ended, but not by lp_close. Default NULL:
+   * lp_next gives the result. `data` is yours and comes with the result. */
   void (*on_end)(lp_host *host, const struct lp_result *result, void *data);
   void *data;
 };
@@ -403,7 +406,7 @@ struct lp_stats {
 };
 
 /* Fills in `stats`, which has `size` bytes. */
-LP_API int lp_stats(lp_host *host, struct lp_stats *stats, size_t size);
+LP_API int lp_get_stats(lp_host *host, struct lp_stats *stats, size_t size);
 
 /* A function of yours for the host's Lua code. */
 struct lp_call {
