@@ -161,11 +161,12 @@ static const char highest[] = R"lua(
 static void run() {
   const int64_t limit = 400000, step = 50000;
   int64_t best = 0, most = 0;
+  std::string problem;
   Host host;
   for (int64_t first = 1; first < limit; first += step) {
     auto compare = [&](const lp_result &result) {
       if (result.kind != LP_DONE) {
-        std::cerr << "cpp: " << result.message << '\n';
+        problem = result.message;
       } else if (get<int64_t>(result, 1) > most) {
         best = get<int64_t>(result, 0);
         most = get<int64_t>(result, 1);
@@ -174,6 +175,8 @@ static void run() {
     host.submit(longest, compare, first, first + step - 1);
   }
   host.wait();
+  if (!problem.empty())
+    throw Error(problem);
 
   std::future<int64_t> top = host.async<int64_t>(highest, best);
   host.wait();

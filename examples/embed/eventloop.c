@@ -41,8 +41,7 @@ struct server {
   int epoll, socket, timer, signals;
 };
 
-/* --- what is waited for -----------------------------------------------------
- */
+/* --- what is waited for --------------------------------------------------- */
 
 /* The address of the client goes along as an argument and comes back as a
  * result: so there is nothing to be kept meanwhile. */
@@ -97,7 +96,7 @@ static void tell_load(struct server *server) {
   struct lp_stats stats;
   uint64_t expirations;
   if (read(server->timer, &expirations, sizeof expirations) < 0 ||
-      lp_stats(server->host, &stats, sizeof stats) != LP_OK)
+      lp_get_stats(server->host, &stats, sizeof stats) != LP_OK)
     return;
   printf("%llu running, %llu waiting, %llu done\n",
          (unsigned long long)stats.running, (unsigned long long)stats.queued,
@@ -105,8 +104,7 @@ static void tell_load(struct server *server) {
   fflush(stdout);
 }
 
-/* --- the loop ---------------------------------------------------------------
- */
+/* --- the loop ------------------------------------------------------------- */
 
 static int open_socket(int port) {
   struct sockaddr_in address = {.sin_family = AF_INET};

@@ -10,8 +10,9 @@
  * the folder, each as its size, a space, its name and a zero byte. lines.lua
  * hands them to a pool, and the workers read them.
  *
- * The exit code is the first value that the script returns; 1 when it raises an
- * error, 2 for wrong usage, 130 after Ctrl-C.
+ * The exit code is the number that the script returns, 0 without one; 1 when it
+ * raises an error, 2 for wrong usage. Ctrl-C needs no code here: workers end
+ * with the program that has started them, however that ends.
  */
 #include <lambdapool.h>
 
@@ -82,13 +83,13 @@ static int list_files(lp_host *host, struct lp_call *call, void *data) {
   return LP_OK;
 }
 
-/* --- the tool --------------------------------------------------------------
- */
+/* --- the tool ------------------------------------------------------------- */
 
-/* What the script prints is the tool's output; the rest is for the user. */
+/* What the script prints is the output of the tool. What tasks print, and what
+ * lambdapool has to say, is for whoever watches. */
 static void write_line(void *data, enum lp_log_level level, const char *text,
                        size_t size) {
-  FILE *out = level == LP_LOG_OUTPUT ? stdout : stderr;
+  FILE *out = level == LP_LOG_PRINT ? stdout : stderr;
   (void)data;
   fwrite(text, 1, size, out);
   fputc('\n', out);
