@@ -180,7 +180,7 @@ static void run() {
 
   std::future<int64_t> top = host.async<int64_t>(highest, best);
   host.wait();
-  std::cout << "below " << limit << " the chain of " << best
+  std::cout << "up to " << limit << " the chain of " << best
             << " is longest: " << most << " steps, and as high as " << top.get()
             << '\n';
 }

@@ -8,19 +8,20 @@
 #include <lambdapool.h>
 #include <stdio.h>
 
+/* The task, in Lua. */
 static const char count_primes[] =
     "local million = ...\n"
     "local count = 0\n"
     "for n = (million - 1) * 1000000, million * 1000000 - 1 do\n"
     "  local prime = n > 1\n"
-    "  for d = 2, math.tointeger(n ^ 0.5 // 1) do\n"
+    "  for d = 2, n ^ 0.5 do\n"
     "    if n % d == 0 then prime = false break end\n"
     "  end\n"
     "  if prime then count = count + 1 end\n"
     "end\n"
     "return million, count\n";
 
-/* Says what was wrong, and ends the program's use of the host. */
+/* What main returns when a call has failed. */
 static int fail(lp_host *host) {
   fprintf(stderr, "hello: %s\n", lp_error(host));
   lp_close(host);
@@ -49,13 +50,15 @@ int main(void) {
   if (lp_wait(host, 0, -1) != LP_OK)
     return fail(host);
   while (lp_next(host, &result) == 1) {
-    if (result->kind == LP_DONE)
+    if (result->kind == LP_DONE) {
       printf("%lld primes in million %lld\n",
              (long long)result->values[1].integer,
              (long long)result->values[0].integer);
-    else
-      failed = fprintf(stderr, "hello: %s\n", result->message);
+    } else {
+      fprintf(stderr, "hello: %s\n", result->message);
+      failed = 1;
+    }
   }
   lp_close(host);
-  return failed != 0;
+  return failed;
 }

@@ -13,16 +13,20 @@ if #folders == 0 then
   return 2
 end
 
-local paths = {}
+-- The largest first: what is left for the end is small then.
+local files = {}
 for _, folder in ipairs(folders) do
-  for path in tree.files(folder):gmatch "%d+ (%Z+)" do
-    paths[#paths + 1] = path
+  for size, path in tree.files(folder):gmatch "(%d+) (%Z+)" do
+    files[#files + 1] = { path = path, size = math.tointeger(size) }
   end
 end
+table.sort(files, function(a, b)
+  return a.size > b.size
+end)
 
 -- The task: how many lines a file has, and how many of them are blank.
-local function count_lines(path)
-  local file <close>, message = io.open(path, "rb")
+local function count_lines(entry)
+  local file <close>, message = io.open(entry.path, "rb")
   if not file then
     return nil, message
   end
@@ -47,9 +51,9 @@ end
 
 -- Small files travel many at a time; the pool sees to that.
 local pool <close> = lambdapool.pool {}
-for i, lines, blank in pool:imap_unordered(count_lines, paths) do
+for i, lines, blank in pool:imap_unordered(count_lines, files) do
   if lines then
-    add(paths[i]:match "[^/](%.%w+)$" or "other", lines, blank)
+    add(files[i].path:match "[^/](%.%w+)$" or "other", lines, blank)
   else
     unreadable = unreadable + 1
     io.stderr:write(blank, "\n")

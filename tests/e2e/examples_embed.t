@@ -215,7 +215,7 @@ def cpp():
     build("cpp.cc")
     out, err, code = run("./cpp")
     check("cpp finds the longest chain", code == 0 and err == "" and out ==
-          "below 400000 the chain of 230631 is longest: 442 steps, and as high as 76778008\n", (out, err, code))
+          "up to 400000 the chain of 230631 is longest: 442 steps, and as high as 76778008\n", (out, err, code))
     out, err, code = run("./cpp", LAMBDAPOOL_AGENT="/nowhere/bootstrap")
     check("cpp says when there is no bootstrap", code == 1 and err.startswith("cpp: "), (out, err, code))
 
