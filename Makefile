@@ -15,23 +15,25 @@ ROUNDS    = 5
 
 WARNINGS  = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CPP_FLAGS = -iquote . -iquote host -I/usr/include/lua5.4
-C_FLAGS   = -std=gnu11 $(WARNINGS) $(CPP_FLAGS) -fPIE -ffunction-sections -fdata-sections
+C_FLAGS   = -std=gnu11 $(WARNINGS) $(CPP_FLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec \
+  -ffunction-sections -fdata-sections
 
 # What the programs link. Both carry the whole Lua API and export it, so that C modules load in them. The agent
-# needs libc and libm of the machine it lands on and nothing else; the host may use Debian's libraries.
+# needs libc and libm of the machine it lands on and nothing else. The host's libuv is its own as well, for it is told
+# where to allocate.
 LD_FLAGS    = -pie -Wl,--gc-sections -Wl,-z,relro,-z,now
 LUA_LIBS    = -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive -l:liblua5.4-cjson.a
 EXPORT_LUA  = -Wl,--dynamic-list=$(BUILD)/exports.list
 AGENT_LIBS  = $(LUA_LIBS) -l:libzstd.a -lm
-HOST_LIBS   = $(LUA_LIBS) -luv -lhttp_parser -lzstd -lm
+HOST_LIBS   = $(LUA_LIBS) -l:libuv_a.a -l:libhttp_parser.a -l:libzstd.a -lm
 STRIP_AGENT = -s
 
 # What needs OpenSSL, libcurl, expat, SQLite and libzip is a module of its own, loaded when it is first asked for: loading these
 # libraries would cost every start of the program a millisecond.
-CLOUD_LIBS = -lcrypto -lcurl -lexpat -lsqlite3 -luv -lzip -lz
+CLOUD_LIBS = -lcrypto -lcurl -lexpat -lsqlite3 -lzip -lz
 
 # So is what edits lines on a terminal.
-TERMINAL_LIBS = -ledit -luv
+TERMINAL_LIBS = -ledit
 
 # Sources are found, not listed. The two main files and the embedded Lua are the programs; all the rest is one archive,
 # from which each program and each test takes what it names. The agent's malloc is for the agent alone.
@@ -48,7 +50,7 @@ FUZZERS     := $(wildcard tests/fuzz/*.c)
 HELPERS     := $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(wildcard tests/agent/rapi.c tests/host/fake_agent.c)))
 OOM         := $(wildcard tests/oom*.c)
 
-ARCHIVE       = $(BUILD)/liblambdapool.a
+ARCHIVE       = $(BUILD)/parts.a
 PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap $(BUILD)/cloud.so $(BUILD)/terminal.so
 TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS) $(BUILD)/tests/bench/invoke_load
 
@@ -137,19 +139,24 @@ $(BUILD)/exports.list: Makefile
 	@mkdir -p $(@D)
 	echo '{ lua_*; luaL_*; luaopen_*; };' > $@
 
-$(BUILD)/host/cloud/%.o $(BUILD)/host/terminal/%.o: C_FLAGS += -fPIC
+# They take the functions of Lua and libuv as they come (host/port.h), and show nothing but how that is done.
+PART_LINK = $(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--exclude-libs,ALL
 
-$(BUILD)/module.list: Makefile
+$(BUILD)/host/cloud/%.o $(BUILD)/host/terminal/%.o: C_FLAGS += -DLP__PART
+$(BUILD)/host/cloud/lib_%.o $(BUILD)/host/terminal/lib_%.o: C_FLAGS += -include host/lua_port.h
+
+$(BUILD)/cloud.so: $(CLOUD:%.c=$(BUILD)/%.o) $(BUILD)/host/part.o
+	$(PART_LINK) -o $@ $^ $(CLOUD_LIBS)
+
+$(BUILD)/terminal.so: $(TERMINAL:%.c=$(BUILD)/%.o) $(BUILD)/host/part.o
+	$(PART_LINK) -o $@ $^ $(TERMINAL_LIBS)
+
+# Where `make install` puts files that the program and the library look for is part of them.
+$(BUILD)/installed: always
 	@mkdir -p $(@D)
-	echo '{ global: luaopen_*; local: *; };' > $@
-
-$(BUILD)/cloud.so: $(CLOUD:%.c=$(BUILD)/%.o) $(BUILD)/module.list
-	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--version-script=$(BUILD)/module.list \
-	  -o $@ $(CLOUD:%.c=$(BUILD)/%.o) $(CLOUD_LIBS)
-
-$(BUILD)/terminal.so: $(TERMINAL:%.c=$(BUILD)/%.o) $(BUILD)/module.list
-	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-z,relro,-z,now -Wl,--version-script=$(BUILD)/module.list \
-	  -o $@ $(TERMINAL:%.c=$(BUILD)/%.o) $(TERMINAL_LIBS)
+	@echo '$(PREFIX)/libexec/lambdapool' | cmp -s - $@ || echo '$(PREFIX)/libexec/lambdapool' > $@
+$(BUILD)/host/lib_parts.o: $(BUILD)/installed
+$(BUILD)/host/lib_parts.o: C_FLAGS += -DLP__INSTALLED='"$(PREFIX)/libexec/lambdapool"'
 
 $(ARCHIVE): $(PARTS:%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 	rm -f $@
@@ -284,7 +291,7 @@ lint: setup-test ## format, luacheck, and the warnings of gcc and clang
 format: setup-test ## lay out the C sources
 	clang-format -i $(ALL_C) $(ALL_H)
 
-.PHONY: help setup setup-build setup-test setup-bench setup-valgrind build programs demo install clean \
+.PHONY: always help setup setup-build setup-test setup-bench setup-valgrind build programs demo install clean \
   test check asan valgrind fuzz oom npm test-programs fuzz-programs bench lint format
 
 -include $(shell find $(BUILD)/host $(BUILD)/agent $(BUILD)/tests -name '*.d' 2>/dev/null)

@@ -11,15 +11,19 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer) ||     \
+    __has_feature(thread_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
 
 #ifndef SANITIZED
+
+/* For everybody, unlike the rest of the program. */
+#pragma GCC visibility push(default)
 
 /* What glibc keeps under these names since its beginnings, for this purpose. */
 void *__libc_malloc(size_t size);
@@ -76,6 +80,8 @@ int posix_memalign(void **block, size_t alignment, size_t size) {
   *block = made;
   return 0;
 }
+
+#pragma GCC visibility pop
 
 void *lp__allocation_realloc(void *block, size_t size) {
   return __libc_realloc(block, size);

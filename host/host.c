@@ -180,6 +180,7 @@ static int open_state(lua_State *L) {
   preload(L, OWN_NAME ".codec", luaopen_lambdapool_codec);
   preload(L, OWN_NAME ".workers", luaopen_lambdapool_workers);
   preload(L, OWN_NAME ".system", luaopen_lambdapool_system);
+  preload(L, OWN_NAME ".parts", luaopen_lambdapool_parts);
   preload(L, OWN_NAME ".json.native", luaopen_lambdapool_json);
   preload(L, OWN_NAME ".command.native", luaopen_lambdapool_command);
   install_searcher(L, config->modules);

@@ -7,6 +7,7 @@
 
 int luaopen_lambdapool_workers(lua_State *L); /* lib_workers.c */
 int luaopen_lambdapool_system(lua_State *L);  /* lib_system.c */
+int luaopen_lambdapool_parts(lua_State *L);   /* lib_parts.c */
 int luaopen_lambdapool_json(lua_State *L);    /* lib_json.c, json.native */
 /* lib_command.c, command.native */
 int luaopen_lambdapool_command(lua_State *L);

@@ -82,7 +82,7 @@ end
 
 -- In host/, mechanism is what is not named here; in agent/, it is what is.
 local border = set("host/coroutine.c host/host.c host/json_read.c host/json_write.c host/main.c " ..
-  "host/state.c")
+  "host/part.c host/port.c host/state.c")
 local mechanism = { "agent/http.c", "agent/lifeline.c", "agent/runtime.c" }
 for _, path in ipairs(files "host/*.c host/cloud/*.c host/terminal/*.c") do
   if not border[path] and not path:find "/lib_" then
@@ -113,8 +113,10 @@ end)
 -- From the bottom up; a module may require its own layer and those below it.
 local LAYERS = {
   "lambdapool%.argparse lambdapool%.codec lambdapool%.workers lambdapool%.system " ..
-    "lambdapool%.json%.native lambdapool%.command%.native",
-  "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest lambdapool%.cloud",
+    "lambdapool%.parts lambdapool%.json%.native lambdapool%.command%.native",
+  "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest " ..
+    "lambdapool%.places",
+  "lambdapool%.cloud",
   "lambdapool%.arguments lambdapool%.bag lambdapool%.interrupt lambdapool%.meter " ..
     "lambdapool%.retry lambdapool%.sizer lambdapool%.source lambdapool%.tally " ..
     "lambdapool%.timers lambdapool%.archive lambdapool%.command lambdapool%.crypto " ..

@@ -22,11 +22,12 @@
 
 #include "../own.h"
 #include "archive.h"
+#include "lambdapool.h"
 
 #define UNZIPPED 262144000
 #define BYTES    "lambdapool.archive.Bytes"
 
-int luaopen_lambdapool_archive(lua_State *L);
+LP_API int luaopen_lambdapool_archive(lua_State *L);
 
 /* The option `unzipped` of the table at `index`, if there is one. */
 static uint64_t unzipped_option(lua_State *L, int index) {

@@ -23,10 +23,11 @@
 #include <zlib.h>
 
 #include "base64.h"
+#include "lambdapool.h"
 #include "lib_sigv4.h"
 #include "sha256.h"
 
-int luaopen_lambdapool_crypto(lua_State *L);
+LP_API int luaopen_lambdapool_crypto(lua_State *L);
 
 #define MOST_RANDOM (1 << 20)
 

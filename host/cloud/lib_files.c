@@ -27,9 +27,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lambdapool.h"
 #include "tree.h"
 
-int luaopen_lambdapool_files(lua_State *L);
+LP_API int luaopen_lambdapool_files(lua_State *L);
 
 static int files_make(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);

@@ -10,9 +10,10 @@
 #include <string.h>
 
 #include "../own.h"
+#include "lambdapool.h"
 #include "lib_sign.h"
 
-int luaopen_lambdapool_sign(lua_State *L);
+LP_API int luaopen_lambdapool_sign(lua_State *L);
 
 #define SIGNER "lambdapool.aws.Signer"
 

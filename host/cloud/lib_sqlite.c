@@ -34,8 +34,9 @@
 #include <string.h>
 
 #include "../own.h"
+#include "lambdapool.h"
 
-int luaopen_lambdapool_sqlite(lua_State *L);
+LP_API int luaopen_lambdapool_sqlite(lua_State *L);
 
 #define DATABASE  "lambdapool.sqlite.Database"
 #define ERROR     "lambdapool.sqlite.Error"

@@ -28,9 +28,10 @@
 #include <strings.h>
 
 #include "../own.h"
+#include "lambdapool.h"
 #include "transfer.h"
 
-int luaopen_lambdapool_transfer(lua_State *L);
+LP_API int luaopen_lambdapool_transfer(lua_State *L);
 
 #define ENGINE "lambdapool.transfer.Engine"
 

@@ -10,11 +10,12 @@
 #include <string.h>
 
 #include "../own.h"
+#include "lambdapool.h"
 #include "xml.h"
 
 #define DOCUMENT "lambdapool.xml.Document"
 
-int luaopen_lambdapool_xml(lua_State *L);
+LP_API int luaopen_lambdapool_xml(lua_State *L);
 
 static int document_gc(lua_State *L) {
   lp__xml_free(lp__own_check(L, 1, DOCUMENT));

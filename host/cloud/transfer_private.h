@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "transfer.h"
+#include "uv_port.h"
 
 /* Bytes that grow; all zero is empty. */
 struct lp__gathered {

@@ -32,10 +32,11 @@
 
 #include "../own.h"
 #include "file.h"
+#include "lambdapool.h"
 #include "line_editor.h"
 #include "watch.h"
 
-int luaopen_lambdapool_terminal(lua_State *L);
+LP_API int luaopen_lambdapool_terminal(lua_State *L);
 
 #define EDITOR "lambdapool.terminal.Editor"
 

@@ -5,6 +5,8 @@
  * instance, in which the terminal is. */
 #include "watch.h"
 
+#include "uv_port.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
  * moment. What it does with answers is tested in tests/lua and tests/e2e. */
 #define _GNU_SOURCE
 #include "host/cloud/transfer.h"
+#include "host/port.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,6 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
+
+lp__part_open_function lp__part_open;
 
 enum { ID = -7, PATIENCE_MS = 60000, MANY = 300 };
 
@@ -40,7 +43,7 @@ static int open_world(void **state) {
   getsockname(world->listener, (struct sockaddr *)&address, &size);
   snprintf(world->url, sizeof world->url, "http://127.0.0.1:%d/",
            ntohs(address.sin_port));
-  if (lp__loop_open(&world->loop) < 0)
+  if (lp__part_open(&lp__port) != NULL || lp__loop_open(&world->loop) < 0)
     return -1;
   lp__loop_port_init(&world->port, world->loop);
   return lp__transfers_open(&world->transfers, &world->port, ID);

@@ -1,0 +1,119 @@
+/* Libraries beside the program. See part_loader.h. */
+#define _GNU_SOURCE /* memfd_create */
+#include "part_loader.h"
+
+#include "port.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *open_part(void *part) {
+  lp__part_open_function *open;
+  *(void **)&open = dlsym(part, LP__PART_OPEN); /* as POSIX has it */
+  return open ? open(&lp__port) : "it is no library of lambdapool";
+}
+
+/* Loads and opens; NULL and a reason. */
+static void *load(const char *path, const char **reason) {
+  void *part = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  *reason = part ? open_part(part) : dlerror();
+  if (!*reason)
+    return part;
+  if (part)
+    dlclose(part);
+  return NULL;
+}
+
+/* A file without a name that has the bytes of the one at `path`; -1. */
+static int copy_file(const char *path) {
+  struct stat status;
+  off_t done = 0;
+  int from = open(path, O_RDONLY | O_CLOEXEC);
+  int to = memfd_create("lambdapool", MFD_CLOEXEC);
+  if (from >= 0 && to >= 0 && fstat(from, &status) == 0)
+    while (done < status.st_size &&
+           sendfile(to, from, &done, (size_t)(status.st_size - done)) > 0)
+      ;
+  if (to >= 0 && (done == 0 || done < status.st_size)) {
+    close(to);
+    to = -1;
+  }
+  if (from >= 0)
+    close(from);
+  return to;
+}
+
+/* The file is loaded already, for another copy of lambdapool in this process,
+ * which has other functions. The linker takes what has another inode for
+ * another library. */
+static void *load_again(const char *path, const char **reason) {
+  char name[32];
+  void *part;
+  int fd = copy_file(path);
+  if (fd < 0)
+    return NULL;
+  snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+  part = load(name, reason);
+  close(fd);
+  return part;
+}
+
+void *lp__part_load(const char *path, char *message, size_t size) {
+  const char *reason;
+  void *part = load(path, &reason);
+  if (!part && strcmp(reason, LP__PART_BUSY) == 0)
+    part = load_again(path, &reason);
+  if (!part)
+    snprintf(message, size, "%s", reason);
+  return part;
+}
+
+/* --- where this is ------------------------------------------------------- */
+
+/* The file that is mapped at `address`, from a line of /proc/self/maps such as
+ *   7f0c000-7f0d000 r-xp 00000000 fe:00 12345   /usr/lib/liblambdapool.so.0
+ * or NULL. */
+static const char *file_of_line(char *line, uintptr_t address) {
+  uintmax_t first, end;
+  char *file = strchr(line, '/');
+  if (sscanf(line, "%jx-%jx", &first, &end) != 2 || address < first ||
+      address >= end || !file)
+    return NULL;
+  file[strcspn(file, "\n")] = '\0';
+  return file;
+}
+
+static int copy_path(char *path, size_t size, const char *from) {
+  if (strlen(from) >= size)
+    return -ENAMETOOLONG;
+  strcpy(path, from);
+  return 0;
+}
+
+/* dladdr does not do: it gives the path by which a file was found, which may be
+ * relative to the working directory of that time. */
+int lp__part_self(char *path, size_t size) {
+  int status = -ENOENT;
+  char *line = NULL;
+  size_t room = 0;
+  FILE *maps = fopen("/proc/self/maps", "re");
+  if (!maps)
+    return -errno;
+  while (status == -ENOENT && getline(&line, &room, maps) > 0) {
+    const char *file = file_of_line(line, (uintptr_t)&lp__port);
+    if (file)
+      status = copy_path(path, size, file);
+  }
+  free(line);
+  fclose(maps);
+  return status;
+}
