@@ -22,62 +22,65 @@
 #include "own.h"
 #include "part_loader.h"
 
-#define PART "lambdapool.parts.Part"
+#define PARTS "lambdapool.parts.Parts"
 
 #ifndef LP__INSTALLED /* the Makefile knows better */
 #define LP__INSTALLED "/usr/local/libexec/lambdapool"
 #endif
 
-/* Of a table: path -> library. */
-static const char loaded = 0;
+/* Of a userdata without bytes. Its user value is a table: path -> what dlclose
+ * wants. */
+static const char parts_key = 0;
 
-/* Lua finalises in the reverse order of creation: first the objects of the
- * library's modules, then, here, the library is unloaded. */
-static int part_gc(lua_State *L) {
-  void **part = lp__own_check(L, 1, PART);
-  if (*part)
-    dlclose(*part);
-  *part = NULL;
+/* Lua finalises in the reverse order of creation. */
+static int unload_all(lua_State *L) {
+  lp__own_check(L, 1, PARTS);
+  lua_getiuservalue(L, 1, 1);
+  for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+    if (lua_touserdata(L, -1))
+      dlclose(lua_touserdata(L, -1));
+  lua_pushnil(L);
+  lua_setiuservalue(L, 1, 1); /* nothing twice */
   return 0;
 }
 
-/* Pushes a library that is not loaded yet.  [-0, +1, m] */
-static void **push_part(lua_State *L) {
-  void **part = lua_newuserdatauv(L, sizeof *part, 0);
-  *part = NULL;
-  if (lp__own_metatable(L, PART)) {
-    lua_pushcfunction(L, part_gc);
+void lp__parts_open(lua_State *L) {
+  int known = lp__own_get(L, &parts_key) != LUA_TNIL;
+  lua_pop(L, 1);
+  if (known)
+    return;
+  lua_newuserdatauv(L, 0, 1); /* parts */
+  lua_newtable(L);
+  lua_setiuservalue(L, -2, 1);
+  if (lp__own_metatable(L, PARTS)) {
+    lua_pushcfunction(L, unload_all);
     lua_setfield(L, -2, "__gc");
   }
   lua_setmetatable(L, -2);
-  return part;
-}
-
-/* Pushes the table of libraries.  [-0, +1, m] */
-static void push_loaded(lua_State *L) {
-  if (lp__own_get(L, &loaded) == LUA_TTABLE)
-    return;
-  lua_pop(L, 1);
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  lp__own_set(L, &loaded);
+  lp__own_set(L, &parts_key);
 }
 
 /* The library of that path, which stays with the state; or NULL, and a message
  * on top.  [-0, +3, m] */
 static void *load(lua_State *L, const char *path) {
   char message[1024];
-  void **part;
-  push_loaded(L);
-  if (lua_getfield(L, -1, path) == LUA_TUSERDATA)
-    return *(void **)lua_touserdata(L, -1);
-  part = push_part(L); /* loaded nil part */
-  *part = lp__part_load(path, message, sizeof message);
-  if (*part)
-    lua_setfield(L, -3, path);
+  void *part;
+  lua_settop(L, 2);
+  lp__own_get(L, &parts_key);
+  lua_getiuservalue(L, -1, 1); /* parts table */
+  if (lua_getfield(L, -1, path) == LUA_TLIGHTUSERDATA)
+    return lua_touserdata(L, -1);
+  lua_pushlightuserdata(L, NULL);
+  lua_setfield(L, -3, path); /* from here on there is memory for it */
+  part = lp__part_load(path, message, sizeof message);
+  if (part)
+    lua_pushlightuserdata(L, part);
   else
+    lua_pushnil(L);
+  lua_setfield(L, -3, path);
+  if (!part)
     lua_pushstring(L, message);
-  return *part;
+  return part;
 }
 
 static int parts_load(lua_State *L) {
@@ -116,6 +119,7 @@ static const luaL_Reg functions[] = {
     {"load", parts_load}, {"own", parts_own}, {NULL, NULL}};
 
 int luaopen_lambdapool_parts(lua_State *L) {
+  lp__parts_open(L);
   luaL_newlib(L, functions);
   lua_pushliteral(L, LP__INSTALLED);
   lua_setfield(L, -2, "installed");

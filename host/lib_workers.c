@@ -63,6 +63,7 @@
  */
 #include "lib_loop.h"
 #include "lib_options.h"
+#include "libs.h"
 #include "own.h"
 
 #include <lua.h>
@@ -302,6 +303,7 @@ int luaopen_lambdapool_workers(lua_State *L) {
                                      {NULL, NULL}};
   static const luaL_Reg metamethods[] = {
       {"__gc", loop_close}, {"__close", loop_close}, {NULL, NULL}};
+  lp__parts_open(L);
   lp__lib_open_requests(L);
   lp__own_metatable(L, LP__LOOP);
   luaL_setfuncs(L, metamethods, 0);

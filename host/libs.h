@@ -12,4 +12,9 @@ int luaopen_lambdapool_json(lua_State *L);    /* lib_json.c, json.native */
 /* lib_command.c, command.native */
 int luaopen_lambdapool_command(lua_State *L);
 
+/* Makes what unloads cloud.so and terminal.so (lib_parts.c) when the state is
+ * closed. To be called before the first object is made that they may leave
+ * callbacks in: the loop.  [-0, +0, m] */
+void lp__parts_open(lua_State *L);
+
 #endif
