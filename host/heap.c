@@ -1,6 +1,5 @@
 #include "heap.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* A sanitizer is to see every block. */
@@ -28,13 +27,19 @@ struct piece {
 };
 
 struct lp__heap {
+  struct lp__memory *memory;
   struct block *free[CLASSES];
   char *at, *end; /* what is left of the last piece */
   struct piece *pieces;
 };
 
-struct lp__heap *lp__heap_new(void) {
-  return calloc(1, sizeof(struct lp__heap));
+struct lp__heap *lp__heap_new(struct lp__memory *memory) {
+  struct lp__heap *heap = lp__memory_resize(memory, NULL, 0, sizeof *heap);
+  if (!heap)
+    return NULL;
+  memset(heap, 0, sizeof *heap);
+  heap->memory = memory;
+  return heap;
 }
 
 void lp__heap_free(struct lp__heap *heap) {
@@ -43,9 +48,9 @@ void lp__heap_free(struct lp__heap *heap) {
   while (heap->pieces) {
     struct piece *piece = heap->pieces;
     heap->pieces = piece->next;
-    free(piece);
+    lp__memory_resize(heap->memory, piece, sizeof *piece, 0);
   }
-  free(heap);
+  lp__memory_resize(heap->memory, heap, sizeof *heap, 0);
 }
 
 static size_t class_of(size_t size) {
@@ -57,7 +62,8 @@ static size_t class_of(size_t size) {
 static void *cut(struct lp__heap *heap, size_t class) {
   size_t size = class * STEP;
   if ((size_t)(heap->end - heap->at) < size) {
-    struct piece *piece = malloc(sizeof *piece);
+    struct piece *piece =
+        lp__memory_resize(heap->memory, NULL, 0, sizeof *piece);
     if (!piece)
       return NULL;
     piece->next = heap->pieces;
@@ -71,7 +77,7 @@ static void *cut(struct lp__heap *heap, size_t class) {
 
 static void *take(struct lp__heap *heap, size_t size) {
   if (size > MOST)
-    return malloc(size);
+    return lp__memory_resize(heap->memory, NULL, 0, size);
   size_t class = class_of(size);
   struct block *block = heap->free[class];
   if (!block)
@@ -82,7 +88,7 @@ static void *take(struct lp__heap *heap, size_t size) {
 
 static void give(struct lp__heap *heap, void *block, size_t size) {
   if (size > MOST) {
-    free(block);
+    lp__memory_resize(heap->memory, block, size, 0);
     return;
   }
   struct block *freed = block;
@@ -91,8 +97,9 @@ static void give(struct lp__heap *heap, void *block, size_t size) {
   heap->free[class] = freed;
 }
 
-void *lp__heap_alloc(void *heap, void *block, size_t old_size,
+void *lp__heap_alloc(void *data, void *block, size_t old_size,
                      size_t new_size) {
+  struct lp__heap *heap = data;
   if (!block)
     return new_size > 0 ? take(heap, new_size) : NULL;
   if (new_size == 0) {
@@ -100,7 +107,7 @@ void *lp__heap_alloc(void *heap, void *block, size_t old_size,
     return NULL;
   }
   if (old_size > MOST && new_size > MOST)
-    return realloc(block, new_size);
+    return lp__memory_resize(heap->memory, block, old_size, new_size);
   if (old_size <= MOST && class_of(old_size) == class_of(new_size))
     return block;
   void *moved = take(heap, new_size);

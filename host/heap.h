@@ -4,16 +4,17 @@
  * so they can be had without the search and the headers of malloc: blocks up to
  * 512 bytes come from lists of free ones, one for every 16 bytes of size, and
  * the lists are filled from large pieces. A piece is given back with the heap;
- * blocks of one size are not used for another. Larger blocks are malloc's. */
+ * blocks of one size are not used for another. Pieces, and larger blocks, come
+ * from the memory of the host. */
 #ifndef LP__HEAP_H
 #define LP__HEAP_H
 
-#include <stddef.h>
+#include "memory.h"
 
 struct lp__heap;
 
-/* NULL without memory. */
-struct lp__heap *lp__heap_new(void);
+/* Borrows `memory` until lp__heap_free. NULL without memory. */
+struct lp__heap *lp__heap_new(struct lp__memory *memory);
 
 /* After lua_close. NULL is fine. */
 void lp__heap_free(struct lp__heap *heap);

@@ -29,15 +29,23 @@ static void prepare_buffers(lua_State *L) {
   lua_pop(L, 1);
 }
 
-int lp__state_open(lua_State *L) {
+void lp__state_open_libraries(lua_State *L) {
   luaL_openlibs(L);
   prepare_buffers(L);
   preload_json(L);
+}
+
+void lp__state_open_rest(lua_State *L) {
   lp__load_open(L);
   lp__offered_open(L);
   lp__libraries_open(L);
   lp__reference_open(L);
   lp__sequence_open(L);
+}
+
+int lp__state_open(lua_State *L) {
+  lp__state_open_libraries(L);
+  lp__state_open_rest(L);
   return 0;
 }
 

@@ -82,10 +82,10 @@ end
 
 -- In host/, mechanism is what is not named here; in agent/, it is what is.
 local border = set("host/coroutine.c host/host.c host/json_read.c host/json_write.c host/main.c " ..
-  "host/part.c host/port.c host/state.c")
+  "host/own_modules.c host/part.c host/port.c host/state.c")
 local mechanism = { "agent/http.c", "agent/lifeline.c", "agent/runtime.c" }
 for _, path in ipairs(files "host/*.c host/cloud/*.c host/terminal/*.c") do
-  if not border[path] and not path:find "/lib_" then
+  if not border[path] and not path:find "/lib_" and not path:find "/host_" then
     mechanism[#mechanism + 1] = path
   end
 end
@@ -113,7 +113,8 @@ end)
 -- From the bottom up; a module may require its own layer and those below it.
 local LAYERS = {
   "lambdapool%.argparse lambdapool%.codec lambdapool%.workers lambdapool%.system " ..
-    "lambdapool%.parts lambdapool%.json%.native lambdapool%.command%.native",
+    "lambdapool%.parts lambdapool%.json%.native lambdapool%.command%.native " ..
+    "lambdapool%.embed%.native",
   "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest " ..
     "lambdapool%.places",
   "lambdapool%.cloud",
@@ -131,7 +132,7 @@ local LAYERS = {
     "lambdapool%.scheduler lambdapool%.packs",
   "lambdapool%.engine lambdapool%.stream lambdapool%.waiting lambdapool%.async",
   "lambdapool%.pool lambdapool%.executor lambdapool%.deploy%..+",
-  "lambdapool",
+  "lambdapool lambdapool%.embed",
   "lambdapool%.repl%..+",
   "lambdapool%.cli lambdapool%.cli%..+",
 }

@@ -69,14 +69,20 @@ end
 local function new_batch(self, code)
   local call = self.calls[code]
   if not call then
-    call = self.scheduler:call { code = code, star = true, target_us = TARGET_US }
+    call = self.scheduler:call {
+      code = code,
+      star = true,
+      target_us = TARGET_US,
+      timeout_ms = self.defaults.timeout_ms,
+      retry = self.defaults.retry,
+    }
     call.size = nil
     self.calls[code] = call
   end
   local batch = batches.new(call, {}, 0)
-  self.count = self.count + 1
+  self.scheduler.packed = self.scheduler.packed + 1
   batch.columns.n = nil
-  batch.seeds = self.count << 32
+  batch.seeds = self.scheduler.packed << 32
   batch.position = nil
   batch.encoded, batch.growing = true, true
   batch.records, batch.futures, batch.bytes = {}, {}, 0
@@ -132,16 +138,18 @@ function methods:running(future)
 end
 
 ---@param scheduler lambdapool.Scheduler
+---@param defaults { timeout_ms: integer?, retry: lambdapool.Retry? }? where they differ from its own
 ---@return lambdapool.Packs
-local function new(scheduler)
+local function new(scheduler, defaults)
   local weak = { __mode = "k" }
+  scheduler.packed = scheduler.packed or 0 -- batches, of all its packs
   return setmetatable({
     scheduler = scheduler,
+    defaults = defaults or {},
     codes = setmetatable({}, weak), -- function -> code
     calls = setmetatable({}, weak), -- code -> call
     open = setmetatable({}, weak), -- code -> batch
     last = setmetatable({}, { __mode = "v" }),
-    count = 0,
   }, mt)
 end
 

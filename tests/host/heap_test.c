@@ -49,7 +49,8 @@ static void resize(struct lp__heap *heap, struct block *block, size_t size) {
 
 static void test_blocks(void **state) {
   static struct block blocks[BLOCKS];
-  struct lp__heap *heap = lp__heap_new();
+  struct lp__memory memory = {NULL, NULL, 0, false};
+  struct lp__heap *heap = lp__heap_new(&memory);
   uint32_t seed = 1;
   (void)state;
   for (int round = 0; round < ROUNDS; round++) {
@@ -64,7 +65,8 @@ static void test_blocks(void **state) {
 }
 
 static void test_every_size(void **state) {
-  struct lp__heap *heap = lp__heap_new();
+  struct lp__memory memory = {NULL, NULL, 0, false};
+  struct lp__heap *heap = lp__heap_new(&memory);
   (void)state;
   for (size_t from = 0; from <= 600; from += 7) {
     for (size_t to = 0; to <= 600; to += 5) {
@@ -80,7 +82,8 @@ static void test_every_size(void **state) {
 
 /* With no block `old_size` says what kind of object it is for. */
 static void test_kinds(void **state) {
-  struct lp__heap *heap = lp__heap_new();
+  struct lp__memory memory = {NULL, NULL, 0, false};
+  struct lp__heap *heap = lp__heap_new(&memory);
   void *block = lp__heap_alloc(heap, NULL, 8, 24);
   (void)state;
   assert_non_null(block);

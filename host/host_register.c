@@ -1,0 +1,149 @@
+/* Functions of the user's for the host's Lua code: lp_register. */
+#include <lauxlib.h>
+
+#include <string.h>
+
+#include "host.h"
+
+/* What a function in Lua stands for. */
+struct registered {
+  lp_host *host;
+  lp_function function;
+  void *data;
+};
+
+enum {
+  MOST_RESULTS = sizeof((struct lp_call *)0)->results / sizeof(struct lp_value)
+};
+
+/* Raises what a function of the user's was not content with. */
+static int complain(lua_State *L, const struct lp_call *call, int status) {
+  return luaL_error(
+      L, "%s", call->message != NULL ? call->message : lp_strerror(status));
+}
+
+static int push_results(lua_State *L, lp_host *host,
+                        const struct lp_call *call) {
+  if (call->result_count < 0 || call->result_count > MOST_RESULTS)
+    return luaL_error(L, "a function returns %d results, and %d are the most",
+                      call->result_count, (int)MOST_RESULTS);
+  luaL_checkstack(L, MOST_RESULTS + 4, NULL);
+  for (int i = 0; i < call->result_count; i++)
+    lp__value_push(L, host, &call->results[i], "result", i + 1);
+  return call->result_count;
+}
+
+/* The function in Lua; its upvalue is a struct registered. */
+static int call_user(lua_State *L) {
+  const struct registered *registered = lua_touserdata(L, lua_upvalueindex(1));
+  lp_host *host = registered->host;
+  struct lp_call call = {
+      NULL, lua_gettop(L), {{LP_NIL, 0, 0, NULL, 0}}, 0, NULL};
+  struct lp__callback callback;
+  struct lp_value *args =
+      lua_newuserdatauv(L, (size_t)call.count * sizeof *args, 0);
+  lp__values_fill(L, 1, call.count, args);
+  call.args = args;
+  lp__callback_begin(host, &callback, L);
+  int status = registered->function(host, &call, registered->data);
+  lp__callback_end(host, &callback);
+  if (status < 0)
+    return complain(L, &call, status);
+  return push_results(L, host, &call);
+}
+
+/* --- lp_register --------------------------------------------------------- */
+
+struct registration {
+  const char *name;
+  struct registered registered;
+};
+
+/* Pushes the function, or nil.  [-0, +1, m] */
+static void push_function(lua_State *L, const struct registered *registered) {
+  struct registered *copy;
+  if (registered->function == NULL) {
+    lua_pushnil(L);
+    return;
+  }
+  copy = lua_newuserdatauv(L, sizeof *copy, 0);
+  *copy = *registered;
+  lua_pushcclosure(L, call_user, 1);
+}
+
+/* Replaces the table on top by its field, a table, which is made when there is
+ * none and `make` says so; returns whether there is one then.  [-1, +1, e] */
+static bool enter_table(lua_State *L, const char *name, size_t size,
+                        bool make) {
+  lua_pushlstring(L, name, size); /* table name */
+  lua_pushvalue(L, -1);
+  lua_rawget(L, -3); /* table name field */
+  if (lua_isnil(L, -1) && make) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -5); /* table name field */
+  }
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+  return lua_istable(L, -1);
+}
+
+static int install(lua_State *L) {
+  const struct registration *registration = lua_touserdata(L, 1);
+  const char *name = registration->name, *dot = strchr(name, '.');
+  bool make = registration->registered.function != NULL;
+  lua_pushglobaltable(L);
+  if (dot != NULL) {
+    bool found = enter_table(L, name, (size_t)(dot - name), make);
+    if (!found && make)
+      return lp__raise(L, registration->registered.host, LP_EINVAL,
+                       "lp_register: cannot set %s: there is another global "
+                       "of that name, and it is no table",
+                       name);
+    if (!found)
+      return 0;
+    name = dot + 1;
+  }
+  lua_pushstring(L, name);
+  push_function(L, &registration->registered);
+  lua_rawset(L, -3);
+  return 0;
+}
+
+/* "name" or "table.name". */
+static bool is_name(const char *name) {
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+  size_t size;
+  for (int dots = 0;; dots++) {
+    if (*name == '\0' || strchr(letters, *name) == NULL)
+      return false;
+    size = strspn(name, letters);
+    while (name[size] != '\0' && (strchr(letters, name[size]) != NULL ||
+                                  strchr("0123456789", name[size]) != NULL))
+      size++;
+    if (name[size] == '\0')
+      return true;
+    if (name[size] != '.' || dots > 0)
+      return false;
+    name += size + 1;
+  }
+}
+
+int lp_register(lp_host *host, const char *name, lp_function function,
+                void *data) {
+  struct registration registration = {name, {host, function, data}};
+  struct lp__call call;
+  int status = lp__enter(host, &call, LP__ANYWHERE);
+  if (status != LP_OK)
+    return status;
+  if (name == NULL || !is_name(name))
+    status = lp__fail(host, LP_EINVAL,
+                      "lp_register: a name must be like \"read\" or "
+                      "\"tool.read\"");
+  else
+    status = lp__protected(host, install, &registration);
+  return lp__leave(host, &call, status);
+}

@@ -1,0 +1,181 @@
+/*
+ * Values of the user's to Lua, and Lua's to the user.
+ *
+ * Strings are not copied on their way out: the user is lent the bytes of Lua's
+ * own, which an object in the registry keeps alive.
+ */
+#include <lauxlib.h>
+
+#include <string.h>
+
+#include "codec/dump.h"
+#include "codec/load.h"
+#include "host.h"
+#include "json.h"
+#include "json_check.h"
+
+/* --- to Lua -------------------------------------------------------------- */
+
+/* Pushes what the JSON text stands for; null at the top is nil. Errors of the
+ * text are the caller's mistake. */
+static void push_json(lua_State *L, lp_host *host,
+                      const struct lp_value *value) {
+  host->code = LP_EINVAL;
+  lp__json_decode(L, value->bytes, value->size);
+  host->code = LP_ELUA;
+  if (lua_islightuserdata(L, -1) && lua_touserdata(L, -1) == NULL) {
+    lua_pop(L, 1);
+    lua_pushnil(L);
+  }
+}
+
+static void push_dump(lua_State *L, lp_host *host,
+                      const struct lp_value *value) {
+  struct lp__load_options options = {0, 0, 0, 0, 0};
+  struct lp__bytes bytes = {(const unsigned char *)value->bytes,
+                            (const unsigned char *)value->bytes + value->size};
+  host->code = LP_EINVAL;
+  if (lp__load_values(L, bytes, &options) != 1)
+    luaL_error(L, "these bytes hold no single value");
+  host->code = LP_ELUA;
+}
+
+void lp__value_push(lua_State *L, lp_host *host, const struct lp_value *value,
+                    const char *what, int number) {
+  if (value->type >= LP_STRING && value->bytes == NULL && value->size > 0)
+    lp__raise(L, host, LP_EINVAL, "%s %d has no bytes", what, number);
+  switch (value->type) {
+  case LP_NIL:
+    lua_pushnil(L);
+    return;
+  case LP_BOOLEAN:
+    lua_pushboolean(L, value->integer != 0);
+    return;
+  case LP_INTEGER:
+    lua_pushinteger(L, value->integer);
+    return;
+  case LP_NUMBER:
+    lua_pushnumber(L, value->number);
+    return;
+  case LP_STRING:
+    lua_pushlstring(L, value->size > 0 ? value->bytes : "", value->size);
+    return;
+  case LP_JSON:
+    push_json(L, host, value);
+    return;
+  case LP_DUMP:
+    push_dump(L, host, value);
+    return;
+  }
+  lp__raise(L, host, LP_EINVAL, "%s %d has no type that there is: %d", what,
+            number, (int)value->type);
+}
+
+/* --- to the user --------------------------------------------------------- */
+
+/* encode(value) -> JSON; raises when JSON cannot say it. */
+static int encode_json(lua_State *L) {
+  struct lp__buffer out = {NULL, 0, 0, 2};
+  struct lp__json_problem problem;
+  lua_settop(L, 1);
+  lua_pushnil(L); /* the place of the buffer */
+  lp__json_encode(L, 1, &out);
+  if (lp__json_check((const char *)out.bytes, out.size, LP__JSON_UTF8,
+                     &problem) != LP_OK)
+    return luaL_error(L, "%s", problem.message);
+  lua_pushlstring(L, (const char *)out.bytes, out.size);
+  return 1;
+}
+
+static int dump_one(lua_State *L) {
+  lp__dump_values(L, 1);
+  return 1;
+}
+
+/* dump(value) -> bytes */
+static int dump_value(lua_State *L) {
+  lp__dump_call(L, dump_one, 1, 1);
+  return 1;
+}
+
+/* Replaces the value at `index` by a string that says it. */
+static enum lp_type make_string(lua_State *L, int index) {
+  if (lua_istable(L, index)) {
+    lua_pushcfunction(L, encode_json);
+    lua_pushvalue(L, index);
+    int status = lua_pcall(L, 1, 1, 0);
+    if (status == LUA_ERRMEM)
+      lua_error(L);
+    if (status == LUA_OK) {
+      lua_replace(L, index);
+      return LP_JSON;
+    }
+    lua_pop(L, 1);
+  }
+  lua_pushcfunction(L, dump_value);
+  lua_pushvalue(L, index);
+  lua_call(L, 1, 1);
+  lua_replace(L, index);
+  return LP_DUMP;
+}
+
+/* Fills in what the value at `index` is to the user. A string stays where it
+ * is on the stack. */
+static void fill(lua_State *L, int index, struct lp_value *value) {
+  memset(value, 0, sizeof *value);
+  switch (lua_type(L, index)) {
+  case LUA_TNIL:
+    value->type = LP_NIL;
+    return;
+  case LUA_TBOOLEAN:
+    value->type = LP_BOOLEAN;
+    value->integer = lua_toboolean(L, index);
+    return;
+  case LUA_TNUMBER:
+    value->type = lua_isinteger(L, index) ? LP_INTEGER : LP_NUMBER;
+    if (lua_isinteger(L, index))
+      value->integer = lua_tointeger(L, index);
+    else
+      value->number = lua_tonumber(L, index);
+    return;
+  case LUA_TSTRING:
+    value->type = LP_STRING;
+    break;
+  default:
+    value->type = make_string(L, index);
+  }
+  value->bytes = lua_tolstring(L, index, &value->size);
+}
+
+void lp__values_fill(lua_State *L, int first, int count,
+                     struct lp_value *values) {
+  luaL_checkstack(L, 4, "too many values");
+  for (int i = 0; i < count; i++)
+    fill(L, first + i, &values[i]);
+}
+
+void lp__values_keep(lua_State *L, int count, struct lp__ended *ended) {
+  int first = lua_gettop(L) - count + 1;
+  luaL_checkstack(L, 4, "too many results");
+  lua_createtable(L, count + 3, 0);
+  struct lp_value *values =
+      lua_newuserdatauv(L, (size_t)count * sizeof *values, 0); /* t values */
+  lua_rawseti(L, -2, 1);
+  lua_insert(L, first - 2); /* t message traceback ... */
+  lp__values_fill(L, first + 1, count, values);
+  const char *message = lua_tostring(L, first - 1);
+  const char *traceback = lua_tostring(L, first);
+  for (int i = count + 2; i > 0; i--)
+    lua_rawseti(L, first - 2, i + 1);
+  ended->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+  ended->result.values = values;
+  ended->result.count = count;
+  ended->result.message = message;
+  ended->result.traceback = traceback;
+}
+
+void lp__values_release(lp_host *host, struct lp__ended *ended) {
+  if (ended->anchor != 0)
+    luaL_unref(host->running_state, LUA_REGISTRYINDEX, ended->anchor);
+  memset(ended, 0, sizeof *ended);
+}

@@ -1,0 +1,105 @@
+/*
+ * The Lua module "lambdapool.embed.native": how lua/lambdapool/embed.lua tells
+ * the host of its tasks.
+ *
+ *   native.config            a table: what struct lp_config says
+ *   native.finish(id, kind, attempts, message, traceback, ...)
+ *                            the task has ended; the rest are its results.
+ *                            Raises nothing: what cannot be handed out makes
+ *                            the task a lost one
+ *   native.output(text)      a task has printed this line
+ *   native.notice(text)      something to say to the user
+ */
+#include <lauxlib.h>
+
+#include <string.h>
+
+#include "host.h"
+#include "own_modules.h"
+
+static lp_host *host_of(lua_State *L) {
+  return lua_touserdata(L, lua_upvalueindex(1));
+}
+
+static enum lp_kind kind_of(const char *name) {
+  static const char *const names[] = {
+      [LP_DONE] = "done",           [LP_ERROR] = "error",
+      [LP_TIMEOUT] = "timeout",     [LP_OUT_OF_MEMORY] = "out_of_memory",
+      [LP_CRASHED] = "crashed",     [LP_THROTTLED] = "throttled",
+      [LP_LOST] = "lost",           [LP_TOO_LARGE] = "too_large",
+      [LP_CANCELLED] = "cancelled",
+  };
+  for (int i = 0; name != NULL && i <= LP_CANCELLED; i++)
+    if (strcmp(names[i], name) == 0)
+      return (enum lp_kind)i;
+  return LP_LOST;
+}
+
+/* keep(ended, message, traceback, ...) */
+static int keep(lua_State *L) {
+  lp__values_keep(L, lua_gettop(L) - 3, lua_touserdata(L, 1));
+  return 0;
+}
+
+static void lose(struct lp__ended *ended) {
+  ended->result.kind = LP_LOST;
+  ended->result.message = "there was not enough memory for its end";
+  ended->result.traceback = "";
+}
+
+static int embed_finish(lua_State *L) {
+  lp_host *host = host_of(L);
+  struct lp__task *task =
+      lp__tasks_find(&host->tasks, (lp_id)lua_tointeger(L, 1));
+  if (task == NULL || task->state != LP__TASK_OPEN)
+    return 0;
+  struct lp__ended *ended = &task->ended;
+  ended->result.kind = kind_of(lua_tostring(L, 2));
+  ended->result.attempts = (int)lua_tointeger(L, 3);
+  lua_pushcfunction(L, keep);
+  lua_replace(L, 2);
+  lua_pushlightuserdata(L, ended);
+  lua_replace(L, 3);
+  if (lua_pcall(L, lua_gettop(L) - 2, 0, 0) != LUA_OK)
+    lose(ended);
+  lp__tasks_end(&host->tasks, task);
+  return 0;
+}
+
+static int embed_output(lua_State *L) {
+  size_t size;
+  const char *text = luaL_checklstring(L, 1, &size);
+  lp__log(host_of(L), L, LP_LOG_TASK, text, size);
+  return 0;
+}
+
+static int embed_notice(lua_State *L) {
+  size_t size;
+  const char *text = luaL_checklstring(L, 1, &size);
+  lp__log(host_of(L), L, LP_LOG_NOTICE, text, size);
+  return 0;
+}
+
+static const luaL_Reg functions[] = {{"finish", embed_finish},
+                                     {"output", embed_output},
+                                     {"notice", embed_notice},
+                                     {NULL, NULL}};
+
+/* open(host) */
+static int open_embed(lua_State *L) {
+  lp_host *host = host_of(L);
+  luaL_newlibtable(L, functions);
+  lua_pushlightuserdata(L, host);
+  luaL_setfuncs(L, functions, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, host->config);
+  lua_setfield(L, -2, "config");
+  return 1;
+}
+
+void lp__embed_install(lua_State *L, lp_host *host) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushlightuserdata(L, host);
+  lua_pushcclosure(L, open_embed, 1);
+  lua_setfield(L, -2, LP__OWN_NAME ".embed.native");
+  lua_pop(L, 1);
+}
