@@ -96,4 +96,26 @@ static inline void *lp__own_check(lua_State *L, int index, const char *name) {
   return userdata;
 }
 
+/* Whether the state is not ours, but that of a program that has required the
+ * Lua module.  [-0, +0, m] */
+static inline int lp__own_is_guest(lua_State *L) {
+  int guest;
+  lp__own_push(L);
+  guest = lua_getfield(L, -1, "guest") != LUA_TNIL;
+  lua_pop(L, 2);
+  return guest;
+}
+
+/* Pushes a Lua module of ours, as our own code requires it.  [-0, +1, e] */
+static inline void lp__own_require(lua_State *L, const char *name) {
+  lp__own_push(L);
+  if (lua_getfield(L, -1, "require") == LUA_TNIL) {
+    lua_pop(L, 1);
+    lua_getglobal(L, "require");
+  }
+  lua_pushstring(L, name);
+  lua_call(L, 1, 1);
+  lua_replace(L, -2);
+}
+
 #endif

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "../own.h"
+
 #define MOST_SECONDS 253402300799 /* the end of the year 9999 */
 #define WEEK         604800
 
@@ -124,9 +126,7 @@ static int find_name(struct lp__span name) {
 
 /* Raises an error that has the nearest of the names. */
 static int unknown_option(lua_State *L, const char *name) {
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "lambdapool.suggest");
-  lua_call(L, 1, 1);
+  lp__own_require(L, "lambdapool.suggest");
   lua_getfield(L, -1, "hint");
   lua_pushstring(L, name);
   lua_createtable(L, NAMES, 0);

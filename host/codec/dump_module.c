@@ -2,6 +2,8 @@
  * The modules that a body needs, written behind its values: their source text,
  * or their loader.  What those require is found on the way.  See walk.h.
  */
+#include <lauxlib.h>
+
 #include "names.h"
 #include "prototype.h"
 #include "reference.h"
@@ -75,6 +77,12 @@ static void write_module(lua_State *L, struct lp__dumper *d) {
     lp__emit_byte(L, d, LP__MODULE_LOADER);
     lp__emit_string(L, d, name);
     write_loader(L, d);
+    break;
+  case LP__SHIP_CHANGED: /* name chunk */
+    luaL_error(L,
+               "cannot send module '%s': %s has changed on disk since it was "
+               "loaded",
+               lua_tostring(L, name), lua_tostring(L, name + 1) + 1);
     break;
   default:
     break;

@@ -94,6 +94,19 @@ void lp__libraries_open(lua_State *L) {
   lp__own_set(L, &registry_key);
 }
 
+void lp__libraries_adopt(lua_State *L) {
+  int copies = lua_gettop(L), i;
+  lua_newuserdatauv(L, 0, 1);
+  lua_createtable(L, 2 * LIBRARIES, 0); /* copies libraries list */
+  for (i = 0; i < LIBRARIES; i++) {
+    lua_getfield(L, copies, lp__libraries[i]);
+    lua_rawseti(L, copies + 2, 2 * i + 2);
+  }
+  lua_setiuservalue(L, copies + 1, 1);
+  lp__own_set(L, &registry_key);
+  lua_pop(L, 1);
+}
+
 void lp__libraries_push_copy(lua_State *L, int i) {
   lp__own_get(L, &registry_key);
   lua_getiuservalue(L, -1, 1);

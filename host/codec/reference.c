@@ -12,12 +12,12 @@
 
 #include "../own.h"
 #include "libraries.h"
-#include "source.h"
 
 /* The home's fields: snapshot of the globals; standard name -> value; standard
  * names by number; module name -> value when last looked at; module name ->
- * whether it can travel by name; module name -> { chunk name, text }. */
-enum { GLOBALS = 1, VALUES, STANDARD_NAMES, SEEN, TRAVELS, TEXTS, ORDER };
+ * whether it can travel by name; standard name -> C function, in a state that
+ * is not ours. */
+enum { GLOBALS = 1, VALUES, STANDARD_NAMES, SEEN, TRAVELS, FUNCTIONS, ORDER };
 
 /* User values of the userdata with the struct.  MODULES_NAMES has, two by two,
  * the name and field (false for none) of what is in the map of modules. */
@@ -79,6 +79,20 @@ static void add_library(lua_State *L, struct lp__references *refs,
   }
 }
 
+/* Names the functions of the table on top as they are called there. A function
+ * with upvalues is known by its address in C, too. */
+static void add_functions(lua_State *L, const struct lp__references *refs,
+                          struct lp__map *map) {
+  lua_pushnil(L);
+  while (lua_next(L, -2)) { /* functions name function */
+    lua_pushboolean(L, 0);
+    lua_pushvalue(L, -3);
+    lua_pushvalue(L, -3); /* ... false name function */
+    note(L, refs, map);
+    lua_pop(L, 1);
+  }
+}
+
 static void copy_globals(lua_State *L, struct lp__references *refs) {
   lua_newtable(L);
   lua_pushglobaltable(L); /* copy globals */
@@ -106,22 +120,42 @@ static void add_standards(lua_State *L, struct lp__references *refs) {
     add_library(L, refs, prefix);
     lua_pop(L, 1);
   }
+  lua_rawgeti(L, refs->home, FUNCTIONS);
+  add_functions(L, refs, &refs->standard);
+  lua_pop(L, 1);
 }
 
-void lp__reference_open(lua_State *L) {
+/* Pushes the userdata and, on top, its home.  [-0, +2, m] */
+static struct lp__references *push_new(lua_State *L) {
   struct lp__references *refs =
       lua_newuserdatauv(L, sizeof *refs, MODULES_NAMES);
   int top = lua_gettop(L), i;
   memset(refs, 0, sizeof *refs);
   lua_createtable(L, ORDER, 0); /* refs home */
-  for (i = GLOBALS; i <= TEXTS; i++) {
+  for (i = GLOBALS; i <= FUNCTIONS; i++) {
     lua_newtable(L);
     lua_rawseti(L, top + 1, i);
   }
   refs->home = top + 1;
-  copy_globals(L, refs);
-  lua_setiuservalue(L, top, HOME);
+  return refs;
+}
+
+void lp__reference_open(lua_State *L) {
+  copy_globals(L, push_new(L));
+  lua_setiuservalue(L, -2, HOME);
   lp__own_set(L, &registry_key);
+}
+
+void lp__reference_adopt(lua_State *L) {
+  int top = lua_gettop(L);
+  push_new(L);
+  lua_pushvalue(L, top - 1);
+  lua_rawseti(L, -2, GLOBALS);
+  lua_pushvalue(L, top);
+  lua_rawseti(L, -2, FUNCTIONS);
+  lua_setiuservalue(L, -2, HOME);
+  lp__own_set(L, &registry_key);
+  lua_settop(L, top - 2);
 }
 
 /* Gives the standard objects their names, from the snapshots, at first use: a
@@ -159,132 +193,6 @@ static void push_table(lua_State *L, int field) {
   lua_getiuservalue(L, -1, HOME);
   lua_rawgeti(L, -1, field);
   lua_replace(L, -3);
-  lua_pop(L, 1);
-}
-
-static int is_ours(const char *name) {
-  return strncmp(name, "lambdapool", 10) == 0 &&
-         (name[10] == '\0' || name[10] == '.');
-}
-
-/* Pushes package[field].  [-0, +1, -] */
-static void push_package(lua_State *L, const char *field) {
-  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  lua_pushstring(L, "package");
-  lua_rawget(L, -2);
-  if (lua_istable(L, -1)) {
-    lua_pushstring(L, field);
-    lua_rawget(L, -2);
-  } else {
-    lua_pushnil(L);
-  }
-  lua_replace(L, -3);
-  lua_pop(L, 1);
-}
-
-/* Finds the module's file along package[path].  Pushes its name and returns
- * 1, or returns 0. */
-static int search(lua_State *L, int name, const char *path) {
-  int top = lua_gettop(L);
-  push_table(L, VALUES);
-  lua_pushliteral(L, "package.searchpath");
-  lua_rawget(L, -2);
-  lua_replace(L, top + 1);
-  lua_pushvalue(L, name);
-  push_package(L, path);
-  if (lua_isstring(L, -1) && lua_pcall(L, 2, 1, 0) == LUA_OK &&
-      lua_isstring(L, -1))
-    return 1;
-  lua_settop(L, top);
-  return 0;
-}
-
-static int is_loaded(lua_State *L, int name) {
-  int loaded;
-  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  lua_pushvalue(L, name);
-  loaded = lua_rawget(L, -2) != LUA_TNIL;
-  lua_pop(L, 2);
-  return loaded;
-}
-
-/* Pushes chunk name and text when the module is a file of Lua source: what was
- * loaded, or would be. */
-static int find_text(lua_State *L, int name) {
-  int top = lua_gettop(L);
-  push_table(L, TEXTS);
-  lua_pushvalue(L, name);
-  if (lua_rawget(L, -2) == LUA_TTABLE && is_loaded(L, name)) { /* texts pair */
-    lua_rawgeti(L, -1, 1);
-    lua_rawgeti(L, -2, 2);
-    lua_remove(L, top + 1);
-    lua_remove(L, top + 1);
-    return 1;
-  }
-  lua_settop(L, top);
-  if (!search(L, name, "path")) {
-    lua_settop(L, top);
-    return 0;
-  }
-  lua_pushfstring(L, "@%s", lua_tostring(L, -1)); /* file chunk */
-  if (lp__source_read(L, lua_tostring(L, -2), 1) &&
-      lua_tostring(L, -1)[0] != LUA_SIGNATURE[0]) { /* file chunk text */
-    lua_remove(L, top + 1);
-    return 1;
-  }
-  lua_settop(L, top);
-  return 0;
-}
-
-enum lp__ship lp__reference_module(lua_State *L, int name) {
-  int top = lua_gettop(L);
-  name = lua_absindex(L, name);
-  luaL_checkstack(L, 20, NULL);
-  if (is_ours(lua_tostring(L, name)))
-    return LP__SHIP_NAME;
-  push_table(L, VALUES);
-  lua_pushvalue(L, name);
-  if (lua_rawget(L, -2) == LUA_TTABLE ||
-      strcmp(lua_tostring(L, name), "_G") == 0) {
-    lua_settop(L, top);
-    return LP__SHIP_NAME;
-  }
-  push_package(L, "preload");
-  if (lua_istable(L, -1)) {
-    lua_pushvalue(L, name);
-    lua_rawget(L, -2);
-    if (lua_isfunction(L, -1)) {
-      lua_replace(L, top + 1);
-      lua_settop(L, top + 1);
-      if (!lua_iscfunction(L, -1))
-        return LP__SHIP_LOADER;
-      lua_settop(L, top);
-      return LP__SHIP_NAME;
-    }
-  }
-  lua_settop(L, top);
-  if (find_text(L, name))
-    return LP__SHIP_TEXT;
-  if (search(L, name, "cpath")) {
-    lua_settop(L, top);
-    return LP__SHIP_NAME;
-  }
-  return LP__SHIP_UNKNOWN;
-}
-
-void lp__reference_note_module(lua_State *L, int name, int chunk_name,
-                               int text) {
-  name = lua_absindex(L, name);
-  chunk_name = lua_absindex(L, chunk_name);
-  text = lua_absindex(L, text);
-  push_table(L, TEXTS);
-  lua_pushvalue(L, name);
-  lua_createtable(L, 2, 0);
-  lua_pushvalue(L, chunk_name);
-  lua_rawseti(L, -2, 1);
-  lua_pushvalue(L, text);
-  lua_rawseti(L, -2, 2);
-  lua_rawset(L, -3);
   lua_pop(L, 1);
 }
 
@@ -339,12 +247,12 @@ static int travels(lua_State *L, struct lp__references *refs) {
   lua_rawgeti(L, refs->home, TRAVELS);
   lua_pushvalue(L, top - 1);
   if (lua_rawget(L, top + 1) == LUA_TNIL) {
-    int ship = lp__reference_module(L, top - 1);
+    int known = lp__reference_module_known(L, top - 1);
     lua_pushvalue(L, top - 1);
-    lua_pushboolean(L, ship != LP__SHIP_UNKNOWN);
+    lua_pushboolean(L, known);
     lua_rawset(L, top + 1);
     lua_settop(L, top + 1);
-    lua_pushboolean(L, ship != LP__SHIP_UNKNOWN);
+    lua_pushboolean(L, known);
   }
   yes = lua_toboolean(L, -1);
   lua_settop(L, top);
@@ -477,11 +385,25 @@ static void push_names(lua_State *L, const struct lp__references *refs,
   lua_rawgeti(L, refs->names, (lua_Integer)entry + 2);
 }
 
+/* The entry of a standard object, or NULL. */
+static const struct lp__map_entry *
+find_standard(lua_State *L, const struct lp__references *refs, int index) {
+  const struct lp__map_entry *entry =
+      lp__map_find(&refs->standard, lua_topointer(L, index));
+  lua_CFunction function;
+  void *address;
+  if (entry != NULL || !lua_iscfunction(L, index))
+    return entry;
+  function = lua_tocfunction(L, index);
+  memcpy(&address, &function, sizeof address); /* as lua_topointer has it */
+  return lp__map_find(&refs->standard, address);
+}
+
 enum lp__reference lp__reference_of(lua_State *L, struct lp__references *refs,
                                     int index) {
   const void *object = lua_topointer(L, index);
-  struct lp__map_entry *entry;
-  if ((entry = lp__map_find(&refs->standard, object)) != NULL) {
+  const struct lp__map_entry *entry = find_standard(L, refs, index);
+  if (entry != NULL) {
     lua_rawgeti(L, refs->home, STANDARD_NAMES);
     lua_rawgeti(L, -1, (lua_Integer)entry->value + 1);
     lua_remove(L, -2);

@@ -21,6 +21,11 @@ enum lp__reference {
  * on a fresh state.  [-0, +0, m] */
 void lp__reference_open(lua_State *L);
 
+/* The same in a state that is not ours.  On top are the standard globals and
+ * the C functions of the standard library, both by name: the former "string"
+ * and "print", the latter "string.format", too.  [-2, +0, m] */
+void lp__reference_adopt(lua_State *L);
+
 /* Names for the objects of this state, as one session of dumping sees them. */
 struct lp__references {
   struct lp__map standard; /* object -> number of its name */
@@ -64,15 +69,20 @@ void lp__reference_reset(lua_State *L);
 
 /* How the module called `name` (string at index) reaches a worker.  Pushes
  * chunk name and text for LP__SHIP_TEXT, a function for LP__SHIP_LOADER.
- * LP__SHIP_NAME: the worker must have it.  LP__SHIP_UNKNOWN: there is no such
- * module.  [-0, +0|+1|+2, m] */
+ * LP__SHIP_NAME: the worker must have it.  LP__SHIP_CHANGED: it is loaded, and
+ * its file, whose chunk name is pushed, has another text now.
+ * LP__SHIP_UNKNOWN: there is no such module.  [-0, +0|+1|+2, m] */
 enum lp__ship {
   LP__SHIP_UNKNOWN,
+  LP__SHIP_CHANGED,
   LP__SHIP_NAME,
   LP__SHIP_TEXT,
   LP__SHIP_LOADER
 };
 enum lp__ship lp__reference_module(lua_State *L, int name);
+
+/* Whether it reaches a worker in one of these ways.  [-0, +0, m] */
+int lp__reference_module_known(lua_State *L, int name);
 
 /* Notes the text (at index) that the module `name` (at index) was loaded from
  * under the chunk name (at index).  [-0, +0, m] */

@@ -342,6 +342,52 @@ static int try_remembered(lua_State *L, const struct lp__proto *proto,
   return 0;
 }
 
+/* Whether the text at `from` to `to` has the function; then it is pushed. */
+static int try_bytes(lua_State *L, const char *from, const char *to,
+                     const struct lp__proto *proto, struct lp__path *path) {
+  lua_pushlstring(L, from, (size_t)(to - from));
+  if (try_text(L, proto, path))
+    return 1;
+  lua_pop(L, 1);
+  return 0;
+}
+
+/* Tries the words that the program was started with: `lua5.4 -e TEXT`. Replaces
+ * the name on top by the text. */
+static int try_command_line(lua_State *L, const struct lp__proto *proto,
+                            struct lp__path *path) {
+  int top = lua_gettop(L), found = 0;
+  const char *word, *end;
+  size_t size;
+  if (lp__source_read(L, "/proc/self/cmdline", 1)) {
+    word = lua_tolstring(L, -1, &size);
+    for (end = word + size; word < end && !found; word += strlen(word) + 1) {
+      const char *last = word + strlen(word);
+      found = try_bytes(L, word, last, proto, path) ||
+              (strncmp(word, "-e", 2) == 0 &&
+               try_bytes(L, word + 2, last, proto, path));
+    }
+  }
+  if (found)
+    lua_replace(L, top);
+  lua_settop(L, top);
+  return found;
+}
+
+/* Pushes what is wrong with a chunk whose text is nowhere. */
+static void push_complaint(lua_State *L, int known) {
+  if (known) {
+    lua_pushliteral(L, "is not in the text loaded under its chunk name");
+  } else if (lp__own_is_guest(L)) {
+    lua_pushliteral(L, "has no source text: it was loaded from memory under a "
+                       "name, or from bytecode\n  load it from a file, or tell "
+                       "lambdapool.remember its chunk name and text");
+  } else {
+    lua_pushliteral(L, "has no source text: it was loaded from bytecode or "
+                       "before lambdapool was");
+  }
+}
+
 /* Replaces the name on top by the chunk's text, or by what is wrong. */
 static int find_text(lua_State *L, const struct lp__proto *proto,
                      struct lp__path *path) {
@@ -360,6 +406,7 @@ static int find_text(lua_State *L, const struct lp__proto *proto,
       lua_pushfstring(L, "has no source text any more (%s)",
                       lua_tostring(L, -1));
     } else if (try_text(L, proto, path)) {
+      lp__source_remember(L, -2, -1);
       lua_replace(L, -2);
       return 1;
     } else {
@@ -374,9 +421,9 @@ static int find_text(lua_State *L, const struct lp__proto *proto,
   }
   if (kind != '=' && try_text(L, proto, path))
     return 1;
-  lua_pushstring(L, known ? "is not in the text loaded under its chunk name"
-                          : "has no source text: it was loaded from bytecode "
-                            "or before lambdapool was");
+  if (strcmp(name, "=(command line)") == 0 && try_command_line(L, proto, path))
+    return 1;
+  push_complaint(L, known);
   lua_replace(L, -2);
   return 0;
 }
