@@ -70,6 +70,7 @@ static const luaL_Reg functions[] = {{"dump", dump},
                                      {"encode", lp__call_encode},
                                      {"request", lp__call_request},
                                      {"response", lp__call_response},
+                                     {"answer", lp__call_answer},
                                      {"kept", lp__call_kept},
                                      {NULL, NULL}};
 

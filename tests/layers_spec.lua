@@ -81,8 +81,9 @@ for _, path in ipairs(files "host/*.h host/codec/*.h agent/*.h") do
 end
 
 -- In host/, mechanism is what is not named here; in agent/, it is what is.
-local border = set("host/coroutine.c host/host.c host/json_read.c host/json_write.c host/main.c " ..
-  "host/own_modules.c host/part.c host/port.c host/state.c")
+local border = set("host/collect.c host/coroutine.c host/host.c host/json_read.c " ..
+  "host/json_write.c host/main.c host/own_modules.c host/part.c host/port.c " ..
+  "host/state.c")
 local mechanism = { "agent/http.c", "agent/lifeline.c", "agent/runtime.c" }
 for _, path in ipairs(files "host/*.c host/cloud/*.c host/terminal/*.c") do
   if not border[path] and not path:find "/lib_" and not path:find "/host_" then
@@ -115,8 +116,8 @@ local LAYERS = {
   "lambdapool%.argparse lambdapool%.codec lambdapool%.workers lambdapool%.system " ..
     "lambdapool%.parts lambdapool%.json%.native lambdapool%.command%.native " ..
     "lambdapool%.embed%.native",
-  "lambdapool%.errors lambdapool%.json lambdapool%.options lambdapool%.suggest " ..
-    "lambdapool%.places",
+  "lambdapool%.errors lambdapool%.frames lambdapool%.json lambdapool%.options " ..
+    "lambdapool%.suggest lambdapool%.places",
   "lambdapool%.cloud",
   "lambdapool%.arguments lambdapool%.bag lambdapool%.interrupt lambdapool%.meter " ..
     "lambdapool%.retry lambdapool%.sizer lambdapool%.source lambdapool%.tally " ..

@@ -100,10 +100,20 @@ int lp__call_request(lua_State *L);
  * errors: task -> { kind, message, traceback, value }, or nil. */
 int lp__call_response(lua_State *L);
 
-/* kept(bytes, tasks, origins, columns, base) -> report, errors
+/* answer(bytes, code) -> report, position
+ * What stands around the records of a response, of which all are there: they
+ * are to be read piece by piece, with `kept`, from that position on.  report:
+ * { done, cold, run_us, peak_memory, stale }.  Nothing when the response is
+ * compressed. */
+int lp__call_answer(lua_State *L);
+
+/* kept(bytes, tasks, origins, columns, base [, position [, most]])
+ *   -> report, errors, position
  * The same for the records of up to so many tasks, without what stands around
  * them in a response.  report: { done, values, max_values }.  The bytes may be
- * any: reading ends where no whole record follows. */
+ * any: reading ends where no whole record follows.  It begins at a position in
+ * the bytes, 0 being the first, and no record is begun after `most` bytes; the
+ * position behind the last one comes back. */
 int lp__call_kept(lua_State *L);
 
 /* --- the worker's side ------------------------------------------------------

@@ -11,7 +11,8 @@
 #include "wire.h"
 
 /* Stack indexes of the arguments of response and kept, and of the results.
- * TASKS: how many records kept reads at most. */
+ * TASKS: how many records kept reads at most; SKIPPED: the bytes before the
+ * first, MOST: those after which no other begins. */
 enum {
   BYTES = 1,
   CODE,
@@ -20,7 +21,9 @@ enum {
   BASE,
   REPORT,
   ERRORS,
-  TASKS = CODE
+  TASKS = CODE,
+  SKIPPED = BASE + 1,
+  MOST
 };
 
 static const char *const kinds[] = {"ok", "error", "timeout", "out_of_memory",
@@ -31,8 +34,9 @@ enum { KINDS = sizeof kinds / sizeof kinds[0], RECORD_HEAD = 5 };
 struct response {
   struct lp__bytes at;
   lua_Integer base;
-  int values;     /* of the last task, */
-  int max_values; /* and the most that one has */
+  const unsigned char *enough; /* no record begins from here on */
+  int values;                  /* of the last task, */
+  int max_values;              /* and the most that one has */
 };
 
 static int malformed(lua_State *L) {
@@ -166,7 +170,9 @@ static lua_Integer get_simple_records(lua_State *L, struct response *r,
                                       lua_Integer task, lua_Integer tasks) {
   int column = lua_gettop(L) + 1;
   push_column(L, 1);
-  for (; task <= tasks && r->at.end - r->at.at >= RECORD_HEAD; task++) {
+  for (; task <= tasks && r->at.end - r->at.at >= RECORD_HEAD &&
+         r->at.at < r->enough;
+       task++) {
     const unsigned char *at = r->at.at;
     size_t size = lp__get_u32(at + 1);
     struct lp__bytes body = {at + RECORD_HEAD, at + RECORD_HEAD + size};
@@ -190,7 +196,7 @@ static int is_simple_next(const struct response *r) {
 static lua_Integer get_records(lua_State *L, struct response *r,
                                lua_Integer tasks) {
   lua_Integer task = 1, next;
-  while (task <= tasks && has_record(r)) {
+  while (task <= tasks && r->at.at < r->enough && has_record(r)) {
     if (is_simple_next(r) &&
         (next = get_simple_records(L, r, task, tasks)) > task) {
       task = next;
@@ -247,18 +253,40 @@ static void get_modules(lua_State *L, struct response *r) {
   }
 }
 
-/* Checks the arguments that both have, and pushes report and errors. */
-static void begin(lua_State *L, struct response *r) {
+/* Reads what stands before the records; returns how many there are. */
+static lua_Integer get_head(lua_State *L, struct response *r) {
+  check_hash(L, r);
+  lua_pushboolean(L, *get_bytes(L, r, 1).at != 0);
+  lua_setfield(L, REPORT, "cold");
+  set_integer(L, "run_us", lp__get_u64(get_bytes(L, r, 8).at));
+  set_integer(L, "peak_memory", lp__get_u64(get_bytes(L, r, 8).at));
+  return (lua_Integer)lp__get_u32(get_bytes(L, r, 4).at);
+}
+
+static struct lp__bytes check_bytes(lua_State *L) {
+  struct lp__bytes bytes;
   size_t size;
-  r->at.at = (const unsigned char *)luaL_checklstring(L, BYTES, &size);
-  r->at.end = r->at.at + size;
-  luaL_checktype(L, TASK_ORIGINS, LUA_TTABLE);
-  luaL_checktype(L, COLUMNS, LUA_TTABLE);
-  r->base = luaL_checkinteger(L, BASE);
+  bytes.at = (const unsigned char *)luaL_checklstring(L, BYTES, &size);
+  bytes.end = bytes.at + size;
+  return bytes;
+}
+
+/* Pushes report and errors on what is filled up to there. */
+static void begin(lua_State *L, struct response *r) {
+  r->at = check_bytes(L);
+  r->enough = r->at.end;
   r->values = r->max_values = 0;
   lua_settop(L, BASE);
   lua_createtable(L, 0, 6);
   lua_pushnil(L);
+}
+
+/* Checks the arguments that say where values go, and begins. */
+static void begin_values(lua_State *L, struct response *r) {
+  luaL_checktype(L, TASK_ORIGINS, LUA_TTABLE);
+  luaL_checktype(L, COLUMNS, LUA_TTABLE);
+  r->base = luaL_checkinteger(L, BASE);
+  begin(L, r);
 }
 
 /* Completes the report and returns it, and the errors. */
@@ -274,23 +302,55 @@ int lp__call_response(lua_State *L) {
   struct response r;
   lua_Integer done;
   lp__check_code(L, CODE);
-  begin(L, &r);
+  begin_values(L, &r);
   r.at = lp__unseal(L, r.at); /* ... report nil body */
-  check_hash(L, &r);
-  lua_pushboolean(L, *get_bytes(L, &r, 1).at != 0);
-  lua_setfield(L, REPORT, "cold");
-  set_integer(L, "run_us", lp__get_u64(get_bytes(L, &r, 8).at));
-  set_integer(L, "peak_memory", lp__get_u64(get_bytes(L, &r, 8).at));
-  done = (lua_Integer)lp__get_u32(get_bytes(L, &r, 4).at);
+  r.enough = r.at.end;
+  done = get_head(L, &r);
   if (get_records(L, &r, done) != done)
     malformed(L);
   get_modules(L, &r);
   return end(L, &r, done);
 }
 
+int lp__call_answer(lua_State *L) {
+  struct response r;
+  lua_Integer done, i;
+  const unsigned char *bytes, *records;
+  lp__check_code(L, CODE);
+  begin(L, &r);
+  bytes = r.at.at;
+  r.at = lp__unseal(L, r.at); /* ... report nil body */
+  if (!lua_isnil(L, -1))
+    return 0;
+  done = get_head(L, &r);
+  records = r.at.at;
+  for (i = 0; i < done; i++) {
+    if (!has_record(&r))
+      malformed(L);
+    r.at.at += RECORD_HEAD + lp__get_u32(r.at.at + 1);
+  }
+  get_modules(L, &r);
+  set_integer(L, "done", (uint64_t)done);
+  lua_settop(L, REPORT);
+  lua_pushinteger(L, records - bytes);
+  return 2;
+}
+
 int lp__call_kept(lua_State *L) {
   struct response r;
+  size_t size = (size_t)(check_bytes(L).end - check_bytes(L).at);
   lua_Integer tasks = luaL_checkinteger(L, TASKS);
-  begin(L, &r);
-  return end(L, &r, get_records(L, &r, tasks));
+  lua_Integer skipped = luaL_optinteger(L, SKIPPED, 0);
+  lua_Integer most = luaL_optinteger(L, MOST, (lua_Integer)size);
+  const unsigned char *bytes;
+  luaL_argcheck(L, skipped >= 0 && (size_t)skipped <= size, SKIPPED,
+                "must be a position in the bytes");
+  begin_values(L, &r);
+  bytes = r.at.at;
+  r.at.at += skipped;
+  if (most < r.at.end - r.at.at)
+    r.enough = r.at.at + (most > 0 ? most : 0);
+  end(L, &r, get_records(L, &r, tasks));
+  lua_pushinteger(L, r.at.at - bytes);
+  return 3;
 }

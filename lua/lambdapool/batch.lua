@@ -17,6 +17,7 @@ local tallies = require "lambdapool.tally"
 ---@field target_us integer how long an invocation should take then
 ---@field overhead_us number? what an invocation costs by itself, where that is much
 ---@field cost number? microseconds of a task, as measured
+---@field bytes number? of the answer to a task, as measured
 ---@field retry lambdapool.Retry?
 ---@field tally lambdapool.Tally how far it is
 ---@field totals lambdapool.Tally how far all calls of the scheduler are

@@ -3,6 +3,7 @@
 --- that certainly did not start go back to the head of the queue.
 
 local codec = require "lambdapool.codec"
+local frames = require "lambdapool.frames"
 local loop = require "lambdapool.loop"
 local queue = require "lambdapool.queue"
 local retries = require "lambdapool.retry"
@@ -122,40 +123,110 @@ local function settle_stale(scheduler, range, module, outcome)
   conclude_all(scheduler, range, range.first, range.last, "lost", message, outcome)
 end
 
--- The worker has answered.
-local function settle_response(scheduler, range, outcome)
-  local batch, first, last = range.batch, range.first, range.last
-  local ok, report, failures = pcall(codec.response, outcome.bytes, batch.call.code, range.origins,
-    batch.columns, first - 1)
-  if not ok then
-    return conclude_all(scheduler, range, first, last, "lost",
-      "the answer of the worker is damaged: " .. tostring(report), outcome)
-  elseif report.done == 0 and (range.handovers or 0) + 1 >= HANDOVERS then
-    return conclude_all(scheduler, range, first, last, "lost",
-      "the worker answered without running the task", outcome)
-  end
-  if report.stale then
-    return settle_stale(scheduler, range, report.stale, outcome)
-  end
-  local ran = math.min(last, first + report.done - 1)
-  if ran < last then
-    local rest = queue.part(range, ran + 1, last)
+-- What an answer says of the invocation as a whole. Items it did not begin are queued again.
+-- Returns the last one that ran.
+local function take_report(scheduler, range, report, bytes)
+  local counts, first = scheduler.counts, range.first
+  local ran = math.min(range.last, first + report.done - 1)
+  if ran < range.last then
+    local rest = queue.part(range, ran + 1, range.last)
     rest.handovers = report.done == 0 and (range.handovers or 0) + 1 or nil
     scheduler.queue:push_front(rest)
   end
-  sizer.measure(batch.call, report)
-  scheduler.counts.run_us = scheduler.counts.run_us + report.run_us
-  scheduler.counts.cold_starts = scheduler.counts.cold_starts + (report.cold and 1 or 0)
-  scheduler.counts.peak_memory = math.max(scheduler.counts.peak_memory, report.peak_memory)
-  batch.width = math.max(batch.width, report.max_values)
+  sizer.measure(range.batch.call, report, bytes)
+  counts.run_us = counts.run_us + report.run_us
+  counts.cold_starts = counts.cold_starts + (report.cold and 1 or 0)
+  counts.peak_memory = math.max(counts.peak_memory, report.peak_memory)
+  return ran
+end
+
+-- Items `first` to `last` have results or `failures` in an answer. `alone`: the milliseconds of the
+-- only task that ran.
+local function take_records(scheduler, range, first, last, width, failures, outcome, alone)
+  local batch = range.batch
+  batch.width = math.max(batch.width, width)
   for _, failure in pairs(failures or {}) do
-    failure.milliseconds = report.done == 1 and report.run_us / 1000 or nil
+    failure.milliseconds = alone
     if failure.kind == "out_of_memory" then -- what a library holds, the worker holds for good
       scheduler.backend:retire(range.ticket)
     end
   end
-  if report.done > 0 then
-    conclude(scheduler, range, first, ran, failures, outcome)
+  conclude(scheduler, range, first, last, failures, outcome)
+end
+
+local function alone(report)
+  return report.done == 1 and report.run_us / 1000 or nil
+end
+
+local function settle_damaged(scheduler, range, first, last, why, outcome)
+  conclude_all(scheduler, range, first, last, "lost",
+    "the answer of the worker is damaged: " .. tostring(why), outcome)
+end
+
+-- Why an answer is no use, when it is none: its tasks are at their end then.
+local function is_useless(scheduler, range, report, outcome)
+  if report.done == 0 and (range.handovers or 0) + 1 >= HANDOVERS then
+    conclude_all(scheduler, range, range.first, range.last, "lost",
+      "the worker answered without running the task", outcome)
+    return true
+  elseif report.stale then
+    settle_stale(scheduler, range, report.stale, outcome)
+    return true
+  end
+  return false
+end
+
+-- Reads the next records of an answer. The rest is put off: a frame may be due.
+local function settle_piece(piece)
+  local scheduler, range, outcome = piece.scheduler, piece.range, piece.outcome
+  local from = piece.from
+  local ok, report, failures, position = pcall(codec.kept, outcome.bytes,
+    math.min(piece.last - from + 1, frames.piece_tasks), piece.origins, range.batch.columns,
+    from - 1, piece.position, frames.piece_bytes)
+  if not ok or report.done == 0 then
+    settle_damaged(scheduler, range, from, piece.last, report, outcome)
+    piece.from = piece.last + 1
+  else
+    piece.from, piece.position = from + report.done, position
+    take_records(scheduler, range, from, piece.from - 1, report.max_values, failures, outcome,
+      piece.alone)
+  end
+  if piece.from <= piece.last then
+    return loop.later(settle_piece, piece)
+  end
+  scheduler:settled()
+end
+
+-- The worker has answered, and not everything of it may be read at once.
+local function settle_pieces(scheduler, range, outcome)
+  local ok, report, position = pcall(codec.answer, outcome.bytes, range.batch.call.code)
+  if not ok then
+    return settle_damaged(scheduler, range, range.first, range.last, report, outcome)
+  elseif is_useless(scheduler, range, report, outcome) then
+    return
+  end
+  local ran = take_report(scheduler, range, report, #outcome.bytes)
+  if ran >= range.first then
+    scheduler.settling = scheduler.settling + 1
+    settle_piece { scheduler = scheduler, range = range, outcome = outcome, alone = alone(report),
+      from = range.first, last = ran, position = position, origins = range.origins }
+  end
+end
+
+-- The worker has answered.
+local function settle_response(scheduler, range, outcome)
+  local batch, first = range.batch, range.first
+  local ok, report, failures = pcall(codec.response, outcome.bytes, batch.call.code, range.origins,
+    batch.columns, first - 1)
+  if not ok then
+    return settle_damaged(scheduler, range, first, range.last, report, outcome)
+  elseif is_useless(scheduler, range, report, outcome) then
+    return
+  end
+  local ran = take_report(scheduler, range, report, #outcome.bytes)
+  if ran >= first then
+    take_records(scheduler, range, first, ran, report.max_values, failures, outcome,
+      alone(report))
   end
 end
 
@@ -217,7 +288,9 @@ end
 ---@param range lambdapool.Range
 ---@param outcome table see lambdapool.backend.local
 function outcomes.settle(scheduler, range, outcome)
-  if outcome.bytes then
+  if outcome.bytes and frames.kept then
+    settle_pieces(scheduler, range, outcome)
+  elseif outcome.bytes then
     settle_response(scheduler, range, outcome)
   else
     settle_failure(scheduler, range, outcome)

@@ -6,6 +6,7 @@
 local bags = require "lambdapool.bag"
 local codec = require "lambdapool.codec"
 local completion = require "lambdapool.completion"
+local frames = require "lambdapool.frames"
 local interrupt = require "lambdapool.interrupt"
 local loop = require "lambdapool.loop"
 local outcomes = require "lambdapool.outcome"
@@ -43,7 +44,7 @@ local function request_options(batch)
     records = batch.records,
     timeout_ms = call.timeout_ms,
     stop_ms = sizer.stop_ms(call),
-    soft_limit = sizer.soft_limit,
+    soft_limit = sizer.request_bytes(),
     seed = call.seed,
     position = batch.seeds,
   }
@@ -171,10 +172,10 @@ local function feed_idle(self)
 end
 
 -- Whether the next request can be made while all workers are busy. Tasks that are submitted one by
--- one are left alone: more may join them.
+-- one are left alone: more may join them. Between frames there is time enough, and no hurry.
 local function can_prepare(self)
   local range = self.queue:first()
-  return range and not range.request and not range.batch.growing
+  return range and not range.request and not range.batch.growing and not frames.kept
 end
 
 --- Hands work to free workers, as long as there is any. When all are busy, encodes the next request
@@ -249,8 +250,11 @@ end
 -- What the user's calls do ----------------------------------------------------------------------
 
 --- Dispatches from a method that the user called. First takes in what has happened since the last
---- one: an idle worker that has died meanwhile must not get the work.
+--- one, unless a frame waits: an idle worker that has died meanwhile should not get the work.
 function methods:start()
+  if frames.kept then
+    return self:dispatch()
+  end
   local now = system.monotonic()
   if self.busy < self.backend.workers or now > self.glanced + GLANCE then
     self.glanced = now
@@ -283,7 +287,14 @@ end
 --- True when every task has ended.
 ---@return boolean
 function methods:is_idle()
-  return self.busy == 0 and self.queue:is_empty() and next(self.delayed) == nil
+  return self.busy == 0 and self.settling == 0 and self.queue:is_empty()
+    and next(self.delayed) == nil
+end
+
+--- All of an answer has been read that was read in pieces.
+function methods:settled()
+  self.settling = self.settling - 1
+  check_idle(self)
 end
 
 --- Waits until everything that was queued has ended, then ends the workers.
@@ -483,6 +494,7 @@ local function new(backend, defaults)
     defaults = defaults,
     queue = queue.new(),
     busy = 0,
+    settling = 0, -- answers that are being read
     running = bags.new(),
     delayed = {},
     tally = tallies.new(),

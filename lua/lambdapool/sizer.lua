@@ -2,9 +2,11 @@
 --- an invocation costs by itself (some 100 us; more on AWS) hardly counts, and long ones alone, so
 --- that the end of a call does not wait for one worker. The time of a task is measured as answers
 --- come. Until there is one, a list is cut into four pieces for each worker, and the worker is told
---- to stop early; what it did not begin comes back.
+--- to stop early; what it did not begin comes back. Programs that draw frames have bounds of their
+--- own: see lambdapool.frames.
 
 local codec = require "lambdapool.codec"
+local frames = require "lambdapool.frames"
 
 -- What all tasks of an invocation should take at least, in microseconds, if there are so many, and
 -- the backend does not say that it costs more by itself.
@@ -19,13 +21,40 @@ local MOST_STREAMED = 1024
 -- How much a new measurement counts against those before it.
 local WEIGHT = 0.5
 
-local sizer = {
-  --- A request that is so large takes no further item.
-  soft_limit = codec.limits.request // 8,
-}
+-- A request that is so large takes no further item.
+local REQUEST_BYTES = codec.limits.request // 8
+
+local sizer = {}
 
 local function divide_up(a, b)
   return (a + b - 1) // b
+end
+
+-- As many as the time of a task suggests.
+local function timely(batch, left, workers)
+  local call = batch.call
+  local share = divide_up(math.max(left, batch.n // 2), 4 * workers)
+  if not call.cost then
+    return share
+  end
+  local least = math.ceil((call.overhead_us or LEAST_US) / call.cost)
+  local most = math.ceil(call.target_us / call.cost)
+  return math.max(1, math.min(math.max(share, least), most))
+end
+
+-- As many as a frame has time for.
+local function framed(call, size)
+  if not call.cost then
+    return math.min(size, frames.first_tasks)
+  end
+  local most = math.min(frames.tasks, math.floor(frames.bytes / math.max(1, call.bytes)))
+  return math.max(1, math.min(size, most))
+end
+
+--- A request that is so large takes no further item.
+---@return integer
+function sizer.request_bytes()
+  return frames.kept and frames.bytes or REQUEST_BYTES
 end
 
 --- How many items of `range` to send together, at least 1.
@@ -40,13 +69,8 @@ function sizer.size(batch, range, workers)
   elseif call.size then
     return call.size
   end
-  local share = divide_up(math.max(left, batch.n // 2), 4 * workers)
-  if not call.cost then
-    return share
-  end
-  local least = math.ceil((call.overhead_us or LEAST_US) / call.cost)
-  local most = math.ceil(call.target_us / call.cost)
-  return math.max(1, math.min(math.max(share, least), most))
+  local size = timely(batch, left, workers)
+  return frames.kept and framed(call, size) or size
 end
 
 --- How many items of a stream to read and send together.
@@ -58,7 +82,8 @@ function sizer.streamed(call)
   elseif not call.cost then
     return 1
   end
-  return math.max(1, math.min(math.floor(call.target_us / call.cost), MOST_STREAMED))
+  local size = math.max(1, math.min(math.floor(call.target_us / call.cost), MOST_STREAMED))
+  return frames.kept and framed(call, size) or size
 end
 
 --- After how many milliseconds a worker should begin no further task of an invocation; nil: the
@@ -73,19 +98,28 @@ end
 ---@param call lambdapool.Call
 ---@param overhead_us number? nil: hardly anything
 function sizer.reckon(call, overhead_us)
+  if frames.kept then
+    call.target_us = call.target_us and math.max(call.target_us, frames.target_us)
+  end
   if overhead_us then
     call.overhead_us = overhead_us
     call.target_us = call.target_us and math.max(call.target_us, WORTH * overhead_us)
   end
 end
 
---- Takes in how long the tasks of an invocation took.
+-- A measurement counts against what was known, which may be nothing.
+local function weigh(known, measured)
+  return known and known + WEIGHT * (measured - known) or measured
+end
+
+--- Takes in how long the tasks of an invocation took, and how large their answer was.
 ---@param call lambdapool.Call
 ---@param report { done: integer, run_us: integer }
-function sizer.measure(call, report)
+---@param bytes integer
+function sizer.measure(call, report, bytes)
   if report.done > 0 then
-    local cost = math.max(report.run_us, 1) / report.done
-    call.cost = call.cost and call.cost + WEIGHT * (cost - call.cost) or cost
+    call.cost = weigh(call.cost, math.max(report.run_us, 1) / report.done)
+    call.bytes = weigh(call.bytes, bytes / report.done)
   end
 end
 

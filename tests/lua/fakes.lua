@@ -86,29 +86,53 @@ function codec.request(code, list, first, last, options)
   return { code = code, items = items, first = first, options = options }, "origins", last
 end
 
-local function read(answer, columns, base)
-  columns[1] = columns[1] or {}
-  for k = 1, answer.done do
-    columns[1][base + k] = answer.values and answer.values[k]
-  end
+local function report(answer, done)
   return {
-    done = answer.done,
+    done = done,
     max_values = 1,
     run_us = answer.run_us or 0,
     peak_memory = 0,
     stale = answer.stale,
-  }, answer.errors
+  }
+end
+
+local function check_bytes(answer)
+  return assert(answer ~= "damaged" and answer, "bad magic")
+end
+
+-- The values of tasks `from` + 1 to `from` + `done`.
+local function read(answer, from, done, columns, base)
+  columns[1] = columns[1] or {}
+  local errors
+  for k = 1, done do
+    columns[1][base + k] = answer.values and answer.values[from + k]
+    local failure = answer.errors and answer.errors[from + k]
+    if failure then
+      errors = errors or {}
+      errors[k] = failure
+    end
+  end
+  return report(answer, done), errors
 end
 
 function codec.response(answer, _, origins, columns, base)
   assert(origins == "origins")
-  return read(assert(answer ~= "damaged" and answer, "bad magic"), columns, base)
+  return read(check_bytes(answer), 0, answer.done, columns, base)
 end
 
-function codec.kept(answer, tasks, _, columns, base)
-  assert(answer ~= "damaged", "bad records")
-  answer.done = math.min(answer.done, tasks)
-  return read(answer, columns, base)
+function codec.answer(answer)
+  return report(check_bytes(answer), answer.done), 0
+end
+
+-- A position is a number of tasks.
+function codec.kept(answer, tasks, _, columns, base, position)
+  position = position or 0
+  local done = math.min(check_bytes(answer).done - position, tasks)
+  if answer.broken and position + done >= answer.broken then
+    done = answer.broken - 1 - position
+  end
+  local its, errors = read(answer, position, done, columns, base)
+  return its, errors, position + done
 end
 
 -- The backend ----------------------------------------------------------------------------------
@@ -181,8 +205,8 @@ end
 -- The world --------------------------------------------------------------------------------------
 
 local copied = {
-  "timers", "interrupt", "loop", "flow", "completion", "batch", "retry", "sizer", "scheduler",
-  "stream", "packs", "future", "waiting", "async",
+  "timers", "interrupt", "loop", "flow", "completion", "batch", "retry", "frames", "sizer",
+  "scheduler", "stream", "packs", "future", "waiting", "async",
 }
 
 function fakes.world()

@@ -1,3 +1,4 @@
+local frames = require "lambdapool.frames"
 local sizer = require "lambdapool.sizer"
 
 describe("the size of an invocation", function()
@@ -70,15 +71,17 @@ end)
 describe("the time of a task", function()
   it("follows what is measured", function()
     local call = {}
-    sizer.measure(call, { done = 0, run_us = 50 })
+    sizer.measure(call, { done = 0, run_us = 50 }, 100)
     assert.is_nil(call.cost)
-    sizer.measure(call, { done = 10, run_us = 1000 })
+    sizer.measure(call, { done = 10, run_us = 1000 }, 400)
     assert.equal(100, call.cost)
+    assert.equal(40, call.bytes)
     for _ = 1, 20 do
-      sizer.measure(call, { done = 1, run_us = 700 })
+      sizer.measure(call, { done = 1, run_us = 700 }, 9)
     end
     assert.is_true(math.abs(call.cost - 700) < 1)
-    sizer.measure(call, { done = 1, run_us = 0 })
+    assert.is_true(math.abs(call.bytes - 9) < 1)
+    sizer.measure(call, { done = 1, run_us = 0 }, 0)
     assert.is_true(call.cost > 0)
   end)
 end)
@@ -88,5 +91,43 @@ describe("an invocation of measured size", function()
     assert.equal(40, sizer.stop_ms { target_us = 20000 })
     assert.equal(1, sizer.stop_ms { target_us = 1 })
     assert.is_nil(sizer.stop_ms { target_us = 20000, size = 10 })
+  end)
+end)
+
+describe("where frames are drawn", function()
+  before_each(frames.keep)
+
+  after_each(function()
+    frames.kept = false
+  end)
+
+  local function size(call, n)
+    call.target_us = 50000
+    return sizer.size({ call = call, n = n }, { first = 1, last = n }, 2)
+  end
+
+  it("an invocation begins small", function()
+    assert.equal(frames.first_tasks, size({}, 1000))
+    assert.equal(1, sizer.streamed { target_us = 50000 })
+  end)
+
+  it("it has as many tasks as a request and an answer may have bytes for", function()
+    assert.equal(frames.bytes // 65536, size({ cost = 10, bytes = 65536 }, 1000))
+    assert.equal(1, size({ cost = 10, bytes = 10 * frames.bytes }, 1000))
+    assert.equal(frames.bytes // 65536,
+      sizer.streamed { cost = 10, bytes = 65536, target_us = 50000 })
+    assert.equal(frames.bytes, sizer.request_bytes())
+  end)
+
+  it("it has a number of tasks that is bounded", function()
+    assert.equal(frames.tasks, size({ cost = 0.01, bytes = 3 }, 1000000))
+    assert.equal("integer", math.type(size({ cost = 0.01, bytes = 300.5 }, 1000000)))
+  end)
+
+  it("it lasts some frames, so that workers have something to do", function()
+    local call = { target_us = 5000 }
+    sizer.reckon(call, nil)
+    assert.equal(frames.target_us, call.target_us)
+    assert.equal(3, size({ cost = 20000, bytes = 10 }, 1000))
   end)
 end)

@@ -109,6 +109,39 @@ describe("a worker with the agent", function()
     assert.equal(0, progress.begun)
   end)
 
+  it("gives an answer that can be read in pieces", function()
+    local code = codec.code(function(k)
+      if k == 3 then error "no" end
+      return k, ("x"):rep(k)
+    end)
+    local request, origins = codec.request(code, { 1, 2, 3, 4, 5 }, 1, 5, {})
+    assert(loop:invoke(id, request))
+    local bytes = select(3, next_event())
+    local whole = {}
+    local report, failures = codec.response(bytes, code, origins, whole, 0)
+    local head, position = codec.answer(bytes, code)
+    for _, name in ipairs { "done", "cold", "run_us", "peak_memory", "stale" } do
+      assert.equal(report[name], head[name])
+    end
+    local columns, done, errors = {}, 0, {}
+    while done < head.done do
+      local piece, its
+      piece, its, position = codec.kept(bytes, 2, origins, columns, done, position, 1)
+      assert.equal(1, piece.done)
+      done = done + piece.done
+      errors[done] = its and its[1]
+    end
+    assert.same(whole, columns)
+    assert.same(failures, errors)
+    assert.equal(2, codec.kept(bytes, 2, origins, {}, 0, select(2, codec.answer(bytes, code))).done)
+    assert.equal(0, codec.kept(bytes, 2, origins, {}, 0, #bytes).done)
+    assert.has_error(function() codec.kept(bytes, 2, origins, {}, 0, #bytes + 1) end)
+    assert.has_error(function() codec.kept(bytes, 2, origins, {}, 0, -1) end)
+    for size = 0, #bytes - 1 do
+      assert.has_error(function() codec.answer(bytes:sub(1, size), code) end)
+    end
+  end)
+
   it("gives tasks back that have not begun", function()
     local answer = send(sleep, { 0.2, 0.2, 0.2, 0.2, 0.2, 0.2 })
     until_progress(1)

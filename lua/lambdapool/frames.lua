@@ -1,0 +1,29 @@
+--- Programs that draw frames: they give the library some hundred microseconds at a time, and it
+--- stops between two pieces of work. For that no piece may be large: requests and answers are so
+--- small that they are copied quickly, unless a single task needs more, and the results in an
+--- answer are read some at a time. Workers are looked after once in a frame: an invocation takes
+--- several, or they would be idle for most of the time.
+
+local frames = {
+  --- Whether this Lua state belongs to such a program.
+  kept = false,
+  --- Tasks of an invocation, at most.
+  tasks = 1024,
+  --- Tasks of the first invocations of a call, of which nothing is known yet.
+  first_tasks = 1,
+  --- Bytes of a request, and of an answer: what is known of the tasks so far suggests how many
+  --- of them make so much.
+  bytes = 256 << 10,
+  --- How long an invocation should take, in microseconds.
+  target_us = 50000,
+  --- The results that are read at a time: so many at most, and no further one after so many bytes.
+  piece_tasks = 32,
+  piece_bytes = 64 << 10,
+}
+
+--- From now on they are kept: to be called before anything is submitted.
+function frames.keep()
+  frames.kept = true
+end
+
+return frames
