@@ -5,6 +5,7 @@
 
 BUILD     = build
 CC        = gcc
+CXX       = g++
 CFLAGS    = -O2 -g
 LDFLAGS   =
 PREFIX    = /usr/local
@@ -12,6 +13,8 @@ FUZZ_TIME = 10
 SETUP     = yes
 PYTHON    = /usr/bin/python3
 ROUNDS    = 5
+VERSION  := $(shell sed -n 's/^.define LP_VERSION  *"\(.*\)"/\1/p' host/lambdapool.h)
+SOVERSION = 0
 
 WARNINGS  = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 CPP_FLAGS = -iquote . -iquote host -I/usr/include/lua5.4
@@ -38,7 +41,8 @@ TERMINAL_LIBS = -ledit
 # Sources are found, not listed. The two main files and the embedded Lua are the programs; all the rest is one archive,
 # from which each program and each test takes what it names. The agent's malloc is for the agent alone.
 C_FILES     := $(wildcard host/*.c host/codec/*.c host/cloud/*.c host/terminal/*.c agent/*.c)
-PARTS       := $(filter-out host/main.c agent/main.c agent/malloc.c,$(C_FILES))
+PARTS       := $(filter-out host/main.c host/lib_module.c agent/main.c agent/malloc.c,$(C_FILES))
+INSIDE      := $(filter-out host/cloud/% host/terminal/% agent/%,$(PARTS)) # of the library
 CLOUD       := $(filter host/cloud/%,$(C_FILES))
 TERMINAL    := $(filter host/terminal/%,$(C_FILES))
 LUA_MODULES := $(sort $(shell find lua/lambdapool -name '*.lua' 2>/dev/null))
@@ -49,10 +53,15 @@ SCRIPTS     := $(wildcard tests/*.t tests/*/*.t)
 FUZZERS     := $(wildcard tests/fuzz/*.c)
 HELPERS     := $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(wildcard tests/agent/rapi.c tests/host/fake_agent.c)))
 OOM         := $(wildcard tests/oom*.c)
+EMBED_TESTS := $(wildcard tests/embed/*_test.c)
+EXAMPLES    := $(wildcard examples/embed/*.c examples/embed/*.cc)
 
 ARCHIVE       = $(BUILD)/parts.a
 PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap $(BUILD)/cloud.so $(BUILD)/terminal.so
-TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS) $(BUILD)/tests/bench/invoke_load
+LIBRARY       = $(BUILD)/liblambdapool.so.$(VERSION)
+LIBRARIES     = $(LIBRARY) $(BUILD)/liblambdapool.a
+TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS) $(BUILD)/tests/bench/invoke_load \
+  $(EMBEDDING)
 
 # Debian 12 packages, by what needs them.
 BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev \
@@ -117,7 +126,7 @@ setup-valgrind:
 build: setup-build ## build/lambdapool and build/bootstrap, and ./lambdapool that leads there
 	@$(MAKE) programs
 
-programs: $(PROGRAMS)
+programs: $(PROGRAMS) $(LIBRARIES)
 ifeq ($(BUILD),build)
 programs: lambdapool
 lambdapool: | $(PROGRAMS)
@@ -170,17 +179,95 @@ $(BUILD)/bootstrap: $(BUILD)/agent/main.o $(BUILD)/agent/malloc.o $(ARCHIVE) $(B
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) $(EXPORT_LUA) $(STRIP_AGENT) -o $@ \
 	  $(BUILD)/agent/main.o $(BUILD)/agent/malloc.o $(ARCHIVE) $(AGENT_LIBS)
 
+# --- the library ------------------------------------------------------------------------------------------------------
+
+# liblambdapool holds Lua and everything else that it is made of, and shows nothing but the functions of lambdapool.h. So
+# it is linked to one object first. What Debian has compiled for programs cannot reach the variables of the C library from
+# a shared library: they get others, in host/foreign.c.
+FOREIGN       = $(addprefix $(BUILD)/foreign/,liblua5.4.a liblua5.4-cjson.a libuv_a.a libhttp_parser.a libzstd.a)
+FOREIGN_NAMES = stdin stdout stderr environ in6addr_any pthread_atfork \
+  $(foreach end,compress decompress,ZSTD_trace_$(end)_begin ZSTD_trace_$(end)_end)
+
+$(BUILD)/foreign/%.a:
+	@mkdir -p $(@D)
+	objcopy $(foreach name,$(FOREIGN_NAMES),--redefine-sym $(name)=lp__foreign_$(name)) \
+	  "$$($(CC) -print-file-name=$(@F))" $@
+
+$(BUILD)/api.list: host/lambdapool.h
+	@mkdir -p $(@D)
+	sed -n 's/^LP_API .*\(lp_[a-z_]*\)(.*/\1/p' $< > $@
+
+$(BUILD)/library.o: $(INSIDE:%.c=$(BUILD)/%.o) $(BUILD)/embed.o $(FOREIGN)
+	$(CC) -r -nostdlib -o $@ $^
+
+$(BUILD)/library.list: $(BUILD)/api.list Makefile
+	{ echo 'LAMBDAPOOL_$(SOVERSION) { global:'; sed 's/$$/;/' $<; echo 'local: *; };'; } > $@
+
+$(LIBRARY): $(BUILD)/library.o $(BUILD)/library.list
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,liblambdapool.so.$(SOVERSION) -Wl,--gc-sections -Wl,-z,relro,-z,now \
+	  $(if $(findstring sanitize,$(CFLAGS)),,-Wl,-z,defs) -Wl,--version-script=$(BUILD)/library.list -o $@ $< -pthread -lm
+
+$(BUILD)/liblambdapool.a: $(BUILD)/library.o $(BUILD)/api.list
+	objcopy --keep-global-symbols=$(BUILD)/api.list $< $(BUILD)/lambdapool.o
+	rm -f $@
+	ar qcs $@ $(BUILD)/lambdapool.o
+
 demo: build ## install what is missing, build, and count words with the pool
 	./lambdapool run examples/wordcount.lua /usr/share/common-licenses/*
 
 install: build ## install below $(DESTDIR)$(PREFIX)
-	install -D -m 755 $(BUILD)/lambdapool $(DESTDIR)$(PREFIX)/bin/lambdapool
-	install -D -m 755 $(BUILD)/bootstrap $(DESTDIR)$(PREFIX)/libexec/lambdapool/bootstrap
-	install -D -m 755 $(BUILD)/cloud.so $(DESTDIR)$(PREFIX)/libexec/lambdapool/cloud.so
-	install -D -m 755 $(BUILD)/terminal.so $(DESTDIR)$(PREFIX)/libexec/lambdapool/terminal.so
-	install -d $(DESTDIR)$(PREFIX)/share/doc/lambdapool/examples
-	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/lambdapool
-	install -m 644 examples/*.lua $(DESTDIR)$(PREFIX)/share/doc/lambdapool/examples
+	@$(MAKE) install-files
+
+# All that names a folder finds it from where it is itself: the tree may be moved as a whole.
+TO       = $(DESTDIR)$(PREFIX)
+FILL_IN  = sed 's/@VERSION@/$(VERSION)/g; s/@SOVERSION@/$(SOVERSION)/g'
+
+install-files:
+	install -D -m 755 $(BUILD)/lambdapool $(TO)/bin/lambdapool
+	install -d $(TO)/libexec/lambdapool $(TO)/lib/pkgconfig $(TO)/lib/cmake/lambdapool
+	install -m 755 $(BUILD)/bootstrap $(BUILD)/cloud.so $(BUILD)/terminal.so $(TO)/libexec/lambdapool
+	install -D -m 644 host/lambdapool.h $(TO)/include/lambdapool.h
+	install -m 644 $(LIBRARY) $(BUILD)/liblambdapool.a $(TO)/lib
+	ln -sfn liblambdapool.so.$(VERSION) $(TO)/lib/liblambdapool.so.$(SOVERSION)
+	ln -sfn liblambdapool.so.$(SOVERSION) $(TO)/lib/liblambdapool.so
+	$(FILL_IN) host/lambdapool.pc.in > $(TO)/lib/pkgconfig/lambdapool.pc
+	for name in lambdapool-config lambdapool-config-version; do \
+	  $(FILL_IN) host/$$name.cmake.in > $(TO)/lib/cmake/lambdapool/$$name.cmake || exit 1; \
+	done
+	install -d $(TO)/share/doc/lambdapool/examples/embed
+	install -m 644 README.md LICENSE $(TO)/share/doc/lambdapool
+	install -m 644 examples/*.lua $(TO)/share/doc/lambdapool/examples
+	cp -R examples/embed/. $(TO)/share/doc/lambdapool/examples/embed
+	chmod -R u=rwX,go=rX $(TO)/share/doc/lambdapool
+
+# What would be installed, for the tests of it. An install folder has no say in it.
+STAGE = $(BUILD)/stage
+stage: $(STAGE)/.done
+$(STAGE)/.done: $(PROGRAMS) $(LIBRARIES) host/lambdapool.h $(wildcard host/*.in) README.md $(wildcard examples/*.lua) \
+  $(shell find examples/embed -type f)
+	rm -rf $(STAGE)
+	@$(MAKE) install-files PREFIX='$(abspath $(STAGE))' DESTDIR=
+	touch $@
+
+# Programs that embed lambdapool know the installed library and nothing of this tree.
+EMBEDDING   = $(EMBED_TESTS:%.c=$(BUILD)/%) $(addprefix $(BUILD)/,$(basename $(EXAMPLES)))
+OUTSIDE     = PKG_CONFIG_PATH='$(abspath $(STAGE))/lib/pkgconfig' pkg-config
+EMBED_LINK  = $$($(OUTSIDE) --cflags --libs lambdapool $(ALSO)) -Wl,-rpath,'$(abspath $(STAGE))/lib' -pthread
+CC_WARNINGS = $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(WARNINGS))
+
+$(BUILD)/tests/embed/%: tests/embed/%.c $(wildcard tests/embed/*.h) $(STAGE)/.done
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(EMBED_LINK)
+
+$(BUILD)/examples/embed/%: examples/embed/%.c $(STAGE)/.done
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(EMBED_LINK)
+
+$(BUILD)/examples/embed/%: examples/embed/%.cc $(STAGE)/.done
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(CC_WARNINGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(EMBED_LINK)
+
+$(BUILD)/examples/embed/host_lua: ALSO = lua5.4
 
 clean: ## remove everything that was made
 	rm -rf $(BUILD)
@@ -291,7 +378,7 @@ lint: setup-test ## format, luacheck, and the warnings of gcc and clang
 format: setup-test ## lay out the C sources
 	clang-format -i $(ALL_C) $(ALL_H)
 
-.PHONY: always help setup setup-build setup-test setup-bench setup-valgrind build programs demo install clean \
+.PHONY: always help setup setup-build setup-test setup-bench setup-valgrind build programs demo install install-files stage clean \
   test check asan valgrind fuzz oom npm test-programs fuzz-programs bench lint format
 
 -include $(shell find $(BUILD)/host $(BUILD)/agent $(BUILD)/tests -name '*.d' 2>/dev/null)
