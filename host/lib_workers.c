@@ -30,7 +30,9 @@
  *   loop:listen(options) -> id, port | nil, message
  *   loop:unlisten(id)     both, and requests, are described in lib_server.c
  *   loop:port() -> light userdata, id
- *   loop:fd() -> descriptor
+ *   loop:fd() -> descriptor | nil, message
+ *   loop:call_at([seconds])         of system.monotonic; never without it
+ *   loop:set_deadline([seconds])    the same clock; none without it
  *   loop:close()
  *
  * What these mean is written in worker.h and loop.h. A closed loop has no
@@ -280,8 +282,33 @@ static int loop_port(lua_State *L) {
 }
 
 static int loop_fd(lua_State *L) {
-  lua_pushinteger(L, lp__loop_fd(lp__check_handle(L)->loop));
+  int fd = lp__loop_fd(lp__check_handle(L)->loop);
+  if (fd < 0)
+    return fail(L, strerror(-fd));
+  lua_pushinteger(L, fd);
   return 1;
+}
+
+/* The time at index 2 in nanoseconds, or `none`. Rounded up: who looks at that
+ * time finds it past. */
+static uint64_t check_time(lua_State *L, uint64_t none) {
+  if (lua_isnoneornil(L, 2))
+    return none;
+  lua_Number seconds = luaL_checknumber(L, 2);
+  luaL_argcheck(L, seconds >= 0, 2, "a time before all time");
+  return seconds < 1e9 ? (uint64_t)(seconds * 1e9) + 1000 : UINT64_MAX;
+}
+
+static int loop_call_at(lua_State *L) {
+  struct lp__handle *handle = lp__check_handle(L);
+  lp__loop_call_at(handle->loop, check_time(L, UINT64_MAX));
+  return 0;
+}
+
+static int loop_set_deadline(lua_State *L) {
+  struct lp__handle *handle = lp__check_handle(L);
+  lp__loop_set_deadline(handle->loop, check_time(L, 0));
+  return 0;
 }
 
 int luaopen_lambdapool_workers(lua_State *L) {
@@ -299,6 +326,8 @@ int luaopen_lambdapool_workers(lua_State *L) {
                                      {"unlisten", lp__lib_unlisten},
                                      {"port", loop_port},
                                      {"fd", loop_fd},
+                                     {"call_at", loop_call_at},
+                                     {"set_deadline", loop_set_deadline},
                                      {"close", loop_close},
                                      {NULL, NULL}};
   static const luaL_Reg metamethods[] = {

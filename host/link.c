@@ -34,6 +34,7 @@ static void on_closed(uv_handle_t *handle) {
 void lp__link_close(struct lp__link *link) {
   if (link->fd < 0)
     return;
+  lp__loop_forget(link->owner->loop, &link->go_on);
   uv_close((uv_handle_t *)&link->poll, on_closed);
   uv_close((uv_handle_t *)&link->hold, on_closed);
   close(link->fd);
@@ -50,6 +51,7 @@ static void set_options(int fd) {
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events);
+static void go_on(void *link);
 
 /* Watches for room to send or for something to receive, or for neither. */
 static void watch(struct lp__link *link) {
@@ -73,6 +75,7 @@ int lp__link_open(struct lp__link **out, int fd, struct lp__api *api,
   }
   uv_timer_init(uv, &link->hold);
   link->poll.data = link->hold.data = link;
+  link->go_on = (struct lp__turn){.run = go_on, .context = link};
   link->handles = 2;
   link->fd = fd;
   link->owner = owner;
@@ -97,15 +100,29 @@ static void set_writing(struct lp__link *link, bool writing) {
   watch(link);
 }
 
+/* What to send next, at most as much as the loop wants at a time. Returns the
+ * number of pieces. */
+static size_t next_output(const struct lp__link *link, struct iovec *pieces) {
+  size_t count = (size_t)lp__endpoint_output(&link->endpoint, pieces);
+  size_t left = lp__loop_piece(link->owner->loop);
+  for (size_t i = 0; i < count; i++) {
+    if (pieces[i].iov_len > left)
+      pieces[i].iov_len = left;
+    left -= pieces[i].iov_len;
+  }
+  return count;
+}
+
 void lp__link_send(struct lp__link *link) {
   struct iovec pieces[LP__ENDPOINT_PIECES];
   struct msghdr message = {.msg_iov = pieces};
-  while ((message.msg_iovlen =
-              (size_t)lp__endpoint_output(&link->endpoint, pieces)) > 0) {
-    ssize_t size = sendmsg(link->fd, &message, MSG_NOSIGNAL);
+  for (bool first = true; (message.msg_iovlen = next_output(link, pieces)) > 0;
+       first = false) {
+    bool may = first || lp__loop_admits(link->owner->loop, &link->go_on);
+    ssize_t size = may ? sendmsg(link->fd, &message, MSG_NOSIGNAL) : -1;
     if (size >= 0) {
       lp__endpoint_sent(&link->endpoint, (size_t)size);
-    } else if (errno == EAGAIN) {
+    } else if (!may || errno == EAGAIN) {
       set_writing(link, true);
       return;
     } else if (errno != EINTR) {
@@ -141,9 +158,11 @@ static void answer(struct lp__link *link) {
 
 /* Receives once. False when there is no more to receive now. */
 static bool receive(struct lp__link *link) {
-  size_t room;
+  size_t room, most = lp__loop_piece(link->owner->loop);
   char *space = lp__endpoint_space(&link->endpoint, link->owner->scratch,
                                    LP__LINK_READ, &room);
+  if (room > most)
+    room = most;
   ssize_t size = recv(link->fd, space, room, 0);
   if (size < 0 && (errno == EAGAIN || errno == EINTR))
     return errno == EINTR;
@@ -163,19 +182,29 @@ static bool receive(struct lp__link *link) {
   return (size_t)size == room && link->fd >= 0 && !link->writing;
 }
 
-void lp__link_receive(struct lp__link *link) {
-  for (int i = 0; i < READS_MAX; i++)
-    if (link->fd < 0 || link->writing || link->paused || !receive(link))
-      return;
+bool lp__link_receive(struct lp__link *link) {
+  for (int i = 0; i < READS_MAX; i++) {
+    if (link->fd < 0 || link->writing || link->paused)
+      return true;
+    if (!lp__loop_admits(link->owner->loop, &link->go_on))
+      return false;
+    if (!receive(link))
+      return true;
+  }
+  return true;
+}
+
+static void go_on(void *context) {
+  struct lp__link *link = context;
+  if (!link->writing)
+    lp__link_receive(link);
+  else if (lp__loop_admits(link->owner->loop, &link->go_on))
+    lp__link_send(link);
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events) {
-  struct lp__link *link = poll->data;
   (void)status, (void)events;
-  if (link->writing)
-    lp__link_send(link);
-  else
-    lp__link_receive(link);
+  go_on(poll->data);
 }
 
 void lp__link_pause(struct lp__link *link, bool paused) {

@@ -38,6 +38,7 @@ struct lp__link {
   bool writing; /* waits until an answer can be sent */
   bool paused;  /* does not read */
   int handles;  /* open ones */
+  struct lp__turn go_on;
   uv_poll_t poll;
   uv_timer_t hold; /* for what is held back */
 };
@@ -51,11 +52,13 @@ int lp__link_open(struct lp__link **out, int fd, struct lp__api *api,
  * fields may still be read in this callback. May be called twice. */
 void lp__link_close(struct lp__link *link);
 
-/* Takes in what has arrived, a limited amount. */
-void lp__link_receive(struct lp__link *link);
+/* Takes in what has arrived, a limited amount. False when there may be more and
+ * the deadline of the loop has passed; it goes on by itself then. */
+bool lp__link_receive(struct lp__link *link);
 
-/* Sends what the endpoint has to say, as far as the socket takes it; the rest
- * follows, and nothing is received meanwhile. */
+/* Sends what the endpoint has to say, as far as the socket takes it, and beyond
+ * the first piece as far as the deadline allows; the rest follows, and nothing
+ * is received meanwhile. */
 void lp__link_send(struct lp__link *link);
 
 /* Stops and goes on reading. */

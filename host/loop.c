@@ -3,20 +3,39 @@
 
 #include "interrupt.h"
 #include "memory.h"
+#include "process.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
-enum { LINGER_NS = 50000 };
+enum {
+  LINGER_NS = 50000,
+  MS = 1000000, /* nanoseconds */
+  UV_FIRST = 8  /* descriptors that libuv's first loop opens, and more */
+};
 
 struct lp__loop {
   uv_loop_t uv;
-  uv_timer_t wake; /* ends a wait with a limit; never keeps the loop alive */
+  uv_timer_t limit;    /* ends a wait with a limit */
+  uv_async_t wake;     /* ends any wait for lp__loop_wake; libuv, which does
+                        * nothing for a loop without handles, always has it */
   uv_poll_t interrupt; /* ends any wait at Ctrl-C; where that is caught */
+  uv_poll_t call;      /* of the timer below */
   bool interruptible;
-  int near, far; /* what can still produce events */
+  bool woken, stirred; /* for lp__loop_take_wake; for the wait going on */
+  int near, far;       /* what can still produce events */
   bool watches_more;
+  int timer_fd;      /* makes the descriptor readable in time; or -1 */
+  uint64_t call_at;  /* what it is set to, in its nanoseconds; 0: to nothing */
+  uint64_t deadline; /* or 0 */
+  bool admitted;     /* something, since the look began */
+  TAILQ_HEAD(, lp__turn) turns;
   struct lp__event *first;
   struct lp__event **last; /* the `next` to fill in */
 };
@@ -38,22 +57,56 @@ void lp__event_free(struct lp__event *event) {
   lp__free(event);
 }
 
+/* Ends the wait that goes on; one that has only begun to look, too. */
+static void on_wake(uv_async_t *wake) {
+  struct lp__loop *loop = (struct lp__loop *)wake->loop; /* it comes first */
+  loop->woken = loop->stirred = true;
+}
+
+/* libuv ends the process when its first loop finds no room for these. */
+static int check_room(void) {
+  int fds[UV_FIRST], count = 0, status = 0;
+  while (count < UV_FIRST && status == 0)
+    if ((fds[count++] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
+      status = -errno;
+  while (count > 0)
+    lp__close_fd(&fds[--count]);
+  return status;
+}
+
+/* The first loop also opens a pipe for signals, which libuv would keep for
+ * ever. There are no signals here. */
+static int init_uv(uv_loop_t *uv) {
+  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  static bool ready;
+  pthread_mutex_lock(&mutex);
+  int status = ready ? 0 : check_room();
+  if (!ready && status == 0)
+    uv_replace_allocator(lp__malloc, lp__realloc, lp__calloc, lp__free);
+  if (status == 0)
+    status = uv_loop_init(uv);
+  if (!ready && status == 0) {
+    uv_library_shutdown();
+    ready = true;
+  }
+  pthread_mutex_unlock(&mutex);
+  return status;
+}
+
 int lp__loop_open(struct lp__loop **out) {
-  struct lp__loop *loop = lp__malloc(sizeof *loop);
+  struct lp__loop *loop = lp__calloc(1, sizeof *loop);
   if (!loop)
     return UV_ENOMEM;
-  int status = uv_loop_init(&loop->uv);
+  int status = init_uv(&loop->uv);
   if (status < 0) {
     lp__free(loop);
     return status;
   }
-  uv_timer_init(&loop->uv, &loop->wake);
-  uv_unref((uv_handle_t *)&loop->wake);
-  loop->near = loop->far = 0;
-  loop->watches_more = false;
-  loop->interruptible = false;
-  loop->first = NULL;
+  uv_timer_init(&loop->uv, &loop->limit);
+  uv_async_init(&loop->uv, &loop->wake, on_wake); /* libuv has its descriptor */
+  loop->timer_fd = -1;
   loop->last = &loop->first;
+  TAILQ_INIT(&loop->turns);
   *out = loop;
   return 0;
 }
@@ -61,9 +114,14 @@ int lp__loop_open(struct lp__loop **out) {
 void lp__loop_close(struct lp__loop *loop) {
   if (!loop)
     return;
+  uv_close((uv_handle_t *)&loop->limit, NULL);
   uv_close((uv_handle_t *)&loop->wake, NULL);
   if (loop->interruptible)
     uv_close((uv_handle_t *)&loop->interrupt, NULL);
+  if (loop->timer_fd >= 0) {
+    uv_close((uv_handle_t *)&loop->call, NULL);
+    close(loop->timer_fd);
+  }
   uv_run(&loop->uv, UV_RUN_DEFAULT);
   uv_loop_close(&loop->uv);
   while (loop->first)
@@ -100,7 +158,7 @@ void lp__loop_watches_more(struct lp__loop *loop) {
 
 /* libuv runs timers before it waits, too. One that is due by then, because the
  * machine stood still for a moment, would leave a wait without a limit. */
-static void on_wake(uv_timer_t *timer) {
+static void on_limit(uv_timer_t *timer) {
   uv_stop(timer->loop);
 }
 
@@ -112,40 +170,45 @@ static void on_interrupt(uv_poll_t *poll, int status, int events) {
   (void)events;
 }
 
-/* Makes the waits of this loop end at Ctrl-C, once somebody catches it. The
- * handle never keeps the loop alive. */
+/* Makes the waits of this loop end at Ctrl-C, once somebody catches it. */
 static void watch_interrupts(struct lp__loop *loop) {
   int fd = lp__interrupt_fd();
   if (fd < 0 || loop->interruptible ||
       uv_poll_init(&loop->uv, &loop->interrupt, fd) < 0)
     return;
   loop->interruptible = true;
-  uv_unref((uv_handle_t *)&loop->interrupt);
   uv_poll_start(&loop->interrupt, UV_READABLE, on_interrupt);
 }
 
 /* Whether there is a reason not to wait. */
 static bool is_due(const struct lp__loop *loop) {
-  return loop->first || lp__interrupt_pending();
+  return loop->first || loop->stirred || lp__interrupt_pending();
+}
+
+static bool has_time(const struct lp__loop *loop) {
+  return loop->deadline == 0 || uv_hrtime() < loop->deadline;
+}
+
+static void run_turns(struct lp__loop *loop);
+
+static void run(struct lp__loop *loop, uv_run_mode mode) {
+  loop->admitted = loop->watches_more = false;
+  run_turns(loop);
+  uv_run(&loop->uv, loop->first ? UV_RUN_NOWAIT : mode);
 }
 
 static void look(struct lp__loop *loop) {
-  do {
-    loop->watches_more = false;
-    uv_run(&loop->uv, UV_RUN_NOWAIT);
-  } while (!loop->first && loop->watches_more);
+  do
+    run(loop, UV_RUN_NOWAIT);
+  while (!loop->first && loop->watches_more && has_time(loop));
 }
 
 static void wait_until(struct lp__loop *loop, uint64_t end) {
   while (!is_due(loop) && uv_now(&loop->uv) < end) {
-    uv_timer_start(&loop->wake, on_wake, end - uv_now(&loop->uv), 0);
-    /* The timer alone must keep the loop running: with nothing alive a wait
-     * with a limit still lasts until the limit. */
-    uv_ref((uv_handle_t *)&loop->wake);
-    uv_run(&loop->uv, UV_RUN_ONCE);
-    uv_unref((uv_handle_t *)&loop->wake);
+    uv_timer_start(&loop->limit, on_limit, end - uv_now(&loop->uv), 0);
+    run(loop, UV_RUN_ONCE);
   }
-  uv_timer_stop(&loop->wake);
+  uv_timer_stop(&loop->limit);
 }
 
 static bool is_alive(const struct lp__loop *loop) {
@@ -166,6 +229,7 @@ static void linger(struct lp__loop *loop) {
 const struct lp__event *lp__loop_next(struct lp__loop *loop,
                                       int64_t timeout_ms) {
   watch_interrupts(loop);
+  loop->stirred = false;
   if (!loop->first && timeout_ms == 0)
     look(loop);
   else if (!loop->first && loop->near > 0)
@@ -175,7 +239,7 @@ const struct lp__event *lp__loop_next(struct lp__loop *loop,
     wait_until(loop, uv_now(&loop->uv) + (uint64_t)timeout_ms);
   } else if (timeout_ms < 0) {
     while (!is_due(loop) && is_alive(loop))
-      uv_run(&loop->uv, UV_RUN_ONCE);
+      run(loop, UV_RUN_ONCE);
   }
   return loop->first;
 }
@@ -188,6 +252,114 @@ void lp__loop_drop(struct lp__loop *loop) {
   lp__event_free(event);
 }
 
-int lp__loop_fd(const struct lp__loop *loop) {
+/* --- short turns --------------------------------------------------------- */
+
+void lp__loop_set_deadline(struct lp__loop *loop, uint64_t ns) {
+  loop->deadline = ns;
+}
+
+size_t lp__loop_piece(const struct lp__loop *loop) {
+  return loop->deadline > 0 ? LP__LOOP_PIECE : SIZE_MAX;
+}
+
+bool lp__loop_admits(struct lp__loop *loop, struct lp__turn *turn) {
+  if (!loop->admitted || has_time(loop)) {
+    loop->admitted = true;
+    return true;
+  }
+  if (!turn->waits)
+    TAILQ_INSERT_TAIL(&loop->turns, turn, place);
+  turn->waits = true;
+  return false;
+}
+
+void lp__loop_forget(struct lp__loop *loop, struct lp__turn *turn) {
+  if (turn->waits)
+    TAILQ_REMOVE(&loop->turns, turn, place);
+  turn->waits = false;
+}
+
+/* libuv would begin with the same descriptor every time. */
+static void run_turns(struct lp__loop *loop) {
+  struct lp__turn *turn;
+  while ((turn = TAILQ_FIRST(&loop->turns)) &&
+         (!loop->admitted || has_time(loop))) {
+    lp__loop_forget(loop, turn);
+    turn->run(turn->context);
+  }
+}
+
+/* --- other loops --------------------------------------------------------- */
+
+/* 0: never. A time that is over makes the descriptor readable at once. */
+static void set_call(struct lp__loop *loop, uint64_t ns) {
+  struct itimerspec time = {.it_value = {.tv_sec = (time_t)(ns / 1000000000),
+                                         .tv_nsec = (long)(ns % 1000000000)}};
+  if (ns == loop->call_at)
+    return;
+  timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &time, NULL);
+  loop->call_at = ns;
+}
+
+/* The owner has been called. */
+static void on_call(uv_poll_t *call, int status, int events) {
+  (void)status, (void)events;
+  set_call((struct lp__loop *)call->loop, 0);
+}
+
+static int open_timer(struct lp__loop *loop) {
+  int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  int status = fd < 0 ? -errno : uv_poll_init(&loop->uv, &loop->call, fd);
+  if (status < 0) {
+    if (fd >= 0)
+      close(fd);
+    return status;
+  }
+  uv_poll_start(&loop->call, UV_READABLE, on_call);
+  loop->timer_fd = fd;
+  return 0;
+}
+
+/* Once: the kernel hears of the timer by a look. */
+int lp__loop_fd(struct lp__loop *loop) {
+  if (loop->timer_fd < 0) {
+    int status = open_timer(loop);
+    if (status < 0)
+      return status;
+    look(loop);
+    lp__loop_call_at(loop, UINT64_MAX);
+  }
   return uv_backend_fd(&loop->uv);
+}
+
+/* When libuv has something to do that no descriptor tells. Its clock counts
+ * milliseconds, and may be one behind. */
+static uint64_t next_round(const struct lp__loop *loop) {
+  int ms = uv_backend_timeout(&loop->uv);
+  if (ms == 0 || loop->first || loop->watches_more)
+    return 0;
+  return ms < 0 ? UINT64_MAX
+                : (uv_now(&loop->uv) + (uint64_t)ms + 1) * (uint64_t)MS;
+}
+
+void lp__loop_call_at(struct lp__loop *loop, uint64_t ns) {
+  if (loop->timer_fd < 0)
+    return;
+  uint64_t own = next_round(loop);
+  if (own < ns)
+    ns = own;
+  set_call(loop, ns == UINT64_MAX ? 0 : ns == 0 ? 1 : ns);
+}
+
+/* libuv's part in this may be called from a signal handler. */
+void lp__loop_wake(struct lp__loop *loop) {
+  int before = errno;
+  uv_async_send(&loop->wake);
+  errno = before;
+}
+
+bool lp__loop_take_wake(struct lp__loop *loop) {
+  bool woken = loop->woken;
+  loop->woken = false;
+  return woken;
 }

@@ -3,8 +3,12 @@
  * Mechanism (worker.c and what follows it) watches descriptors and timers on
  * the libuv loop and pushes finished events; the owner takes them one by one
  * when it likes. Nothing calls up into the owner, so it may raise, wait or
- * start more work between two events. One thread at a time; no global state,
- * no signal handlers, no threads. */
+ * start more work between two events. One thread at a time, but for
+ * lp__loop_wake; no signal handlers, no threads.
+ *
+ * Somebody else's loop can drive this one: lp__loop_fd is for their poll, the
+ * owner says with lp__loop_call_at when it wants its next turn, and
+ * lp__loop_set_deadline keeps a turn short. */
 #ifndef LP_LOOP_H
 #define LP_LOOP_H
 
@@ -13,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
+#include <sys/queue.h>
 #include <uv.h>
 
 enum lp__event_kind {
@@ -86,27 +91,73 @@ void lp__loop_count(struct lp__loop *loop, int change);
  * it need not begin with a moment of looking. */
 void lp__loop_count_far(struct lp__loop *loop, int change);
 
-/* To be called after a handle was started or changed from a callback: libuv
- * tells the kernel only in its next round, and until then lp__loop_fd would
- * miss what it watches for. */
+/* To be called after a handle was started or changed: libuv tells the kernel
+ * only in its next round, and until then lp__loop_fd would miss what it watches
+ * for. */
 void lp__loop_watches_more(struct lp__loop *loop);
 
 /* The first queued event, or NULL. Runs the loop only when the queue is empty,
  * for at most `timeout_ms`: 0 never blocks, a negative one waits until there
  * is an event or nothing is alive. While an interrupt is pending (interrupt.h)
- * it does not wait. The event stays in the queue, borrowed, until
- * lp__loop_drop. */
+ * it does not wait, and lp__loop_wake ends a wait. The event stays in the
+ * queue, borrowed, until lp__loop_drop. */
 const struct lp__event *lp__loop_next(struct lp__loop *loop,
                                       int64_t timeout_ms);
 
 /* Removes and frees the event that lp__loop_next returned. */
 void lp__loop_drop(struct lp__loop *loop);
 
-/* A descriptor to put in somebody else's poll. It becomes readable when a
- * worker did something or an interrupt is pending, provided
- * lp__loop_next(loop, 0) returned NULL since the last start or invocation.
- * Limits in time do not make it readable: call lp__loop_next now and then as
- * well. */
-int lp__loop_fd(const struct lp__loop *loop);
+/* --- short turns --------------------------------------------------------- */
+
+/* Where something came to be in the way of a deadline: what goes on there is
+ * the first thing to be done next time. All zero, but for `run` and `context`,
+ * is none. */
+struct lp__turn {
+  TAILQ_ENTRY(lp__turn) place;
+  bool waits;
+  void (*run)(void *context);
+  void *context;
+};
+
+/* What can be put off is put off when it is `ns` of uv_hrtime, 0: never. Until
+ * then, and once in every look even after that, lp__loop_admits. */
+void lp__loop_set_deadline(struct lp__loop *loop, uint64_t ns);
+
+/* Whether a callback may take in one more piece of what it has found, of at
+ * most lp__loop_piece bytes. When it may not, turn->run(turn->context) is
+ * called when there is time again, in the order in which this was asked. */
+bool lp__loop_admits(struct lp__loop *loop, struct lp__turn *turn);
+
+/* LP__LOOP_PIECE while there is a deadline, without one any number. */
+size_t lp__loop_piece(const struct lp__loop *loop);
+
+enum { LP__LOOP_PIECE = 64 * 1024 };
+
+/* Forgets it. Whoever has asked for turns does so before they are freed. */
+void lp__loop_forget(struct lp__loop *loop, struct lp__turn *turn);
+
+/* --- other loops --------------------------------------------------------- */
+
+/* A descriptor to put in somebody else's poll, or a negative errno; always the
+ * same one, not to be read. It is readable when a look would find something,
+ * from the time that lp__loop_call_at has named, and after lp__loop_wake. */
+int lp__loop_fd(struct lp__loop *loop);
+
+/* The owner says when it wants to be called, to look or to do what it has put
+ * off: at `ns` of uv_hrtime, 0: at once, UINT64_MAX: not before something
+ * happens. To be called before waiting at the descriptor, every time: what has
+ * been started or has become due since is found out here. Timers and events of
+ * this loop itself are taken care of. Costs nothing as long as nobody has asked
+ * for the descriptor. */
+void lp__loop_call_at(struct lp__loop *loop, uint64_t ns);
+
+/* Ends the wait that is going on in lp__loop_next, makes the descriptor
+ * readable until the next look, and lp__loop_take_wake say so. By any thread,
+ * and by a signal handler, while the loop is open. */
+void lp__loop_wake(struct lp__loop *loop);
+
+/* Whether it was woken since this was asked last, as far as the looks since
+ * then have found. */
+bool lp__loop_take_wake(struct lp__loop *loop);
 
 #endif

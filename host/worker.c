@@ -38,6 +38,7 @@ int lp__worker_watch(struct lp__worker *worker, uv_poll_t *poll, int fd,
 
 void lp__worker_release(struct lp__worker *worker) {
   lp__worker_hang_up(worker);
+  lp__loop_forget(worker->workers->loop, &worker->read_output);
   lp__worker_close_handle(&worker->output);
   lp__worker_close_handle(&worker->end);
   lp__worker_close_handle(&worker->timer);

@@ -95,9 +95,9 @@ static void on_timer(uv_timer_t *timer) {
     return;
   }
   /* The answer may have come in time while the host was busy elsewhere. */
-  if (is_busy(worker))
-    lp__worker_receive(worker);
-  if (!worker->ending && is_busy(worker))
+  if (is_busy(worker) && !lp__worker_receive(worker))
+    set_timer(worker, 1); /* it has come, and there is no time to take it in */
+  else if (!worker->ending && is_busy(worker))
     end_limit(worker);
 }
 
@@ -138,7 +138,8 @@ static void reap(struct lp__worker *worker) {
   if (!lp__process_has_ended(&worker->process))
     return;
   lp__process_kill(&worker->process); /* those it leaves behind */
-  lp__worker_receive_last(worker);
+  if (!lp__worker_receive_last(worker))
+    return; /* the next round of the loop goes on */
   lp__process_wait(&worker->process, &code, &signal);
   lp__worker_flush_output(worker);
   struct lp__event *event = worker->exit;

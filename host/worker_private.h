@@ -44,6 +44,7 @@ struct lp__worker {
   bool ending;            /* no more outcomes; `exit` follows */
   bool unread;            /* it ended before it had read all that was sent */
   uv_poll_t listener, output, end;
+  struct lp__turn read_output;
   uv_timer_t timer;           /* of the invocation, or of the grace */
   uint64_t kill_ms, since_ns; /* the invocation's limit, and its begin */
   uint32_t limit;             /* the last task that was not taken back */
@@ -80,12 +81,13 @@ int lp__worker_watch_talk(struct lp__worker *worker);
 /* Closes the port and all connections. */
 void lp__worker_hang_up(struct lp__worker *worker);
 
-/* Takes in what has arrived on every connection. */
-void lp__worker_receive(struct lp__worker *worker);
+/* Takes in what has arrived on every connection. False when the deadline of the
+ * loop has passed and there may be more. */
+bool lp__worker_receive(struct lp__worker *worker);
 
 /* The same when nothing else will arrive: a response that was being streamed
- * ends here. */
-void lp__worker_receive_last(struct lp__worker *worker);
+ * ends here, once there is no more. */
+bool lp__worker_receive_last(struct lp__worker *worker);
 
 /* Stops and goes on reading a streamed response. */
 void lp__worker_set_paused(struct lp__worker *worker, bool paused);
@@ -93,7 +95,8 @@ void lp__worker_set_paused(struct lp__worker *worker, bool paused);
 /* Hands the invocation to whom has waited longest, if anybody waits. */
 void lp__worker_hand_over(struct lp__worker *worker);
 
-/* Everything that was written until now becomes lines, the last one too. */
+/* Everything that was written until now becomes lines, the last one too,
+ * whatever the deadline of the loop is. */
 void lp__worker_flush_output(struct lp__worker *worker);
 
 /* --- worker_end.c -------------------------------------------------------- */

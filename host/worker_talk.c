@@ -42,34 +42,36 @@ static void push_line(void *context, const char *text, size_t size) {
   push_bytes(context, LP__EVENT_OUTPUT, text, size);
 }
 
-/* Reads what is in the pipe now. True at its end. */
+/* Reads from the pipe, and stops watching it at its end. Whether there may be
+ * more: a short read has emptied it, which spares the one that says so. */
 static bool read_output(struct lp__worker *worker) {
   char *text = worker->workers->text;
-  for (int i = 0; i < OUTPUT_READS; i++) {
-    ssize_t size = read(worker->process.output, text, LP__OUTPUT_READ);
-    if (size == 0)
-      return true;
-    if (size < 0 && errno == EINTR)
-      continue;
-    if (size < 0)
-      return false;
-    /* A short read has emptied the pipe: spare the one that says so. */
-    lp__lines_feed(&worker->lines, text, (size_t)size, push_line, worker);
-    if (size < LP__OUTPUT_READ)
-      return false;
-  }
-  return false;
+  ssize_t size = read(worker->process.output, text, LP__OUTPUT_READ);
+  if (size < 0)
+    return errno == EINTR;
+  if (size == 0)
+    uv_poll_stop(&worker->output);
+  lp__lines_feed(&worker->lines, text, (size_t)size, push_line, worker);
+  return size == LP__OUTPUT_READ;
 }
 
 void lp__worker_flush_output(struct lp__worker *worker) {
-  read_output(worker);
+  for (int i = 0; i < OUTPUT_READS && read_output(worker); i++)
+    ;
   lp__lines_flush(&worker->lines, push_line, worker);
+}
+
+static void go_on_with_output(void *context) {
+  struct lp__worker *worker = context;
+  for (int i = 0; i < OUTPUT_READS; i++)
+    if (!lp__loop_admits(worker->workers->loop, &worker->read_output) ||
+        !read_output(worker))
+      return;
 }
 
 static void on_output(uv_poll_t *poll, int status, int events) {
   (void)status, (void)events;
-  if (read_output(poll->data))
-    uv_poll_stop(poll);
+  go_on_with_output(poll->data);
 }
 
 /* --- what the Runtime API reports ---------------------------------------- */
@@ -187,18 +189,22 @@ static void on_failed(void *context, struct lp__link *link, int status) {
     lp__worker_end(worker, "it sent what is not a request");
 }
 
-void lp__worker_receive(struct lp__worker *worker) {
+bool lp__worker_receive(struct lp__worker *worker) {
   for (struct lp__link *link = worker->links; link; link = link->next)
-    lp__link_receive(link);
+    if (!lp__link_receive(link))
+      return false;
+  return true;
 }
 
-void lp__worker_receive_last(struct lp__worker *worker) {
+bool lp__worker_receive_last(struct lp__worker *worker) {
   for (struct lp__link *link = worker->links; link; link = link->next) {
     lp__link_pause(link, false);
-    lp__link_receive(link);
+    if (!lp__link_receive(link))
+      return false;
     if (link->fd >= 0)
       lp__endpoint_ended(&link->endpoint);
   }
+  return true;
 }
 
 void lp__worker_set_paused(struct lp__worker *worker, bool paused) {
@@ -320,6 +326,8 @@ void lp__worker_prepare_talk(struct lp__worker *worker) {
   static const struct lp__api_sink of_pool = {on_outcome, NULL},
                                    of_function = {on_outcome, on_notice};
   lp__api_init(&worker->api, worker->lambda ? &of_function : &of_pool, worker);
+  worker->read_output =
+      (struct lp__turn){.run = go_on_with_output, .context = worker};
   worker->owner = (struct lp__link_owner){.loop = worker->workers->loop,
                                           .scratch = worker->workers->request,
                                           .lost = on_lost,

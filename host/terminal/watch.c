@@ -2,7 +2,8 @@
  *
  * libuv would make the descriptor non-blocking, and with it that of the shell
  * and of everybody else who has the terminal open. So it watches an epoll
- * instance, in which the terminal is. */
+ * instance, in which the terminal is. Its signals are not for us: they need
+ * two descriptors that it would keep for ever. */
 #include "watch.h"
 
 #include "uv_port.h"
@@ -11,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 struct lp__watch {
@@ -18,10 +20,15 @@ struct lp__watch {
   int64_t id;
   int epoll;
   uv_poll_t input;
-  uv_signal_t size;
+  uv_poll_t size; /* of size_fd */
   int handles;
   bool waiting, resized;
 };
+
+/* What the handler of SIGWINCH adds to: of the one watch that hears of it, -1
+ * when there is none. */
+static volatile int size_fd = -1;
+static struct sigaction action_before;
 
 static void tell(struct lp__watch *watch) {
   struct lp__event *event =
@@ -39,9 +46,20 @@ static void on_input(uv_poll_t *input, int status, int events) {
   tell(input->data);
 }
 
-static void on_size(uv_signal_t *size, int number) {
-  struct lp__watch *watch = size->data;
+static void on_signal(int number) {
+  uint64_t one = 1;
+  int before = errno;
   (void)number;
+  if (write(size_fd, &one, sizeof one) < 0)
+    errno = before;
+}
+
+static void on_size(uv_poll_t *size, int status, int events) {
+  struct lp__watch *watch = size->data;
+  uint64_t count;
+  (void)status, (void)events;
+  if (read(size_fd, &count, sizeof count) < 0)
+    return;
   watch->resized = true;
   tell(watch);
 }
@@ -73,17 +91,36 @@ static int open_epoll(int fd) {
   return -failure;
 }
 
+static int watch_size(struct lp__watch *watch) {
+  struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+  int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (fd < 0)
+    return -errno;
+  int status = uv_poll_init(watch->port->uv, &watch->size, fd);
+  if (status < 0) {
+    close(fd);
+    return status;
+  }
+  size_fd = fd;
+  add_handle(watch, (uv_handle_t *)&watch->size);
+  sigaction(SIGWINCH, &action, &action_before);
+  return uv_poll_start(&watch->size, UV_READABLE, on_size);
+}
+
+static void forget_size(struct lp__watch *watch) {
+  sigaction(SIGWINCH, &action_before, NULL);
+  uv_close((uv_handle_t *)&watch->size, on_closed);
+  close(size_fd);
+  size_fd = -1;
+}
+
 static int open_handles(struct lp__watch *watch) {
   uv_loop_t *uv = watch->port->uv;
   int status = uv_poll_init(uv, &watch->input, watch->epoll);
   if (status < 0)
     return status;
   add_handle(watch, (uv_handle_t *)&watch->input);
-  status = uv_signal_init(uv, &watch->size);
-  if (status < 0)
-    return status;
-  add_handle(watch, (uv_handle_t *)&watch->size);
-  return uv_signal_start(&watch->size, on_size, SIGWINCH);
+  return size_fd < 0 ? watch_size(watch) : 0;
 }
 
 int lp__watch_open(struct lp__watch **out, const struct lp__loop_port *port,
@@ -143,5 +180,5 @@ void lp__watch_close(struct lp__watch *watch) {
   int handles = watch->handles; /* closing them may free the watch, later */
   uv_close((uv_handle_t *)&watch->input, on_closed);
   if (handles > 1)
-    uv_close((uv_handle_t *)&watch->size, on_closed);
+    forget_size(watch);
 }

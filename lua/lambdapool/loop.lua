@@ -2,6 +2,9 @@
 --- them keeps the others going. Three things happen on it, always inside a call of the user's that
 --- waits or polls, never behind its back: events of workers and servers go to whoever started them,
 --- timers fire, and what was put off with `later` (callbacks, coroutines that may go on) runs.
+---
+--- Where somebody else's loop drives this one, it is the same with smaller steps: `hold` keeps the
+--- descriptor, `step` does one thing at a time and tells the descriptor when there is no more.
 
 local interrupt = require "lambdapool.interrupt"
 local progress = require "lambdapool.progress"
@@ -14,9 +17,14 @@ local EVENTS_AT_ONCE = 1000
 
 local loop = {}
 
--- The descriptors behind it: opened with the first worker or server, closed with the last.
+-- The descriptors behind it: opened with the first worker or server, closed with the last, unless
+-- they are held.
 local handle
 local handlers = {}
+local held = false
+
+-- The descriptor has been told that there is nothing to do.
+local resting = false
 
 -- What was put off: functions and their arguments, in order.
 local queue, head, tail = {}, 1, 0
@@ -46,9 +54,17 @@ local function open()
 end
 
 local function close_when_idle()
-  if handle and not next(handlers) then
+  if handle and not held and not next(handlers) then
     handle:close()
     handle = nil
+  end
+end
+
+-- There is something to do: where somebody waits at the descriptor, he need not wait.
+local function stir()
+  if resting then
+    resting = false
+    handle:call_at(0)
   end
 end
 
@@ -68,6 +84,7 @@ function loop.start(spec, handler)
   id, message, code = handle:start(spec)
   if id then
     handlers[id] = handler
+    stir()
   end
   return id, message, code
 end
@@ -76,6 +93,7 @@ end
 ---@return boolean?
 ---@return string? message
 function loop.invoke(id, request, options)
+  stir()
   return handle:invoke(id, request, options)
 end
 
@@ -88,6 +106,7 @@ end
 
 --- Kills a worker that has not exited. Its "exit" follows.
 function loop.kill(id)
+  stir()
   handle:kill(id)
 end
 
@@ -105,6 +124,7 @@ end
 ---@param id integer
 ---@param stop boolean
 function loop.pause(id, stop)
+  stir()
   return handle:pause(id, stop)
 end
 
@@ -162,6 +182,7 @@ function loop.listen(options, handler)
   end
   handlers[id] = handler
   listening = listening + 1
+  stir()
   return setmetatable({ id = id, number = port }, mt)
 end
 
@@ -183,6 +204,7 @@ function loop.attach(make, handler)
   local port, id = handle:port()
   local made = make(port, id, handle)
   handlers[id] = handler
+  stir()
   return made, id
 end
 
@@ -207,6 +229,7 @@ function loop.take_event(seconds)
   if not event then
     return false
   end
+  stir()
   local handler = handlers[id]
   if event == "exit" then
     handlers[id] = nil
@@ -226,6 +249,7 @@ end
 function loop.later(f, argument)
   queue[tail + 1], queue[tail + 2] = f, argument
   tail = tail + 2
+  stir()
 end
 
 --- Like `later`, but lets whatever else is going on have its turn first.
@@ -233,6 +257,7 @@ end
 ---@param argument any
 function loop.next_round(f, argument)
   yielded[#yielded + 1] = { f, argument }
+  stir()
 end
 
 -- Whether there is something to run that may run here.
@@ -240,19 +265,24 @@ local function has_work()
   return (head <= tail or yielded[1]) and depth < DEEPEST
 end
 
--- Runs the queue to its end. Returns the error of Ctrl-C, which stops it; others are kept.
-local function drain()
-  while head <= tail do
-    local f, argument = queue[head], queue[head + 1]
-    queue[head], queue[head + 1] = nil, nil
-    head = head + 2
-    local ok, failure = pcall(f, argument)
-    if not ok then
-      if interrupt.is(failure) then
-        return failure
-      end
-      loop.raise_later(failure)
-    end
+-- Runs the first of the queue. Returns what pcall does.
+local function run_next()
+  local f, argument = queue[head], queue[head + 1]
+  queue[head], queue[head + 1] = nil, nil
+  head = head + 2
+  stir()
+  depth = depth + 1
+  local ok, failure = pcall(f, argument)
+  depth = depth - 1
+  return ok, failure
+end
+
+-- Puts off what only yielded.
+local function begin_round()
+  local round <const> = yielded
+  yielded = {}
+  for _, entry in ipairs(round) do
+    loop.later(entry[1], entry[2])
   end
 end
 
@@ -261,16 +291,14 @@ end
 local function run_queue()
   if has_work() then
     progress.hide() -- it may print
-    local round <const> = yielded
-    yielded = {}
-    for _, entry in ipairs(round) do
-      loop.later(entry[1], entry[2])
-    end
-    depth = depth + 1
-    local interruption = drain()
-    depth = depth - 1
-    if interruption then
-      error(interruption, 0)
+    begin_round()
+    while head <= tail do
+      local ok, failure = run_next()
+      if interrupt.is(failure) then
+        error(failure, 0)
+      elseif not ok then
+        loop.raise_later(failure)
+      end
     end
   end
   if failures[1] then
@@ -282,6 +310,7 @@ end
 ---@param failure any
 function loop.raise_later(failure)
   failures[#failures + 1] = { failure }
+  stir()
 end
 
 --- Errors of callbacks that no waiting call has raised. They count as raised now.
@@ -302,6 +331,7 @@ end
 ---@param fn fun()
 ---@return lambdapool.Timer timer timer:cancel() forgets it
 function loop.after(seconds, fn)
+  stir()
   return timers.start(system.monotonic() + seconds, fn)
 end
 
@@ -399,6 +429,84 @@ function loop.pump(seconds)
   end
   progress.hide()
   run_queue()
+end
+
+-- Steps ----------------------------------------------------------------------------------------
+
+local function run_timer()
+  local due = timers.next()
+  if not due or due > system.monotonic() then
+    return false
+  end
+  stir()
+  return timers.run_one(due)
+end
+
+local function run_put_off()
+  if failures[1] then
+    error(table.remove(failures, 1)[1], 0)
+  elseif not has_work() then
+    return false
+  end
+  progress.hide()
+  if head > tail then
+    begin_round()
+  end
+  local ok, failure = run_next()
+  if not ok then
+    error(failure, 0)
+  end
+  return true
+end
+
+local function take_one()
+  return loop.take_event(0)
+end
+
+-- They take turns, so that none of them keeps the others waiting.
+local kinds, kind = { run_timer, run_put_off, take_one }, 3
+
+--- Does one thing: calls one timer that is due or one function that was put off, or hands out one
+--- event. Never waits. Raises what that raises; the next step does the next thing all the same.
+--- When there is nothing to do, tells the descriptor when there is, and allocates nothing.
+---@return boolean again false when there was nothing
+function loop.step()
+  interrupt.check()
+  for _ = 1, 3 do
+    kind = kind % 3 + 1
+    if kinds[kind]() then
+      return true
+    end
+  end
+  if handle then
+    resting = held
+    handle:call_at(timers.next())
+  end
+  return false
+end
+
+--- Keeps the descriptors open until the Lua state is closed.
+---@return userdata? handle see lambdapool.workers
+---@return string? message
+function loop.hold()
+  local _, message = open()
+  held = handle ~= nil
+  return handle, message
+end
+
+--- The descriptor for somebody else's loop: readable when `step` has something to do. Always the
+--- same.
+---@return integer?
+---@return string? message
+function loop.descriptor()
+  local ok, message = loop.hold()
+  if not ok then
+    return nil, message
+  end
+  local fd
+  fd, message = handle:fd()
+  handle:call_at(0) -- the next step finds out what there is
+  return fd, message
 end
 
 return loop

@@ -77,8 +77,8 @@ end
 ---@return lambdapool.Timer
 local function start(time, fn)
   local timer = setmetatable({ time = time, fn = fn }, mt)
+  heap[size + 1] = timer -- which may need memory, and fail
   size = size + 1
-  heap[size] = timer
   sift_up(size)
   return timer
 end
@@ -98,21 +98,30 @@ local function next_time()
   return size > 0 and heap[1].time or nil
 end
 
+--- Calls the first that is due at `now`. True when there was one.
+---@param now number
+---@return boolean
+local function run_one(now)
+  clean()
+  if size == 0 or heap[1].time > now then
+    return false
+  end
+  local timer = pop()
+  local fn = timer.fn
+  timer.fn = nil
+  fn()
+  return true
+end
+
 --- Calls what is due at `now`. True when there was something.
 ---@param now number
 ---@return boolean
 local function run(now)
   local any = false
-  clean()
-  while size > 0 and heap[1].time <= now do
-    local timer = pop()
-    local fn = timer.fn
-    timer.fn = nil
+  while run_one(now) do
     any = true
-    fn()
-    clean()
   end
   return any
 end
 
-return { start = start, next = next_time, run = run }
+return { start = start, next = next_time, run = run, run_one = run_one }
