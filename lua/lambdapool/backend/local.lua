@@ -37,6 +37,7 @@
 
 local json = require "lambdapool.json"
 local loop = require "lambdapool.loop"
+local places = require "lambdapool.places"
 local progress_line = require "lambdapool.progress"
 local system = require "lambdapool.system"
 
@@ -65,14 +66,9 @@ local function find_agent()
   if agent then
     return agent
   end
-  local folder = assert(system.executable()):match "^(.*)/"
-  for _, path in ipairs { folder .. "/bootstrap", folder .. "/../libexec/lambdapool/bootstrap" } do
-    if system.executable_file(path) then
-      return path
-    end
-  end
-  error(("cannot find the agent: there is no `bootstrap` in %s\n" ..
-    "  build it with `make build`, or name it in LAMBDAPOOL_AGENT"):format(folder), 0)
+  local path, folders = places.find("bootstrap", system.executable_file)
+  return path or error(("cannot find the agent: there is no `bootstrap` in %s\n" ..
+    "  build it with `make build`, or name it in LAMBDAPOOL_AGENT"):format(folders), 0)
 end
 
 -- A name for each invocation, in the shape that Lambda's have. Not random: math.random belongs to
