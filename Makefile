@@ -59,7 +59,8 @@ EXAMPLES    := $(wildcard examples/embed/*.c examples/embed/*.cc)
 ARCHIVE       = $(BUILD)/parts.a
 PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap $(BUILD)/cloud.so $(BUILD)/terminal.so
 LIBRARY       = $(BUILD)/liblambdapool.so.$(VERSION)
-LIBRARIES     = $(LIBRARY) $(BUILD)/liblambdapool.a
+MODULE        = $(BUILD)/lambdapool.so
+LIBRARIES     = $(LIBRARY) $(BUILD)/liblambdapool.a $(MODULE)
 TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS) $(BUILD)/tests/bench/invoke_load \
   $(EMBEDDING)
 
@@ -212,6 +213,20 @@ $(BUILD)/liblambdapool.a: $(BUILD)/library.o $(BUILD)/api.list
 	rm -f $@
 	ar qcs $@ $(BUILD)/lambdapool.o
 
+# The Lua module is the same without Lua, whose functions are the program's. It may lack them (weak), so that another Lua
+# than 5.4 can load it and is told. It stays loaded: the process may end threads of it after the state is closed.
+$(BUILD)/module.o: $(BUILD)/host/lib_module.o $(INSIDE:%.c=$(BUILD)/%.o) $(BUILD)/embed.o $(filter-out %/liblua5.4.a,$(FOREIGN))
+	$(CC) -r -nostdlib -o $@ $^
+	objcopy --wildcard --weaken-symbol='lua_*' --weaken-symbol='luaL_*' $@
+
+$(BUILD)/module.list: Makefile
+	@mkdir -p $(@D)
+	echo '{ global: luaopen_lambdapool; local: *; };' > $@
+
+$(MODULE): $(BUILD)/module.o $(BUILD)/module.list
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,nodelete \
+	  -Wl,--version-script=$(BUILD)/module.list -o $@ $< -pthread -lm
+
 demo: build ## install what is missing, build, and count words with the pool
 	./lambdapool run examples/wordcount.lua /usr/share/common-licenses/*
 
@@ -228,6 +243,7 @@ install-files:
 	install -m 755 $(BUILD)/bootstrap $(BUILD)/cloud.so $(BUILD)/terminal.so $(TO)/libexec/lambdapool
 	install -D -m 644 host/lambdapool.h $(TO)/include/lambdapool.h
 	install -m 644 $(LIBRARY) $(BUILD)/liblambdapool.a $(TO)/lib
+	install -D -m 644 $(MODULE) $(TO)/lib/lua/5.4/lambdapool.so
 	ln -sfn liblambdapool.so.$(VERSION) $(TO)/lib/liblambdapool.so.$(SOVERSION)
 	ln -sfn liblambdapool.so.$(SOVERSION) $(TO)/lib/liblambdapool.so
 	$(FILL_IN) host/lambdapool.pc.in > $(TO)/lib/pkgconfig/lambdapool.pc

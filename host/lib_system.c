@@ -254,15 +254,35 @@ static const luaL_Reg functions[] = {
     {"executable_file", system_executable_file},
     {"raise_descriptors", system_raise_descriptors},
     {"umask", system_umask},
+    {NULL, NULL},
+};
+
+static const luaL_Reg interrupts[] = {
     {"catch_interrupts", system_catch_interrupts},
     {"insist", system_insist},
     {"interrupted", system_interrupted},
     {NULL, NULL},
 };
 
+/* In a state of somebody else's nothing is caught. */
+static int never_interrupted(lua_State *L) {
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
+static void add_interrupts(lua_State *L) {
+  if (lp__own_is_guest(L)) {
+    lua_pushcfunction(L, never_interrupted);
+    lua_setfield(L, -2, "interrupted");
+  } else {
+    lp__running_of(L)->hook = hook;
+    luaL_setfuncs(L, interrupts, 0);
+  }
+}
+
 int luaopen_lambdapool_system(lua_State *L) {
-  lp__running_of(L)->hook = hook;
   luaL_newlib(L, functions);
+  add_interrupts(L);
   lua_pushnil(L);
   lua_pushcclosure(L, system_can_isolate, 1);
   lua_setfield(L, -2, "can_isolate");
