@@ -11,6 +11,7 @@
 #include "codec/dump.h"
 #include "codec/frame.h"
 #include "codec/load.h"
+#include "codec/source.h"
 #include "state.h"
 
 static int dump_protected(lua_State *L) {
@@ -63,8 +64,18 @@ static int load(lua_State *L) {
   return 1;
 }
 
+/* remember(name, text): of a chunk that was loaded */
+static int remember(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TSTRING);
+  luaL_checktype(L, 2, LUA_TSTRING);
+  lua_settop(L, 2);
+  lp__source_remember(L, 1, 2);
+  return 0;
+}
+
 static const luaL_Reg functions[] = {{"dump", dump},
                                      {"load", load},
+                                     {"remember", remember},
                                      {"code", lp__call_code},
                                      {"arguments", lp__call_arguments},
                                      {"encode", lp__call_encode},

@@ -131,7 +131,8 @@ local LAYERS = {
   "lambdapool%.backend%..+",
   "lambdapool%.future lambdapool%.batch lambdapool%.queue lambdapool%.outcome " ..
     "lambdapool%.scheduler lambdapool%.packs",
-  "lambdapool%.engine lambdapool%.stream lambdapool%.waiting lambdapool%.async",
+  "lambdapool%.engine lambdapool%.stream lambdapool%.waiting lambdapool%.async " ..
+    "lambdapool%.polling",
   "lambdapool%.pool lambdapool%.executor lambdapool%.deploy%..+",
   "lambdapool lambdapool%.embed",
   "lambdapool%.repl%..+",

@@ -50,6 +50,29 @@ function lambdapool.async(fn, ...)
   return require "lambdapool.async".async(fn, ...)
 end
 
+--- Keeps everything going in a program with a loop of its own: see lambdapool/polling.lua.
+---@param seconds number? to wait, when there is nothing to do; default 0
+---@param budget number? seconds to work, about; default 0.001
+---@return boolean busy whether there was something to do
+function lambdapool.poll(seconds, budget)
+  return require "lambdapool.polling".poll(seconds, budget)
+end
+
+--- A descriptor for that loop, readable while `poll` has something to do.
+---@return integer?
+---@return string? message
+function lambdapool.descriptor()
+  return require "lambdapool.polling".descriptor()
+end
+
+--- Tells the text of a chunk whose functions are to be sent and that lambdapool cannot find: one
+--- that was loaded from memory, under a name, in a Lua of somebody else's.
+---@param name string the chunk name, as it was given to load
+---@param text string
+function lambdapool.remember(name, text)
+  codec.remember(name, text)
+end
+
 --- Values for `return_when`.
 lambdapool.ALL_COMPLETED = "ALL_COMPLETED"
 lambdapool.FIRST_COMPLETED = "FIRST_COMPLETED"

@@ -485,6 +485,28 @@ function loop.step()
   return false
 end
 
+--- Waits until `step` has something to do, at most `seconds`. True when it has taken an event in
+--- itself.
+---@param seconds number
+---@return boolean
+function loop.rest(seconds)
+  local patient = patience(system.monotonic() + seconds)
+  if handle then
+    return loop.take_event(patient)
+  end
+  sleep(patient)
+  return false
+end
+
+--- While there is a limit, by the clock system.monotonic, little is read at a time, and nothing
+--- after it; nil: there is none any more.
+---@param limit number?
+function loop.set_deadline(limit)
+  if handle then
+    handle:set_deadline(limit)
+  end
+end
+
 --- Keeps the descriptors open until the Lua state is closed.
 ---@return userdata? handle see lambdapool.workers
 ---@return string? message
