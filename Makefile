@@ -189,7 +189,7 @@ FOREIGN       = $(addprefix $(BUILD)/foreign/,liblua5.4.a liblua5.4-cjson.a libu
 FOREIGN_NAMES = stdin stdout stderr environ in6addr_any pthread_atfork \
   $(foreach end,compress decompress,ZSTD_trace_$(end)_begin ZSTD_trace_$(end)_end)
 
-$(BUILD)/foreign/%.a:
+$(BUILD)/foreign/%.a: Makefile
 	@mkdir -p $(@D)
 	objcopy $(foreach name,$(FOREIGN_NAMES),--redefine-sym $(name)=lp__foreign_$(name)) \
 	  "$$($(CC) -print-file-name=$(@F))" $@
