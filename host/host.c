@@ -45,6 +45,7 @@ static int open_state(lua_State *L) {
   lua_getglobal(L, "require");
   host->require = luaL_ref(L, LUA_REGISTRYINDEX);
   lp__config_apply(L, host, opening->config);
+  lp__collect_open(L, &host->collector);
   return 0;
 }
 
@@ -82,8 +83,10 @@ static lp_host *new_host(const struct lp_config *config) {
 /* Frees everything, as far as it was made. */
 static void free_host(lp_host *host) {
   struct lp__memory memory;
+  host->is_open = false; /* for finalizers that call the user */
   if (host->L != NULL)
     lua_close(host->L);
+  lp__log_warnings(host);
   lp__heap_free(host->heap);
   lp__tasks_free(&host->tasks);
   lp__free(host->error);

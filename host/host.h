@@ -22,23 +22,34 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "collect.h"
 #include "coroutine.h"
 #include "heap.h"
 #include "host_tasks.h"
 #include "lambdapool.h"
+#include "loop.h"
 #include "memory.h"
 
 /* Functions of lambdapool.embed, kept in the registry. */
 enum lp__embedded {
   LP__EMBED_CHUNK,
+  LP__EMBED_PREPARE,
   LP__EMBED_SUBMIT,
-  LP__EMBED_STEP,
-  LP__EMBED_WAIT,
   LP__EMBED_CANCEL,
   LP__EMBED_STATE,
   LP__EMBED_STATS,
-  LP__EMBED_FD,
+  LP__EMBED_STEP,
+  LP__EMBED_REST,
+  LP__EMBED_HOLD,
+  LP__EMBED_RESET,
   LP__EMBEDDED
+};
+
+/* Warnings that the user has not been told of: texts, each with its zero. */
+struct lp__warnings {
+  bool on, goes_on; /* they are wanted; the last one is not complete */
+  char *bytes;
+  size_t size;
 };
 
 struct lp_host {
@@ -50,11 +61,14 @@ struct lp_host {
   struct lp__running running;
   int require, config;        /* references in the registry */
   int embedded[LP__EMBEDDED]; /* the same; 0 before the first use */
+  struct lp__collector collector;
+  _Atomic(struct lp__loop *) loop; /* NULL before the first use */
 
   _Atomic(const void *) inside; /* the thread that calls, or NULL */
   bool in_callback;             /* it is in the user's code */
   bool is_open;                 /* or it can only tell its error */
   bool commanding;              /* lp_command runs */
+  bool must_reset;              /* the executor in Lua is to be given up */
   atomic_bool woken;            /* lp_wake, for lp_wait */
 
   struct lp__tasks tasks;
@@ -62,7 +76,7 @@ struct lp_host {
 
   lp_log log;
   void *log_data;
-  bool warns, warned; /* warnings are on; the last one goes on */
+  struct lp__warnings warnings;
 
   int code;    /* what an error in Lua means */
   char *error; /* the last one, or NULL */
@@ -115,6 +129,16 @@ void lp__push_embedded(lua_State *L, lp_host *host, enum lp__embedded which);
 /* Whether that is loaded. */
 bool lp__is_embedded(const lp_host *host);
 
+/* --- host_poll.c --------------------------------------------------------- */
+
+/* Opens the loop at the first use. LP_OK; or what went wrong, noted. */
+int lp__open_loop(lp_host *host);
+
+/* Like lp__protected, for what changes the executor. When that runs out of
+ * memory nothing of it can be relied on: all tasks that are open have ended,
+ * and there will be another one. */
+int lp__protected_change(lp_host *host, lua_CFunction f, void *argument);
+
 /* --- host_config.c ------------------------------------------------------- */
 
 /* LP_OK; or LP_EINVAL, noted. */
@@ -156,9 +180,12 @@ int lp__task_push(lua_State *L, lp_host *host, const struct lp_task *task);
 
 /* --- host_log.c ---------------------------------------------------------- */
 
-/* Gives a text to the user, line by line. */
-void lp__log(lp_host *host, lua_State *L, enum lp_log_level level,
+/* Gives a text to the user, line by line.  [-0, +0, m] */
+void lp__log(lua_State *L, lp_host *host, enum lp_log_level level,
              const char *text, size_t size);
+
+/* Gives the warnings to the user that have come meanwhile. */
+void lp__log_warnings(lp_host *host);
 
 /* Puts in place the user's print and warnings.  [-0, +0, e] */
 void lp__log_install(lua_State *L, lp_host *host);

@@ -92,6 +92,8 @@ int lp__enter(lp_host *host, struct lp__call *call, enum lp__where where) {
 }
 
 int lp__leave(lp_host *host, const struct lp__call *call, int result) {
+  if (!call->nested && host->tasks.for_callbacks.first > 0 && host->loop)
+    lp__loop_call_at(host->loop, 0); /* lp_poll has something to do */
   lp__memory_enter(call->memory);
   host->in_callback = call->nested;
   if (!call->nested)
@@ -146,6 +148,7 @@ int lp__protected(lp_host *host, lua_CFunction f, void *argument) {
   status = lua_pcall(L, 1, 0, -3);
   status = status == LUA_OK ? LP_OK : take_error(host, L, status);
   lua_pop(L, 1);
+  lp__log_warnings(host);
   return status;
 }
 
@@ -161,10 +164,11 @@ int lp__raise(lua_State *L, lp_host *host, int code, const char *format, ...) {
 /* --- lambdapool.embed ---------------------------------------------------- */
 
 static const char *const names[] = {
-    [LP__EMBED_CHUNK] = "chunk",   [LP__EMBED_SUBMIT] = "submit",
-    [LP__EMBED_STEP] = "step",     [LP__EMBED_WAIT] = "wait",
-    [LP__EMBED_CANCEL] = "cancel", [LP__EMBED_STATE] = "state",
-    [LP__EMBED_STATS] = "stats",   [LP__EMBED_FD] = "descriptor",
+    [LP__EMBED_CHUNK] = "chunk",   [LP__EMBED_PREPARE] = "prepare",
+    [LP__EMBED_SUBMIT] = "submit", [LP__EMBED_CANCEL] = "cancel",
+    [LP__EMBED_STATE] = "state",   [LP__EMBED_STATS] = "stats",
+    [LP__EMBED_STEP] = "step",     [LP__EMBED_REST] = "rest",
+    [LP__EMBED_HOLD] = "hold",     [LP__EMBED_RESET] = "reset",
 };
 
 /* The last one comes last: it says that all are there. */

@@ -121,8 +121,8 @@ static void set_integer(lua_State *L, const char *name, lua_Integer value) {
   lua_setfield(L, -2, name);
 }
 
-/* What is said in `config` is kept for the executor, as a table in the
- * registry of embed.lua's; see there. */
+/* What `config` says is kept for lua/lambdapool/embed.lua. The options it
+ * checks when it is loaded. */
 void lp__config_apply(lua_State *L, lp_host *host,
                       const struct lp_config *config) {
   if (config->path != NULL)
@@ -142,4 +142,10 @@ void lp__config_apply(lua_State *L, lp_host *host,
     lua_setfield(L, -2, "options");
   }
   host->config = luaL_ref(L, LUA_REGISTRYINDEX);
+  if (config->options == NULL)
+    return;
+  host->code = LP_EINVAL;
+  lp__push_embedded(L, host, LP__EMBED_STEP);
+  host->code = LP_ELUA;
+  lua_pop(L, 1);
 }

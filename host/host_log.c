@@ -1,4 +1,10 @@
-/* What is printed and what Lua warns of. See struct lp_config. */
+/*
+ * What is printed and what Lua warns of. See struct lp_config.
+ *
+ * Warnings are kept until the call of Lua that they come from is over: they may
+ * come from a finalizer, in the middle of a collection, which is no place for
+ * the user's code.
+ */
 #include <lauxlib.h>
 
 #include <stdio.h>
@@ -6,8 +12,9 @@
 
 #include "host.h"
 
-/* Gives one line to the user. It has a zero, or the end of a line, behind it.
- */
+/* --- to the user --------------------------------------------------------- */
+
+/* Gives one line to the user; it has a zero behind it. */
 static void give_line(lp_host *host, lua_State *L, enum lp_log_level level,
                       const char *line, size_t size) {
   struct lp__callback callback;
@@ -16,23 +23,26 @@ static void give_line(lp_host *host, lua_State *L, enum lp_log_level level,
   lp__callback_end(host, &callback);
 }
 
-void lp__log(lp_host *host, lua_State *L, enum lp_log_level level,
+void lp__log(lua_State *L, lp_host *host, enum lp_log_level level,
              const char *text, size_t size) {
+  const char *end;
   if (host->log == NULL)
     return;
+  luaL_checkstack(L, 4, NULL);
+  while ((end = memchr(text, '\n', size)) != NULL) {
+    size_t length = (size_t)(end - text);
+    give_line(host, L, level, lua_pushlstring(L, text, length), length);
+    lua_pop(L, 1);
+    text = end + 1;
+    size -= length + 1;
+  }
   give_line(host, L, level, text, size);
 }
 
-/* print(...): what it would write, line by line. */
-static int print(lua_State *L) {
-  lp_host *host = lua_touserdata(L, lua_upvalueindex(1));
-  int count = lua_gettop(L);
-  if (host->commanding || host->log == NULL) {
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_insert(L, 1);
-    lua_call(L, count, 0);
-    return 0;
-  }
+/* --- print --------------------------------------------------------------- */
+
+/* Pushes what `print` writes of its arguments.  [-0, +1, e] */
+static void push_text(lua_State *L, int count) {
   luaL_Buffer text;
   luaL_buffinit(L, &text);
   for (int i = 1; i <= count; i++) {
@@ -42,30 +52,84 @@ static int print(lua_State *L) {
     luaL_addvalue(&text);
   }
   luaL_pushresult(&text);
+}
+
+/* print(...); upvalues: the host and Lua's own. */
+static int print(lua_State *L) {
+  lp_host *host = lua_touserdata(L, lua_upvalueindex(1));
+  int count = lua_gettop(L);
+  if (host->commanding || host->log == NULL) {
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 1);
+    lua_call(L, count, 0);
+    return 0;
+  }
+  push_text(L, count);
   size_t size;
-  const char *bytes = lua_tolstring(L, -1, &size);
-  lp__log(host, L, LP_LOG_PRINT, bytes, size);
+  const char *text = lua_tolstring(L, -1, &size);
+  lp__log(L, host, LP_LOG_PRINT, text, size);
   return 0;
 }
 
-/* Lua's warnings, as luaL_newstate has them: off until the script says "@on".
- */
+/* --- warnings ------------------------------------------------------------ */
+
+/* Adds to the texts that are kept; drops it when there is no memory. */
+static void keep(struct lp__warnings *warnings, const char *text, size_t size) {
+  char *bytes = lp__realloc(warnings->bytes, warnings->size + size);
+  if (bytes == NULL)
+    return;
+  memcpy(bytes + warnings->size, text, size);
+  warnings->bytes = bytes;
+  warnings->size += size;
+}
+
+/* Each is kept with the zero at its end. */
+static void keep_warning(struct lp__warnings *warnings, const char *message,
+                         bool goes_on) {
+  keep(warnings, message, strlen(message) + !goes_on);
+}
+
+static void print_warning(const char *message, bool is_first, bool goes_on) {
+  fprintf(stderr, "%s%s%s", is_first ? "Lua warning: " : "", message,
+          goes_on ? "" : "\n");
+}
+
+/* Lua's warnings, as luaL_newstate has them, with "@on" and "@off". They are on
+ * at first when there is a log. */
 static void warn(void *user, const char *message, int goes_on) {
   lp_host *host = user;
-  bool is_first = !host->warned;
-  host->warned = goes_on;
+  struct lp__warnings *warnings = &host->warnings;
+  bool is_first = !warnings->goes_on;
+  warnings->goes_on = goes_on;
   if (is_first && !goes_on && *message == '@') {
     if (strcmp(message, "@on") == 0)
-      host->warns = true;
+      warnings->on = true;
     else if (strcmp(message, "@off") == 0)
-      host->warns = false;
-  } else if (host->warns && host->commanding) {
-    fprintf(stderr, "%s%s%s", is_first ? "Lua warning: " : "", message,
-            goes_on ? "" : "\n");
+      warnings->on = false;
+  } else if (warnings->on && host->commanding) {
+    print_warning(message, is_first, goes_on);
+  } else if (warnings->on && host->log != NULL) {
+    keep_warning(warnings, message, goes_on);
   }
 }
 
+void lp__log_warnings(lp_host *host) {
+  struct lp__warnings *warnings = &host->warnings;
+  char *bytes = warnings->bytes, *end = bytes + warnings->size;
+  if (bytes == NULL)
+    return;
+  warnings->bytes = NULL; /* the user may bring about more */
+  warnings->size = 0;
+  for (char *text = bytes; text < end; text += strlen(text) + 1)
+    if (memchr(text, '\0', (size_t)(end - text)) != NULL)
+      give_line(host, NULL, LP_LOG_WARNING, text, strlen(text));
+    else
+      break; /* its end was dropped */
+  lp__free(bytes);
+}
+
 void lp__log_install(lua_State *L, lp_host *host) {
+  host->warnings.on = host->log != NULL;
   lua_setwarnf(L, warn, host);
   lua_pushlightuserdata(L, host);
   lua_getglobal(L, "print");

@@ -1,31 +1,89 @@
 /* What goes on: lp_poll, lp_wait, lp_next, lp_fd, lp_wake. */
 #include <lauxlib.h>
 
-#include <time.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "host.h"
+#include "lib_loop.h"
 
-static int64_t now_us(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+/* A clock in nanoseconds, which is that of the loop. */
+static uint64_t now(void) {
+  return uv_hrtime();
+}
+
+/* `us` from `start` on. */
+static uint64_t later(uint64_t start, int64_t us) {
+  if (us <= 0)
+    return start;
+  return us < INT64_MAX / 1000 ? start + (uint64_t)us * 1000 : UINT64_MAX;
+}
+
+/* --- the loop ------------------------------------------------------------ */
+
+/* hold() -> handle | nil, message */
+static int open_loop(lua_State *L) {
+  lp_host *host = lua_touserdata(L, 1);
+  struct lp__handle *handle;
+  lp__push_embedded(L, host, LP__EMBED_HOLD);
+  lua_call(L, 0, 2);
+  handle = lua_touserdata(L, -2);
+  if (handle == NULL)
+    return lp__raise(L, host, LP_ESYSTEM, "cannot open a loop: %s",
+                     luaL_tolstring(L, -1, NULL));
+  atomic_store(&host->loop, handle->loop);
+  return 0;
+}
+
+/* lp_wake finds the loop, or is found. */
+int lp__open_loop(lp_host *host) {
+  int status;
+  if (host->loop != NULL)
+    return LP_OK;
+  status = lp__protected(host, open_loop, host);
+  if (status == LP_OK && host->woken)
+    lp__loop_wake(host->loop);
+  return status;
+}
+
+/* --- running out of memory ----------------------------------------------- */
+
+static int reset(lua_State *L) {
+  lp_host *host = lua_touserdata(L, 1);
+  lp__push_embedded(L, host, LP__EMBED_RESET);
+  lua_call(L, 0, 0);
+  return 0;
+}
+
+int lp__protected_change(lp_host *host, lua_CFunction f, void *argument) {
+  int status = LP_OK;
+  if (host->must_reset)
+    status = lp__protected(host, reset, host);
+  if (status != LP_OK)
+    return status;
+  host->must_reset = false;
+  status = lp__protected(host, f, argument);
+  if (status == LP_ENOMEM) {
+    host->must_reset = true;
+    lp__tasks_end_all(&host->tasks, LP_LOST,
+                      "the host ran out of memory while it was open");
+  }
+  return status;
 }
 
 /* --- one piece of work --------------------------------------------------- */
 
-struct step {
+struct piece {
   lp_host *host;
-  enum lp__embedded which;
   lua_Number seconds;
   bool active;
 };
 
 static int run_step(lua_State *L) {
-  struct step *step = lua_touserdata(L, 1);
-  lp__push_embedded(L, step->host, step->which);
-  lua_pushnumber(L, step->seconds);
-  lua_call(L, 1, 1);
-  step->active = lua_toboolean(L, -1);
+  struct piece *piece = lua_touserdata(L, 1);
+  lp__push_embedded(L, piece->host, LP__EMBED_STEP);
+  lua_call(L, 0, 1);
+  piece->active = lua_toboolean(L, -1);
   return 0;
 }
 
@@ -45,39 +103,55 @@ static bool deliver(lp_host *host) {
 
 /* A piece of work. *active says whether there was any. */
 static int work(lp_host *host, bool *active) {
-  struct step step = {host, LP__EMBED_STEP, 0, false};
+  struct piece piece = {host, 0, false};
   int status;
   *active = deliver(host);
-  if (*active)
+  if (*active || host->loop == NULL)
     return LP_OK;
-  status = lp__protected(host, run_step, &step);
-  *active = step.active || status != LP_OK;
+  status = lp__protected_change(host, run_step, &piece);
+  *active = piece.active || status != LP_OK;
   return status;
 }
 
-static uint64_t ended(const lp_host *host) {
-  return host->tasks.done + host->tasks.failed + host->tasks.cancelled;
-}
+/* --- lp_poll ------------------------------------------------------------- */
 
-static int poll_until(lp_host *host, int64_t limit) {
-  uint64_t before = ended(host);
+/* Pieces of work until there are none, or until the limit. An error keeps
+ * nothing else from being done, unless memory is short. */
+static int work_until(lp_host *host, uint64_t limit) {
+  bool active;
   int result = LP_OK;
-  bool active = true;
   do {
     int status = work(host, &active);
     if (status != LP_OK)
       result = status;
-  } while (active && now_us() < limit);
-  return result != LP_OK ? result : (int)(ended(host) - before);
+  } while (active && result != LP_ENOMEM && now() < limit);
+  if (active && host->loop != NULL)
+    lp__loop_call_at(host->loop, 0);
+  return result;
+}
+
+static uint64_t count_ended(const lp_host *host) {
+  return host->tasks.done + host->tasks.failed + host->tasks.cancelled;
 }
 
 int lp_poll(lp_host *host, int64_t budget_us) {
   struct lp__call call;
+  uint64_t before, limit;
   int status = lp__enter(host, &call, LP__OUTSIDE_OF_CALLBACKS);
   if (status != LP_OK)
     return status;
   lp__values_release(host, &host->lent);
-  return lp__leave(host, &call, poll_until(host, now_us() + budget_us));
+  before = count_ended(host);
+  limit = later(now(), budget_us);
+  if (host->loop != NULL)
+    lp__loop_set_deadline(host->loop, limit);
+  status = work_until(host, limit);
+  if (host->loop != NULL)
+    lp__loop_set_deadline(host->loop, 0);
+  lp__collect(host->L, &host->collector, limit);
+  if (status == LP_OK)
+    status = (int)(count_ended(host) - before);
+  return lp__leave(host, &call, status);
 }
 
 /* --- lp_wait ------------------------------------------------------------- */
@@ -92,48 +166,56 @@ static bool is_over(lp_host *host, lp_id id) {
          (task->state == LP__TASK_HAS_ENDED && task->on_end == NULL);
 }
 
-static int pause(lp_host *host, int64_t left) {
-  struct step step = {host, LP__EMBED_WAIT, 0.01, false};
-  if (left < 10000)
-    step.seconds = (lua_Number)left / 1e6;
-  return lp__protected(host, run_step, &step);
+static int run_rest(lua_State *L) {
+  struct piece *piece = lua_touserdata(L, 1);
+  lp__push_embedded(L, piece->host, LP__EMBED_REST);
+  lua_pushnumber(L, piece->seconds);
+  lua_call(L, 1, 0);
+  return 0;
 }
 
-static int wait_for(lp_host *host, lp_id id, int64_t limit) {
-  int result = LP_OK;
+/* Waits for a piece of work, or until the limit. */
+static int rest_until(lp_host *host, uint64_t limit) {
+  uint64_t start = now(), left = limit > start ? limit - start : 0;
+  struct piece piece = {host, (lua_Number)left / 1e9, false};
+  return lp__protected_change(host, run_rest, &piece);
+}
+
+static int fail(lp_host *host, int code) {
+  return lp__fail(host, code, lp_strerror(code));
+}
+
+static int wait_until(lp_host *host, lp_id id, uint64_t limit) {
+  bool active;
   while (!is_over(host, id)) {
-    bool active;
     int status = work(host, &active);
+    lp__collect(host->L, &host->collector, now());
     if (status != LP_OK)
       return status;
     if (is_over(host, id))
       break;
     if (atomic_exchange(&host->woken, false))
-      return lp__fail(host, LP_EWOKEN, lp_strerror(LP_EWOKEN));
-    int64_t left = limit - now_us();
-    if (left <= 0)
-      return lp__fail(host, LP_ETIMEDOUT, lp_strerror(LP_ETIMEDOUT));
+      return fail(host, LP_EWOKEN);
+    if (now() >= limit)
+      return fail(host, LP_ETIMEDOUT);
     if (!active)
-      result = pause(host, left);
-    if (result != LP_OK)
-      return result;
+      status = rest_until(host, limit);
+    if (status != LP_OK)
+      return status;
   }
-  return result;
+  return LP_OK;
 }
 
 int lp_wait(lp_host *host, lp_id id, int64_t timeout_us) {
   struct lp__call call;
-  int64_t limit = INT64_MAX, now = now_us();
+  uint64_t limit = timeout_us < 0 ? UINT64_MAX : later(now(), timeout_us);
   int status = lp__enter(host, &call, LP__OUTSIDE_OF_CALLBACKS);
   if (status != LP_OK)
     return status;
   lp__values_release(host, &host->lent);
   if (id != 0 && lp__tasks_find(&host->tasks, id) == NULL)
-    return lp__leave(host, &call,
-                     lp__fail(host, LP_ESTALE, lp_strerror(LP_ESTALE)));
-  if (timeout_us >= 0 && timeout_us < INT64_MAX - now)
-    limit = now + timeout_us;
-  return lp__leave(host, &call, wait_for(host, id, limit));
+    return lp__leave(host, &call, fail(host, LP_ESTALE));
+  return lp__leave(host, &call, wait_until(host, id, limit));
 }
 
 /* --- lp_next ------------------------------------------------------------- */
@@ -148,6 +230,7 @@ int lp_next(lp_host *host, const struct lp_result **result) {
     return lp__leave(
         host, &call,
         lp__fail(host, LP_EINVAL, "lp_next: there is no room for a result"));
+  *result = NULL;
   lp__values_release(host, &host->lent);
   if (lp__tasks_take(&host->tasks, false, &host->lent, &on_end)) {
     *result = &host->lent.result;
@@ -158,31 +241,35 @@ int lp_next(lp_host *host, const struct lp_result **result) {
 
 /* --- event loops --------------------------------------------------------- */
 
-struct descriptor {
-  lp_host *host;
-  int fd;
-};
-
-static int find_descriptor(lua_State *L) {
-  struct descriptor *descriptor = lua_touserdata(L, 1);
-  lp__push_embedded(L, descriptor->host, LP__EMBED_FD);
-  lua_call(L, 0, 1);
-  descriptor->fd = (int)lua_tointeger(L, -1);
-  return 0;
+/* Whatever there is to do by now is found out by the next lp_poll. */
+static int find_descriptor(lp_host *host) {
+  char message[120];
+  int fd = lp__loop_fd(host->loop);
+  if (fd < 0) {
+    snprintf(message, sizeof message, "lp_fd: %s", strerror(-fd));
+    return lp__fail(host, fd == UV_ENOMEM ? LP_ENOMEM : LP_ESYSTEM, message);
+  }
+  lp__loop_call_at(host->loop, 0);
+  return fd;
 }
 
 int lp_fd(lp_host *host) {
-  struct descriptor descriptor = {host, -1};
   struct lp__call call;
   int status = lp__enter(host, &call, LP__ANYWHERE);
   if (status != LP_OK)
     return status;
-  status = lp__protected(host, find_descriptor, &descriptor);
-  return lp__leave(host, &call, status != LP_OK ? status : descriptor.fd);
+  status = lp__open_loop(host);
+  if (status == LP_OK)
+    status = find_descriptor(host);
+  return lp__leave(host, &call, status);
 }
 
 void lp_wake(lp_host *host) {
+  struct lp__loop *loop;
   if (host == NULL)
     return;
   atomic_store(&host->woken, true);
+  loop = atomic_load(&host->loop);
+  if (loop != NULL)
+    lp__loop_wake(loop);
 }

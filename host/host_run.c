@@ -11,42 +11,79 @@ struct run {
   const struct lp_task *task;
 };
 
+/* Replaces an error by what it says. Upvalue: a table, which gets the
+ * traceback. */
+static int note_traceback(lua_State *L) {
+  luaL_traceback(L, L, NULL, 1);
+  lua_rawseti(L, lua_upvalueindex(1), 1);
+  luaL_tolstring(L, 1, NULL);
+  return 1;
+}
+
+/* Takes the error at the top, and the traceback that is in the table at the
+ * index `notes`, into the result, and raises it again. */
+static int lend_error(lua_State *L, lp_host *host, int notes) {
+  if (lua_type(L, -1) != LUA_TSTRING)
+    lua_pushliteral(L, "(error object is not a string)");
+  lua_pushvalue(L, -1);
+  if (lua_rawgeti(L, notes, 1) != LUA_TSTRING) {
+    lua_pop(L, 1);
+    lua_pushliteral(L, "");
+  }
+  lp__values_keep(L, 0, &host->lent);
+  return lua_error(L);
+}
+
 static int run(lua_State *L) {
-  struct run *work = lua_touserdata(L, 1);
-  lua_pushliteral(L, ""); /* no message, no traceback */
+  const struct run *work = lua_touserdata(L, 1);
+  enum { NOTES = 2, HANDLER, MESSAGE, TRACEBACK };
+  lua_newtable(L);
+  lua_pushvalue(L, NOTES);
+  lua_pushcclosure(L, note_traceback, 1);
+  lua_pushliteral(L, ""); /* message and traceback of a success */
   lua_pushliteral(L, "");
-  int top = lua_gettop(L);
   int count = lp__task_push(L, work->host, work->task);
-  lua_call(L, count, LUA_MULTRET);
-  lp__values_keep(L, lua_gettop(L) - top, &work->host->lent);
+  if (lua_pcall(L, count, LUA_MULTRET, HANDLER) != LUA_OK)
+    return lend_error(L, work->host, NOTES);
+  lp__values_keep(L, lua_gettop(L) - TRACEBACK, &work->host->lent);
   return 0;
 }
 
-/* What lp_error says is the result, too. */
-static void lend_error(lp_host *host) {
-  struct lp_result *result = &host->lent.result;
-  result->kind = LP_ERROR;
-  result->message = lp_error(host);
-  result->traceback = "";
+/* Scripts may allocate any amount: Lua collects its garbage by itself. */
+static int run_freely(lp_host *host, const struct lp_task *task) {
+  struct run work = {host, task};
+  int status = lp__task_check(host, task);
+  if (status != LP_OK)
+    return status;
+  lp__collect_freely(host->L, &host->collector, true);
+  status = lp__protected(host, run, &work);
+  lp__collect_freely(host->L, &host->collector, false);
+  return status;
 }
 
 int lp_run(lp_host *host, const struct lp_task *task,
            const struct lp_result **result) {
-  struct run work = {host, task};
+  struct lp_result *lent;
   struct lp__call call;
   int status = lp__enter(host, &call, LP__OUTSIDE_OF_CALLBACKS);
+  if (result != NULL)
+    *result = NULL;
   if (status != LP_OK)
     return status;
   lp__values_release(host, &host->lent);
-  status = lp__task_check(host, task);
-  if (status == LP_OK)
-    status = lp__protected(host, run, &work);
-  host->lent.result.attempts = 1;
-  host->lent.result.data = task != NULL ? task->data : NULL;
-  if (status != LP_OK)
-    lend_error(host);
+  status = run_freely(host, task);
+  lent = &host->lent.result;
+  lent->attempts = 1;
+  lent->data = task != NULL ? task->data : NULL;
+  if (status != LP_OK) {
+    lent->kind = LP_ERROR;
+    if (lent->message == NULL) {
+      lent->message = lp_error(host);
+      lent->traceback = "";
+    }
+  }
   if (result != NULL)
-    *result = &host->lent.result;
+    *result = lent;
   return lp__leave(host, &call, status);
 }
 
@@ -96,7 +133,9 @@ int lp_command(lp_host *host, int argc, char **argv) {
         host, &call,
         lp__fail(host, LP_EINVAL, "lp_command: there is no name of a program"));
   host->commanding = true;
+  lp__collect_freely(host->L, &host->collector, true);
   status = lp__protected(host, run_command, &command);
+  lp__collect_freely(host->L, &host->collector, false);
   host->commanding = false;
   return lp__leave(host, &call, status != LP_OK ? status : command.status);
 }

@@ -65,37 +65,62 @@ struct submission {
   lp_host *host;
   const struct lp_task *task;
   lp_id id;
+  int prepared; /* a reference in the registry; 0: none */
 };
 
-static int submit(lua_State *L) {
+/* What can be done without changing anything. */
+static int prepare(lua_State *L) {
   struct submission *submission = lua_touserdata(L, 1);
   const struct lp_task *task = submission->task;
-  lp__push_embedded(L, submission->host, LP__EMBED_SUBMIT);
-  lua_pushinteger(L, (lua_Integer)submission->id);
+  lp__push_embedded(L, submission->host, LP__EMBED_PREPARE);
   lua_pushinteger(L, task->timeout_ms);
   lua_pushinteger(L, task->retries);
   int count = lp__task_push(L, submission->host, task);
-  lua_call(L, count + 4, 0);
+  lua_call(L, count + 3, 1);
+  submission->prepared = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
 }
 
+static int submit(lua_State *L) {
+  const struct submission *submission = lua_touserdata(L, 1);
+  lp__push_embedded(L, submission->host, LP__EMBED_SUBMIT);
+  lua_pushinteger(L, (lua_Integer)submission->id);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, submission->prepared);
+  lua_call(L, 2, 0);
+  return 0;
+}
+
+/* With the record that its end needs, whatever happens to it. A task that has
+ * ended while it was submitted was submitted. */
+static int submit_recorded(lp_host *host, struct submission *submission) {
+  const struct lp_task *task = submission->task;
+  int status =
+      lp__tasks_add(&host->tasks, task->on_end, task->data, &submission->id);
+  if (status != LP_OK)
+    return lp__fail(host, status, lp_strerror(status));
+  status = lp__protected(host, prepare, submission);
+  if (status == LP_OK)
+    status = lp__protected_change(host, submit, submission);
+  if (submission->prepared != 0)
+    luaL_unref(host->running_state, LUA_REGISTRYINDEX, submission->prepared);
+  if (status == LP_OK)
+    return LP_OK;
+  lp__tasks_drop(&host->tasks, submission->id);
+  return lp__tasks_find(&host->tasks, submission->id) != NULL ? LP_OK : status;
+}
+
 int lp_submit(lp_host *host, const struct lp_task *task, lp_id *id) {
-  struct submission submission = {host, task, 0};
+  struct submission submission = {host, task, 0, 0};
   struct lp__call call;
   int status = lp__enter(host, &call, LP__ANYWHERE);
   if (status != LP_OK)
     return status;
   status = lp__task_check(host, task);
-  if (status != LP_OK)
-    return lp__leave(host, &call, status);
-  status =
-      lp__tasks_add(&host->tasks, task->on_end, task->data, &submission.id);
-  if (status != LP_OK)
-    return lp__leave(host, &call, lp__fail(host, status, lp_strerror(status)));
-  status = lp__protected(host, submit, &submission);
-  if (status != LP_OK)
-    lp__tasks_drop(&host->tasks, submission.id);
-  else if (id != NULL)
+  if (status == LP_OK)
+    status = lp__open_loop(host);
+  if (status == LP_OK)
+    status = submit_recorded(host, &submission);
+  if (status == LP_OK && id != NULL)
     *id = submission.id;
   return lp__leave(host, &call, status);
 }
@@ -114,7 +139,7 @@ static int ask(lua_State *L) {
   lp__push_embedded(L, question->host, question->which);
   lua_pushinteger(L, (lua_Integer)question->id);
   lua_call(L, 1, 1);
-  question->answer = (int)lua_tointeger(L, -1);
+  question->answer = lua_toboolean(L, -1);
   return 0;
 }
 
@@ -137,7 +162,7 @@ static int ask_about(lp_host *host, lp_id id, enum lp__embedded which,
     return lp__leave(host, &call, stale(host));
   if (task->state == LP__TASK_HAS_ENDED)
     return lp__leave(host, &call, ended);
-  status = lp__protected(host, ask, &question);
+  status = lp__protected_change(host, ask, &question);
   return lp__leave(host, &call, status != LP_OK ? status : question.answer);
 }
 

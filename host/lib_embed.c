@@ -7,8 +7,9 @@
  *                            the task has ended; the rest are its results.
  *                            Raises nothing: what cannot be handed out makes
  *                            the task a lost one
- *   native.output(text)      a task has printed this line
+ *   native.output(text)      a task has printed this
  *   native.notice(text)      something to say to the user
+ *   native.is_command()      whether lp_command runs, which has the terminal
  */
 #include <lauxlib.h>
 
@@ -69,18 +70,24 @@ static int embed_finish(lua_State *L) {
 static int embed_output(lua_State *L) {
   size_t size;
   const char *text = luaL_checklstring(L, 1, &size);
-  lp__log(host_of(L), L, LP_LOG_TASK, text, size);
+  lp__log(L, host_of(L), LP_LOG_TASK, text, size);
   return 0;
 }
 
 static int embed_notice(lua_State *L) {
   size_t size;
   const char *text = luaL_checklstring(L, 1, &size);
-  lp__log(host_of(L), L, LP_LOG_NOTICE, text, size);
+  lp__log(L, host_of(L), LP_LOG_NOTICE, text, size);
   return 0;
 }
 
+static int embed_is_command(lua_State *L) {
+  lua_pushboolean(L, host_of(L)->commanding);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {{"finish", embed_finish},
+                                     {"is_command", embed_is_command},
                                      {"output", embed_output},
                                      {"notice", embed_notice},
                                      {NULL, NULL}};

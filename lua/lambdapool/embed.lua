@@ -1,9 +1,14 @@
 --- What a program in C has of lambdapool, behind lambdapool.h: the executor for its tasks, the code
 --- that they run, and the loop. Tasks are known by the numbers that the host in C gives them; the
 --- end of each is told to it at once (lambdapool.embed.native), and delivered by it.
+---
+--- A step in which memory runs out may leave the executor half changed. The host has told the end
+--- of all its tasks then, and `reset` makes another one.
 
+local engine = require "lambdapool.engine"
 local errors = require "lambdapool.errors"
 local executors = require "lambdapool.executor"
+local frames = require "lambdapool.frames"
 local json = require "lambdapool.json"
 local loop = require "lambdapool.loop"
 local native = require "lambdapool.embed.native"
@@ -13,30 +18,72 @@ local retries = require "lambdapool.retry"
 
 local embed = {}
 
--- What workers print goes to the host's log.
-progress.world.write = function(text)
-  native.output((text:gsub("\n$", "")))
+frames.keep()
+
+-- Options ------------------------------------------------------------------------------------
+
+-- The field `options` of the configuration.
+local function read_options()
+  local given = native.config.options and json.decode(native.config.options) or {}
+  for name, value in pairs(given) do
+    if value == json.null then
+      given[name] = nil
+    end
+  end
+  engine.check("lp_config: options", given)
+  return given
 end
-progress.world.is_terminal = function() return false end
-progress.world.has_prints = function() return false end
 
--- Chunks -------------------------------------------------------------------------------------
+-- What the host was opened with holds for its own executor and for the pools of its scripts.
+local function set_defaults()
+  local defaults, config = read_options(), native.config
+  for _, name in ipairs { "workers", "memory", "retries", "nice", "agent" } do
+    defaults[name] = config[name] or defaults[name]
+  end
+  defaults.timeout = config.timeout_ms and config.timeout_ms / 1000 or defaults.timeout
+  engine.set_defaults(defaults)
+end
 
--- The functions of the last sources, by kind, name and text: what is submitted again and again is
+set_defaults()
+
+-- What is printed ----------------------------------------------------------------------------
+
+-- It goes to the host's log, unless the host runs a command, which has a terminal for itself.
+local function redirect(owner, name, to)
+  local original = owner[name]
+  owner[name] = function(...)
+    if native.is_command() then
+      return original(...)
+    end
+    return to(...)
+  end
+end
+
+local function no()
+  return false
+end
+
+redirect(progress, "log", native.output)
+redirect(progress.world, "write", function(text)
+  native.notice((text:gsub("\n$", "")))
+end)
+redirect(progress.world, "is_terminal", no)
+redirect(progress.world, "has_prints", no)
+
+-- Code ---------------------------------------------------------------------------------------
+
+-- The functions of the last sources, by name and text: what is submitted again and again is
 -- compiled once, and its tasks have one code.
 local MOST_CHUNKS, MOST_BYTES = 256, 4 << 20
 local chunks, count, bytes = {}, 0, 0
 
-local function forget_chunks()
-  chunks, count, bytes = {}, 0, 0
-end
-
 local function keep_chunk(name, text, chunk)
   if count >= MOST_CHUNKS or bytes + #text > MOST_BYTES then
-    forget_chunks()
+    chunks, count, bytes = {}, 0, 0
   end
-  chunks[name] = chunks[name] or {}
-  chunks[name][text] = chunk
+  local named = chunks[name] or {}
+  chunks[name] = named
+  named[text] = chunk
   count, bytes = count + 1, bytes + #text
 end
 
@@ -54,11 +101,21 @@ local function load_chunk(text, name)
   return chunk
 end
 
-local kinds = {}
+-- What runs a function that is known by its name: code that names it, so that it travels.
+local function load_call(name)
+  local module, field = name:match "^([%w_%-]+[%w_%-.]*)%.([%a_][%w_]*)$"
+  if module then
+    return load_chunk(("return require(%q).%s(...)"):format(module, field), "=" .. name)
+  elseif not name:find "^[%a_][%w_]*$" then
+    error(("a function must be like 'bake' or 'terrain.bake', got '%s'"):format(name), 0)
+  elseif rawget(_G, name) == nil then
+    error(("there is no function '%s' in the host\n  define it with lp_run, or name its module: "
+      .. "'terrain.%s'"):format(name, name), 0)
+  end
+  return load_chunk(("return %s(...)"):format(name), "=" .. name)
+end
 
-kinds.source = load_chunk
-
-function kinds.file(path)
+local function load_file(path)
   local chunk, message = loadfile(path, "t")
   if not chunk then
     error(message, 0)
@@ -66,18 +123,12 @@ function kinds.file(path)
   return chunk
 end
 
-kinds["function"] = function(name)
-  local module, field = name:match "^([%w_%-.]+)%.([%a_][%w_]*)$"
-  if module then
-    return load_chunk(("return require(%q).%s(...)"):format(module, field), "=" .. name)
-  end
-  return load_chunk(("return %s(...)"):format(name), "=" .. name)
-end
+local kinds = { source = load_chunk, file = load_file, ["function"] = load_call }
 
---- The function of a task.
+--- The function of a task. Raises when there is none.
 ---@param kind "source" | "file" | "function"
----@param text string
----@param name string?
+---@param text string the source, or the name of the file or function
+---@param name string? of the source
 ---@return function
 function embed.chunk(kind, text, name)
   return kinds[kind](text, name)
@@ -87,35 +138,18 @@ end
 
 local executor
 
--- What the host was opened with, as options of executors.
-local function options()
-  local config = native.config
-  local given = config.options and json.decode(config.options) or {}
-  for name, value in pairs(given) do
-    if value == json.null then
-      given[name] = nil
-    end
-  end
-  for _, name in ipairs { "workers", "memory", "retries" } do
-    given[name] = config[name] or given[name]
-  end
-  given.timeout = config.timeout_ms and config.timeout_ms / 1000 or given.timeout
-  return given
-end
-
-local function open_executor()
-  executor = executor or executors.new(options())
-  return executor
-end
+-- What executors that were given up have done.
+local past = {}
 
 -- Packs by the limits of their tasks.
 local packs_of = setmetatable({}, { __mode = "v" })
 
-local function find_packs(scheduler, timeout_ms, times)
+local function find_packs(timeout_ms, times)
+  executor = executor or executors.new()
   local key = timeout_ms .. " " .. times
   local found = packs_of[key]
   if not found then
-    found = packs.new(scheduler, {
+    found = packs.new(executor.scheduler, {
       timeout_ms = timeout_ms > 0 and timeout_ms or nil,
       retry = times >= 0 and retries.new("lp_submit", { retries = times }, 1) or nil,
     })
@@ -132,43 +166,54 @@ local open = {}
 local function message_of(failure)
   if type(failure) ~= "table" or not failure.kind then
     return (errors.message(failure))
+  elseif failure.log and failure.log ~= "" then
+    return failure.message .. "\nthe last lines it wrote:\n" .. failure.log
   end
-  local message = failure.message
-  if failure.log and failure.log ~= "" then
-    message = message .. "\nthe last lines it wrote:\n" .. failure.log
-  end
-  return message
+  return failure.message
+end
+
+-- The error of a task that could not be sent is any value.
+local function finish_failed(task, failure)
+  local is_error = type(failure) == "table" and failure.kind
+  local kind = is_error and failure.kind or failure == "not enough memory" and "lost" or "error"
+  native.finish(task.id, kind, task.attempts, message_of(failure),
+    is_error and failure.traceback or "")
 end
 
 -- A task has ended: the host is told.
 local function on_end(task)
-  local id, attempts = task.id, task.attempts
-  open[id] = nil
+  open[task.id] = nil
   if task.failed then
-    local failure = task.error
-    local is_error = type(failure) == "table"
-    native.finish(id, is_error and failure.kind or "error", attempts, message_of(failure),
-      is_error and failure.traceback or "")
+    finish_failed(task, task.error)
   elseif task.values then
-    native.finish(id, "done", attempts, "", "", table.unpack(task.values, 1, task.values.n))
+    native.finish(task.id, "done", task.attempts, "", "",
+      table.unpack(task.values, 1, task.values.n))
   else
-    native.finish(id, "done", attempts, "", "", task.value)
+    native.finish(task.id, "done", task.attempts, "", "", task.value)
   end
 end
 
 local watchers = { on_end } -- of all of them
 
---- Hands f(...) to a worker; its end will be told as that of number `id`.
----@param id integer
+--- Makes ready what runs f(...) on a worker. Raises when something of it cannot be sent; nothing
+--- has happened then.
 ---@param timeout_ms integer 0: that of the host
 ---@param times integer retries, -1: those of the host
 ---@param f function
 ---@param ... any
-function embed.submit(id, timeout_ms, times, f, ...)
-  local owner = find_packs(open_executor().scheduler, timeout_ms, times)
-  local task = { id = id, origin = owner, watchers = watchers }
-  owner:submit(task, f, ...)
+---@return table prepared
+function embed.prepare(timeout_ms, times, f, ...)
+  local owner = find_packs(timeout_ms, times)
+  return table.pack(owner, owner:prepare(f, ...))
+end
+
+--- Hands to a worker what was prepared; its end will be told as that of number `id`.
+---@param id integer
+---@param prepared table
+function embed.submit(id, prepared)
+  local task = { id = id, origin = prepared[1], watchers = watchers }
   open[id] = task
+  task.origin:add(task, prepared[2], prepared[3], prepared[4])
 end
 
 --- Cancels the task, if that is possible.
@@ -180,41 +225,77 @@ function embed.cancel(id)
   end
 end
 
---- 0: it waits, 1: it runs.
+--- Whether a worker runs the task.
 ---@param id integer
----@return integer
+---@return boolean
 function embed.state(id)
   local task = open[id]
-  return task and task.origin:running(task) and 1 or 0
+  return task ~= nil and task.origin:running(task)
 end
 
---- What lp_stats tells, but for what the host counts itself.
+-- Numbers ------------------------------------------------------------------------------------
+
+-- What an executor has done so far, added to `sum`.
+local function add_up(sum, scheduler)
+  local function add(name, value)
+    sum[name] = (sum[name] or 0) + value
+  end
+  add("attempts", scheduler.counts.attempts)
+  add("bytes_sent", scheduler.counts.bytes_sent)
+  add("bytes_received", scheduler.counts.bytes_received)
+  add("run_seconds", scheduler.counts.run_us / 1e6)
+  add("retried", scheduler.tally.retried)
+  add("workers_started", scheduler.backend:started())
+  local costs = scheduler.backend.costs and scheduler.backend:costs()
+  add("cost", costs and costs.cost or 0)
+end
+
+--- What lp_get_stats tells, but for what the host counts itself.
 ---@return table
 function embed.stats()
-  return executor and executor:stats() or {}
+  local stats = { running = 0, workers = 0 }
+  for name, value in pairs(past) do
+    stats[name] = value
+  end
+  if executor then
+    add_up(stats, executor.scheduler)
+    stats.running = executor.scheduler.tally.running
+    stats.workers = executor.scheduler.backend:alive()
+  end
+  return stats
 end
 
 -- The loop -----------------------------------------------------------------------------------
 
---- Does one piece of work; false when there was none.
----@return boolean
-function embed.step()
-  loop.pump(0)
-  return false
-end
+embed.step = loop.step
+embed.hold = loop.hold
 
---- Waits until there is a piece of work.
+-- Seconds that the clock can be asked for.
+local LONGEST = 86400
+
+--- Waits until there is something to do.
 ---@param seconds number at most
-function embed.wait(seconds)
-  if executor and not executor.scheduler:is_idle() then
-    loop.pump(seconds)
-  end
+function embed.rest(seconds)
+  loop.rest(math.min(seconds, LONGEST))
 end
 
---- A descriptor that is readable while there is a piece of work.
----@return integer
-function embed.descriptor()
-  error "not yet"
+--- Gives up the executor, with all that it does. May have to be called again when memory runs out
+--- in it.
+function embed.reset()
+  open = {}
+  if executor then
+    local scheduler = executor.scheduler
+    scheduler.backend.workers = 0 -- what is queued stays there
+    scheduler.backend:abandon()
+    local sum = {}
+    add_up(sum, scheduler)
+    for name, value in pairs(past) do
+      sum[name] = sum[name] + value
+    end
+    packs_of = setmetatable({}, { __mode = "v" })
+    loop.expect(-scheduler.busy)
+    past, executor = sum, nil
+  end
 end
 
 return embed

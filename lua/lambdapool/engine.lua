@@ -53,6 +53,8 @@ engine.map_rules = with(engine.call_rules, { wait = { "seconds" } })
 ---   timeout    default 900, the longest that Lambda offers
 ---   seed       an integer that all random numbers of tasks depend on; default: another each time
 ---   prefix     true puts "[worker 2] " before each line that tasks print; default false
+---   nice       how nice local workers are to other processes, 0 to 19; default 0
+---   agent      the program that local workers run; default: `bootstrap`, where it was installed
 ---   chaos      faults on purpose: see lambdapool.backend.chaos
 ---
 --- Where tasks run, which the configuration may say as well (lambdapool.config):
@@ -71,7 +73,9 @@ engine.rules = with(engine.call_rules, {
   memory = { "integer", min = 128, max = 10240 },
   timeout = { "seconds" },
   seed = { "integer", min = math.mininteger },
-  prefix = { "boolean", default = false },
+  prefix = { "boolean" },
+  nice = { "integer", min = 0, max = 19 },
+  agent = { "text" },
   backend = { "choice", choices = { "local", "aws" } },
   function_name = { "text" },
   qualifier = { "text" },
@@ -100,8 +104,32 @@ local function new_seed()
   return string.unpack("<I8", file:read(8)) >> 11
 end
 
--- What the script does not say the configuration may.
+-- What a program in C wants for all of them.
+local defaults = {}
+
+--- Sets what holds for pools and executors that do not say otherwise.
+---@param options table checked
+function engine.set_defaults(options)
+  defaults = options
+end
+
+-- A stack level to blame that is never there: complaints name no line.
+local NOWHERE = 1000000
+
+--- Checks options of pools and executors that do not come from Lua code.
+---@param where string for complaints
+---@param given table?
+function engine.check(where, given)
+  retries.new(where, options.check(where, given, engine.rules, NOWHERE), NOWHERE)
+end
+
+-- What the script does not say the program may, and then the configuration.
 local function configured(checked)
+  for name, value in pairs(defaults) do
+    if checked[name] == nil then
+      checked[name] = value
+    end
+  end
   for name, value in pairs(config.pool()) do
     if engine.rules[name] and checked[name] == nil then
       checked[name] = value

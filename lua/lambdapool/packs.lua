@@ -108,13 +108,23 @@ local function open_batch(self, code)
   return batch
 end
 
---- Queues f(...) for `future`. Raises when something of it cannot be sent.
----@param future table
+--- What is to be sent for f(...). Raises when something of it cannot be; nothing has happened then.
 ---@param f function
 ---@param ... any
-function methods:submit(future, f, ...)
+---@return any code
+---@return string body
+---@return any record
+function methods:prepare(f, ...)
   local code = encode(self, f)
-  local body, record = codec.arguments(code, ...)
+  return code, codec.arguments(code, ...)
+end
+
+--- Queues for `future` what was prepared.
+---@param future table
+---@param code any
+---@param body string
+---@param record any
+function methods:add(future, code, body, record)
   local batch = open_batch(self, code)
   local i = batch.n + 1
   batch.n, batch.remaining = i, batch.remaining + 1
@@ -123,6 +133,14 @@ function methods:submit(future, f, ...)
   batch.futures[i] = future
   future.batch, future.index = batch, i
   self.scheduler:add(batch, i, i)
+end
+
+--- Queues f(...) for `future`. Raises when something of it cannot be sent.
+---@param future table
+---@param f function
+---@param ... any
+function methods:submit(future, f, ...)
+  self:add(future, self:prepare(f, ...))
 end
 
 --- Cancels the task of a future.

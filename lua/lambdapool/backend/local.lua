@@ -335,7 +335,7 @@ end
 ---@return lambdapool.LocalBackend
 local function new(options)
   return setmetatable({
-    agent = find_agent(),
+    agent = options.agent or find_agent(),
     workers = options.workers,
     memory = options.memory,
     prefix = options.prefix,
