@@ -81,6 +81,7 @@ struct frame {
   const struct lp__proto *proto;
   const struct lp__bytes *constants; /* text of each string constant */
   const struct known *upvalues;
+  unsigned top; /* nothing is known of registers from here on */
   struct known registers[REGISTERS + 1];
   struct jump jumps[JUMPS]; /* more are not followed */
   unsigned jump_count;
@@ -156,10 +157,16 @@ static void use_call(struct scan *s, const struct frame *f, unsigned a,
   }
 }
 
+static void set(struct frame *f, unsigned r, struct known known) {
+  f->registers[r] = known;
+  if (r >= f->top && known.what != NOTHING)
+    f->top = r + 1;
+}
+
 /* Notes what the registers hold at a jump forward. */
 static void note_jump(struct frame *f, const unsigned char *target) {
   unsigned r;
-  for (r = 0; r < REGISTERS && f->jump_count < JUMPS; r++) {
+  for (r = 0; r < f->top && r < REGISTERS && f->jump_count < JUMPS; r++) {
     struct known known = f->registers[r];
     if (known.what == UPVALUE || known.what == REQUIRE) {
       struct jump *jump = &f->jumps[f->jump_count++];
@@ -178,16 +185,18 @@ static void join_jumps(struct frame *f, const unsigned char *at) {
     if (jump.target != at) {
       f->jumps[left++] = jump;
     } else if (f->registers[jump.from].what == NOTHING) {
-      f->registers[jump.from] = jump.known;
+      set(f, jump.from, jump.known);
     }
   }
   f->jump_count = left;
 }
 
 static void forget(struct frame *f, unsigned from, unsigned count) {
-  for (; count > 0 && from < REGISTERS; from++, count--) {
-    f->registers[from].what = NOTHING;
-  }
+  unsigned last = from + count < f->top ? from + count : f->top, r;
+  for (r = from; r < last; r++)
+    f->registers[r].what = NOTHING;
+  if (last == f->top && from < last)
+    f->top = from;
 }
 
 static int writes_register_a(unsigned op) {
@@ -287,7 +296,7 @@ static void scan_code(struct scan *s, struct frame *f) {
       use_field(s, f->registers[a], f->constants[b]);
       break;
     case OP_SELF:
-      f->registers[a + 1] = f->registers[b];
+      set(f, a + 1, f->registers[b]);
       if (i >> 15 & 1)
         use_field(s, f->registers[b], f->constants[c]);
       break;
@@ -315,7 +324,7 @@ static void scan_code(struct scan *s, struct frame *f) {
       break;
     }
     if (writes_register_a(op))
-      f->registers[a] = result;
+      set(f, a, result);
   }
 }
 

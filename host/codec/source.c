@@ -5,8 +5,9 @@
  * and LAST bound: the oldest can be forgotten without moving the others.  A
  * text that is its own chunk name is not kept, the function has it.
  *
- * The compiled form of the last few is kept too, so that dumping a hundred
- * functions of a file compiles the file once.
+ * The compiled form of some is kept too, so that dumping a hundred functions
+ * of a file compiles the file once, and so does sending a module with every
+ * call.
  */
 #include "source.h"
 
@@ -24,7 +25,7 @@
 enum {
   KEPT_BYTES = 64 << 20,
   TEXT_COST = 200, /* bytes that keeping a text takes besides the text */
-  COMPILED_TEXTS = 8,
+  COMPILED_TEXTS = 64,
   SLICE_FROM = 2048 /* bytes of text; smaller chunks travel whole */
 };
 
