@@ -95,23 +95,19 @@ static void free_host(lp_host *host) {
 }
 
 int lp_open(const struct lp_config *config, lp_host **out) {
-  struct lp_config defaults;
+  struct lp_config whole;
   struct lp__memory *previous;
   int status;
   if (out == NULL)
     return LP_EINVAL;
   *out = NULL;
-  if (config == NULL) {
-    lp_config_init(&defaults, sizeof defaults);
-    config = &defaults;
-  }
-  if (config->size != sizeof *config)
+  if (!lp__config_complete(&whole, config))
     return LP_EINVAL;
-  *out = new_host(config);
+  *out = new_host(&whole);
   if (*out == NULL)
     return LP_ENOMEM;
   previous = lp__memory_enter(&(*out)->memory);
-  status = open_host(*out, config);
+  status = open_host(*out, &whole);
   if (status == LP_ENOMEM) {
     free_host(*out);
     *out = NULL;

@@ -141,6 +141,14 @@ int lp__protected_change(lp_host *host, lua_CFunction f, void *argument);
 
 /* --- host_config.c ------------------------------------------------------- */
 
+/* Fills in what the user has not given; `config` may be NULL. False when it is
+ * not one of lp_config_init. */
+bool lp__config_complete(struct lp_config *whole,
+                         const struct lp_config *config);
+
+/* The same for tasks, of which there must be one. */
+bool lp__task_complete(struct lp_task *whole, const struct lp_task *task);
+
 /* LP_OK; or LP_EINVAL, noted. */
 int lp__config_check(lp_host *host, const struct lp_config *config);
 
@@ -171,8 +179,11 @@ void lp__values_release(lp_host *host, struct lp__ended *ended);
 
 /* --- host_submit.c ------------------------------------------------------- */
 
-/* Checks a task; LP_OK or LP_EINVAL, noted. */
-int lp__task_check(lp_host *host, const struct lp_task *task);
+/* Checks a task of the user's, which `whole` becomes. LP_OK or LP_EINVAL,
+ * noted.
+ */
+int lp__task_check(lp_host *host, const struct lp_task *task,
+                   struct lp_task *whole);
 
 /* Pushes the function of a task and its arguments; returns how many these
  * are.  [-0, +n, e] */

@@ -24,6 +24,27 @@ void lp_task_init(struct lp_task *task, size_t size) {
   fill_in(task, size, &whole, sizeof whole);
 }
 
+/* Programs that were compiled with an older header know fewer fields. */
+static bool complete(void *whole, size_t whole_size, const void *given) {
+  size_t size = given != NULL ? *(const size_t *)given : 0;
+  if (size < sizeof size || size > whole_size)
+    return false;
+  memcpy(whole, given, size);
+  *(size_t *)whole = whole_size;
+  return true;
+}
+
+bool lp__config_complete(struct lp_config *whole,
+                         const struct lp_config *config) {
+  lp_config_init(whole, sizeof *whole);
+  return config == NULL || complete(whole, sizeof *whole, config);
+}
+
+bool lp__task_complete(struct lp_task *whole, const struct lp_task *task) {
+  lp_task_init(whole, sizeof *whole);
+  return complete(whole, sizeof *whole, task);
+}
+
 /* --- checking ------------------------------------------------------------ */
 
 static int refuse(lp_host *host, const char *field, const char *wanted,

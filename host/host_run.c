@@ -49,15 +49,19 @@ static int run(lua_State *L) {
   return 0;
 }
 
-/* Scripts may allocate any amount: Lua collects its garbage by itself. */
+/* Scripts may allocate any amount: Lua collects its garbage by itself. A hook
+ * that one has set ends with it. */
 static int run_freely(lp_host *host, const struct lp_task *task) {
-  struct run work = {host, task};
-  int status = lp__task_check(host, task);
+  struct lp_task whole;
+  struct run work = {host, &whole};
+  int status = lp__task_check(host, task, &whole);
   if (status != LP_OK)
     return status;
   lp__collect_freely(host->L, &host->collector, true);
   status = lp__protected(host, run, &work);
+  lua_sethook(host->L, NULL, 0, 0);
   lp__collect_freely(host->L, &host->collector, false);
+  host->lent.result.data = whole.data;
   return status;
 }
 
@@ -74,7 +78,6 @@ int lp_run(lp_host *host, const struct lp_task *task,
   status = run_freely(host, task);
   lent = &host->lent.result;
   lent->attempts = 1;
-  lent->data = task != NULL ? task->data : NULL;
   if (status != LP_OK) {
     lent->kind = LP_ERROR;
     if (lent->message == NULL) {

@@ -12,8 +12,9 @@ static int refuse(lp_host *host, const char *message) {
   return lp__fail(host, LP_EINVAL, message);
 }
 
-int lp__task_check(lp_host *host, const struct lp_task *task) {
-  if (task == NULL || task->size != sizeof *task)
+int lp__task_check(lp_host *host, const struct lp_task *given,
+                   struct lp_task *task) {
+  if (!lp__task_complete(task, given))
     return refuse(host, "lp_task: the task is not one of lp_task_init");
   if ((task->source != NULL) + (task->file != NULL) +
           (task->function != NULL) !=
@@ -110,12 +111,13 @@ static int submit_recorded(lp_host *host, struct submission *submission) {
 }
 
 int lp_submit(lp_host *host, const struct lp_task *task, lp_id *id) {
-  struct submission submission = {host, task, 0, 0};
+  struct lp_task whole;
+  struct submission submission = {host, &whole, 0, 0};
   struct lp__call call;
   int status = lp__enter(host, &call, LP__ANYWHERE);
   if (status != LP_OK)
     return status;
-  status = lp__task_check(host, task);
+  status = lp__task_check(host, task, &whole);
   if (status == LP_OK)
     status = lp__open_loop(host);
   if (status == LP_OK)
@@ -227,13 +229,13 @@ int lp_get_stats(lp_host *host, struct lp_stats *stats, size_t size) {
   int status = lp__enter(host, &call, LP__ANYWHERE);
   if (status != LP_OK)
     return status;
-  if (stats == NULL || size < sizeof whole.size)
+  if (stats == NULL || size < sizeof whole.size || size > sizeof whole)
     return lp__leave(host, &call,
-                     refuse(host, "lp_get_stats: there is no room for them"));
+                     refuse(host, "lp_get_stats: the size is not that of a "
+                                  "struct lp_stats"));
   if (lp__is_embedded(host))
     status = lp__protected(host, collect, &numbers);
   count_tasks(host, &whole);
-  memset(stats, 0, size);
-  memcpy(stats, &whole, size < sizeof whole ? size : sizeof whole);
+  memcpy(stats, &whole, size);
   return lp__leave(host, &call, status);
 }

@@ -79,7 +79,7 @@ static int encode_json(lua_State *L) {
   struct lp__json_problem problem;
   lua_settop(L, 1);
   lua_pushnil(L); /* the place of the buffer */
-  lp__json_encode(L, 1, &out);
+  lp__json_encode_exact(L, 1, &out);
   if (lp__json_check((const char *)out.bytes, out.size, LP__JSON_UTF8,
                      &problem) != LP_OK)
     return luaL_error(L, "%s", problem.message);

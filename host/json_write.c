@@ -36,7 +36,8 @@ struct writer {
   lua_State *L;
   struct lp__buffer *out;
   int depth;
-  int sorted;
+  int sorted; /* the members of objects, */
+  int exact;  /* and nothing is written that reads as another table */
 };
 
 static void write_value(struct writer *w, int index);
@@ -104,7 +105,7 @@ static int is_marked(lua_State *L, int index) {
 
 /* The length of the table at `index` as an array: its largest key when all
  * keys are positive integers, -1 when it is an object. */
-static lua_Integer array_length(lua_State *L, int index) {
+static lua_Integer array_length(lua_State *L, int index, int exact) {
   lua_Integer most = 0, count = 0;
   for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
     if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) < 1) {
@@ -115,7 +116,7 @@ static lua_Integer array_length(lua_State *L, int index) {
       most = lua_tointeger(L, -2);
     count++;
   }
-  if (most > SPARSE_SAFE && most / 2 > count)
+  if (most > count && (exact || (most > SPARSE_SAFE && most / 2 > count)))
     luaL_error(L, "an array of %I values has %I holes", count, most - count);
   return count > 0 || is_marked(L, index) ? most : -1;
 }
@@ -139,7 +140,7 @@ static void write_key(struct writer *w) {
   size_t size;
   const char *text;
   int type = lua_type(w->L, -1);
-  if (type != LUA_TSTRING && type != LUA_TNUMBER)
+  if (type != LUA_TSTRING && (type != LUA_TNUMBER || w->exact))
     luaL_error(w->L, "a %s cannot be a key in JSON", luaL_typename(w->L, -1));
   lua_pushvalue(w->L, -1);
   text = lua_tolstring(w->L, -1, &size);
@@ -217,7 +218,7 @@ static void write_table(struct writer *w, int index) {
   if (++w->depth > DEPTH_MAX)
     luaL_error(w->L, "more than %d tables inside each other", DEPTH_MAX);
   luaL_checkstack(w->L, 6, NULL);
-  length = array_length(w->L, index);
+  length = array_length(w->L, index, w->exact);
   if (length >= 0)
     write_array(w, index, length);
   else if (w->sorted)
@@ -258,12 +259,17 @@ static void write_value(struct writer *w, int index) {
 }
 
 void lp__json_encode(lua_State *L, int index, struct lp__buffer *out) {
-  struct writer w = {L, out, 0, 0};
+  struct writer w = {L, out, 0, 0, 0};
   write_value(&w, lua_absindex(L, index));
 }
 
 void lp__json_encode_sorted(lua_State *L, int index, struct lp__buffer *out) {
-  struct writer w = {L, out, 0, 1};
+  struct writer w = {L, out, 0, 1, 0};
+  write_value(&w, lua_absindex(L, index));
+}
+
+void lp__json_encode_exact(lua_State *L, int index, struct lp__buffer *out) {
+  struct writer w = {L, out, 0, 0, 1};
   write_value(&w, lua_absindex(L, index));
 }
 
