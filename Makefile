@@ -5,7 +5,6 @@
 
 BUILD     = build
 CC        = gcc
-CXX       = g++
 CFLAGS    = -O2 -g
 LDFLAGS   =
 PREFIX    = /usr/local
@@ -54,7 +53,6 @@ FUZZERS     := $(wildcard tests/fuzz/*.c)
 HELPERS     := $(patsubst %.c,$(BUILD)/tests/%,$(notdir $(wildcard tests/agent/rapi.c tests/host/fake_agent.c)))
 OOM         := $(wildcard tests/oom*.c)
 EMBED_TESTS := $(wildcard tests/embed/*_test.c)
-EXAMPLES    := $(wildcard examples/embed/*.c examples/embed/*.cc)
 
 ARCHIVE       = $(BUILD)/parts.a
 PROGRAMS      = $(BUILD)/lambdapool $(BUILD)/bootstrap $(BUILD)/cloud.so $(BUILD)/terminal.so
@@ -62,13 +60,14 @@ LIBRARY       = $(BUILD)/liblambdapool.so.$(VERSION)
 MODULE        = $(BUILD)/lambdapool.so
 LIBRARIES     = $(LIBRARY) $(BUILD)/liblambdapool.a $(MODULE)
 TEST_PROGRAMS = $(C_TESTS:%.c=$(BUILD)/%) $(OOM:%.c=$(BUILD)/%) $(HELPERS) $(BUILD)/tests/bench/invoke_load \
-  $(EMBEDDING)
+  $(EMBED_TESTS:%.c=$(BUILD)/%) $(STAGE)/.done
 
 # Debian 12 packages, by what needs them.
 BUILD_PACKAGES = gcc libc6-dev lua5.4 liblua5.4-dev lua-cjson-dev libuv1-dev libhttp-parser-dev libzstd-dev \
   libxxhash-dev libssl-dev libcurl4-openssl-dev libexpat1-dev libedit-dev libsqlite3-dev libzip-dev zlib1g-dev lua-argparse
 TEST_PACKAGES  = lua-busted lua-check libcmocka-dev clang clang-format libclang-rt-14-dev perl zip unzip \
-  binutils procps curl openssl tmux luarocks awscli python3 python3-boto3 $(NODE_PACKAGES)
+  binutils procps curl openssl tmux luarocks awscli python3 python3-boto3 g++ pkg-config cmake luajit libluajit-5.1-dev \
+  libsdl2-dev xvfb $(NODE_PACKAGES)
 # Node.js may be there from somewhere else, with an npm of its own.
 NODE_PACKAGES := $(shell command -v npm >/dev/null || echo nodejs npm ca-certificates)
 BENCH_PACKAGES = python3 python3-cloudpickle python3-boto3
@@ -266,24 +265,10 @@ $(STAGE)/.done: $(PROGRAMS) $(LIBRARIES) host/lambdapool.h $(wildcard host/*.in)
 	touch $@
 
 # Programs that embed lambdapool know the installed library and nothing of this tree.
-EMBEDDING   = $(EMBED_TESTS:%.c=$(BUILD)/%) $(addprefix $(BUILD)/,$(basename $(EXAMPLES)))
-OUTSIDE     = PKG_CONFIG_PATH='$(abspath $(STAGE))/lib/pkgconfig' pkg-config
-EMBED_LINK  = $$($(OUTSIDE) --cflags --libs lambdapool $(ALSO)) -Wl,-rpath,'$(abspath $(STAGE))/lib' -pthread
-CC_WARNINGS = $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(WARNINGS))
-
 $(BUILD)/tests/embed/%: tests/embed/%.c $(wildcard tests/embed/*.h) $(STAGE)/.done
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(EMBED_LINK)
-
-$(BUILD)/examples/embed/%: examples/embed/%.c $(STAGE)/.done
-	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(EMBED_LINK)
-
-$(BUILD)/examples/embed/%: examples/embed/%.cc $(STAGE)/.done
-	@mkdir -p $(@D)
-	$(CXX) -std=c++17 $(CC_WARNINGS) $(CFLAGS) $(LDFLAGS) -o $@ $< $(EMBED_LINK)
-
-$(BUILD)/examples/embed/host_lua: ALSO = lua5.4
+	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) $(LDFLAGS) -o $@ $< -pthread -Wl,-rpath,'$(abspath $(STAGE))/lib' \
+	  $$(PKG_CONFIG_PATH='$(abspath $(STAGE))/lib/pkgconfig' pkg-config --cflags --libs lambdapool)
 
 clean: ## remove everything that was made
 	rm -rf $(BUILD)
@@ -295,21 +280,25 @@ endif
 
 # tests/run runs one test, in any language or mode, and prints TAP; prove runs all of them and counts.
 PROVE      = LAMBDAPOOL_BUILD=$(abspath $(BUILD)) FUZZ_TIME=$(FUZZ_TIME) prove -fo --exec tests/run
-TESTS      = $(C_TESTS) $(OOM) $(SPECS) $(SCRIPTS)
+TESTS      = $(C_TESTS) $(EMBED_TESTS) $(OOM) $(SPECS) $(SCRIPTS)
 CLOUD_SPECS = $(addprefix tests/lua/,$(addsuffix _spec.lua,archive aws_sigv4 aws_sigv4_headers crypto files http json serve_blobs sigv4 sqlite xml))
 CHECKED    = $(C_TESTS) $(wildcard tests/lua/codec*_spec.lua tests/host/codec*_spec.lua) $(CLOUD_SPECS)
+THREADS    = $(filter %/threads_test.c %/wait_test.c,$(EMBED_TESTS))
 FAULTS     = $(addprefix tests/e2e/,faults_spec.lua kinds_spec.lua outside_spec.lua)
 
 ASAN_FLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 ASAN       = BUILD=$(BUILD)/asan CFLAGS='$(ASAN_FLAGS)' STRIP_AGENT=
+TSAN       = BUILD=$(BUILD)/tsan CFLAGS='-O1 -g -fsanitize=thread' STRIP_AGENT=
 FUZZ       = BUILD=$(BUILD)/fuzz CC=clang CFLAGS='$(ASAN_FLAGS) -fsanitize=fuzzer-no-link'
 
 test: setup-test ## install what is missing, build, run every test
 	@$(MAKE) npm
 	@$(MAKE) programs test-programs
 	@$(MAKE) $(ASAN) programs test-programs
+	@$(MAKE) $(TSAN) thread-programs
 	@$(MAKE) $(FUZZ) fuzz-programs
-	$(PROVE) -j2 make:lint $(TESTS) $(CHECKED:%=asan:%) $(FAULTS:%=asan:%) $(FUZZERS:%=fuzz:%)
+	$(PROVE) -j2 make:lint $(TESTS) $(CHECKED:%=asan:%) $(EMBED_TESTS:%=asan:%) $(FAULTS:%=asan:%) $(THREADS:%=tsan:%) \
+	  $(FUZZERS:%=fuzz:%)
 
 check: build ## run the tests named by T=, for example T='tests/lua/pool_spec.lua tests/host/loop_test.c'
 	@$(MAKE) setup-test test-programs npm
@@ -317,7 +306,12 @@ check: build ## run the tests named by T=, for example T='tests/lua/pool_spec.lu
 
 asan: setup-test ## C tests and codec specs with AddressSanitizer and UBSan
 	@$(MAKE) $(ASAN) programs test-programs
-	$(PROVE) $(CHECKED:%=asan:%) $(FAULTS:%=asan:%)
+	$(PROVE) $(CHECKED:%=asan:%) $(EMBED_TESTS:%=asan:%) $(FAULTS:%=asan:%)
+
+tsan: setup-test ## hosts on many threads with ThreadSanitizer
+	@$(MAKE) programs
+	@$(MAKE) $(TSAN) thread-programs
+	$(PROVE) $(THREADS:%=tsan:%)
 
 valgrind: setup-valgrind ## C tests and codec specs under valgrind
 	@$(MAKE) programs test-programs
@@ -340,6 +334,7 @@ $(BUILD)/npm/.done: Makefile
 	touch $@
 
 test-programs: $(TEST_PROGRAMS)
+thread-programs: $(THREADS:%.c=$(BUILD)/%)
 fuzz-programs: $(FUZZERS:%.c=$(BUILD)/%)
 
 $(BUILD)/tests/%_test: $(BUILD)/tests/%_test.o $(ARCHIVE)
@@ -382,19 +377,30 @@ $(BUILD)/tests/bench/limits: $(BUILD)/tests/bench/limits.o
 
 # --- source -----------------------------------------------------------------------------------------------------------
 
-ALL_C := $(C_FILES) $(wildcard tests/*.c tests/*/*.c tests/*/*/*.c)
-ALL_H := $(wildcard host/*.h host/codec/*.h host/cloud/*.h host/terminal/*.h agent/*.h tests/*.h tests/*/*.h tests/*/*/*.h)
+GUESTS := $(wildcard tests/embed/*.c tests/e2e/library/*.c examples/embed/*.c examples/embed/*/*.c)
+GUESTS_CC := $(wildcard examples/embed/*.cc)
+ALL_C  := $(C_FILES) $(filter-out $(GUESTS),$(wildcard tests/*.c tests/*/*.c tests/*/*/*.c))
+ALL_H  := $(wildcard host/*.h host/codec/*.h host/cloud/*.h host/terminal/*.h agent/*.h tests/*.h tests/*/*.h tests/*/*/*.h \
+  examples/embed/*/*.h)
+GUEST_FLAGS = $(WARNINGS) -Ihost -I/usr/include/lua5.4 $$(pkg-config --cflags sdl2)
+GUEST_CC_FLAGS = -std=c++17 $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(GUEST_FLAGS))
 
 lint: setup-test ## format, luacheck, and the warnings of gcc and clang
-	clang-format --dry-run -Werror $(ALL_C) $(ALL_H)
+	clang-format --dry-run -Werror $(ALL_C) $(ALL_H) $(GUESTS) $(GUESTS_CC)
 	luacheck -q .
-	gcc -fsyntax-only -Werror $(C_FLAGS) $(ALL_C)
-	clang -fsyntax-only -Werror $(C_FLAGS) $(ALL_C)
+	for cc in gcc clang; do \
+	  $$cc -fsyntax-only -Werror $(C_FLAGS) $(ALL_C) && \
+	  $$cc -fsyntax-only -Werror -std=gnu11 $(GUEST_FLAGS) $(GUESTS) || exit 1; \
+	done
+	for cc in g++ clang++; do \
+	  $$cc -fsyntax-only -Werror $(GUEST_CC_FLAGS) $(GUESTS_CC) && \
+	  $$cc -fsyntax-only -Werror $(GUEST_CC_FLAGS) -x c++ host/lambdapool.h || exit 1; \
+	done
 
 format: setup-test ## lay out the C sources
-	clang-format -i $(ALL_C) $(ALL_H)
+	clang-format -i $(ALL_C) $(ALL_H) $(GUESTS) $(GUESTS_CC)
 
 .PHONY: always help setup setup-build setup-test setup-bench setup-valgrind build programs demo install install-files stage clean \
-  test check asan valgrind fuzz oom npm test-programs fuzz-programs bench lint format
+  test check asan tsan valgrind fuzz oom npm test-programs thread-programs fuzz-programs bench lint format
 
 -include $(shell find $(BUILD)/host $(BUILD)/agent $(BUILD)/tests -name '*.d' 2>/dev/null)

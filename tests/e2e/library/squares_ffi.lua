@@ -1,5 +1,6 @@
---- For LuaJIT, with the header of lambdapool in a form that its FFI reads: has tasks done, like squares.c. Arguments:
---- the header, the library, options of the pool.
+--- For LuaJIT, with the header of lambdapool in a form that its FFI reads: has tasks done, like
+--- squares.c. Arguments: the header, the library, options of the pool.
+-- luacheck: std luajit
 local ffi = require "ffi"
 local header, library, options = ...
 
