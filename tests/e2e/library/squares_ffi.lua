@@ -17,7 +17,7 @@ assert(lp.lp_open(config, host) == 0, ffi.string(lp.lp_error(host[0])))
 
 local task, value = ffi.new "struct lp_task", ffi.new "struct lp_value"
 lp.lp_task_init(task, ffi.sizeof(task))
-task.source = "local n = ... assert(_VERSION == 'Lua 5.4' and math.type(n) == 'integer') return n * n"
+task.source = "local n = ... assert(math.type(n) == 'integer') return n * n"
 task.args, task.count = value, 1
 value.type = "LP_INTEGER"
 for i = 1, 10 do
