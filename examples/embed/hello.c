@@ -8,18 +8,18 @@
 #include <lambdapool.h>
 #include <stdio.h>
 
-/* The task, in Lua. */
+/* The task, in Lua: how many primes there are from one number to another. */
 static const char count_primes[] =
-    "local million = ...\n"
+    "local first, last = ...\n"
     "local count = 0\n"
-    "for n = (million - 1) * 1000000, million * 1000000 - 1 do\n"
-    "  local prime = n > 1\n"
+    "for n = math.max(first, 2), last do\n"
+    "  local prime = 1\n"
     "  for d = 2, n ^ 0.5 do\n"
-    "    if n % d == 0 then prime = false break end\n"
+    "    if n % d == 0 then prime = 0 break end\n"
     "  end\n"
-    "  if prime then count = count + 1 end\n"
+    "  count = count + prime\n"
     "end\n"
-    "return million, count\n";
+    "return first, count\n";
 
 /* What main returns when a call has failed. */
 static int fail(lp_host *host) {
@@ -32,17 +32,17 @@ int main(void) {
   lp_host *host;
   struct lp_task task;
   const struct lp_result *result;
-  int million, failed = 0;
+  int first, failed = 0;
 
   if (lp_open(NULL, &host) != LP_OK)
     return fail(host);
 
   lp_task_init(&task, sizeof task);
   task.source = count_primes;
-  for (million = 1; million <= 4; million++) {
-    struct lp_value argument = lp_integer(million);
-    task.args = &argument;
-    task.count = 1;
+  for (first = 1; first < 400000; first += 100000) {
+    struct lp_value args[] = {lp_integer(first), lp_integer(first + 99999)};
+    task.args = args;
+    task.count = 2;
     if (lp_submit(host, &task, NULL) != LP_OK)
       return fail(host);
   }
@@ -51,8 +51,7 @@ int main(void) {
     return fail(host);
   while (lp_next(host, &result) == 1) {
     if (result->kind == LP_DONE) {
-      printf("%lld primes in million %lld\n",
-             (long long)result->values[1].integer,
+      printf("%lld primes from %lld on\n", (long long)result->values[1].integer,
              (long long)result->values[0].integer);
     } else {
       fprintf(stderr, "hello: %s\n", result->message);
