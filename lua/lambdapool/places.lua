@@ -1,7 +1,7 @@
 --- Where files of ours are that belong to the program, to the library or to the Lua module: the
---- agent, and the libraries that are loaded late. The first of these folders that has the file is
---- taken: that of the program; ../libexec/lambdapool, seen from it; the same, seen from the library;
---- and where lambdapool was installed.
+--- agent, and the libraries that are loaded late. The first of these folders that has the file:
+--- that of the program; ../libexec/lambdapool, seen from it; the same, seen from the library; and
+--- where lambdapool was installed.
 local parts = require "lambdapool.parts"
 local system = require "lambdapool.system"
 
