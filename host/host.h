@@ -41,6 +41,7 @@ enum lp__embedded {
   LP__EMBED_STEP,
   LP__EMBED_REST,
   LP__EMBED_HOLD,
+  LP__EMBED_DESCRIPTOR,
   LP__EMBED_RESET,
   LP__EMBEDDED
 };

@@ -148,6 +148,8 @@ int lp__protected(lp_host *host, lua_CFunction f, void *argument) {
   status = lua_pcall(L, 1, 0, -3);
   status = status == LUA_OK ? LP_OK : take_error(host, L, status);
   lua_pop(L, 1);
+  if (status == LP_ENOMEM && L == host->L)
+    lua_gc(L, LUA_GCCOLLECT); /* others need memory, too */
   lp__log_warnings(host);
   return status;
 }
@@ -168,7 +170,8 @@ static const char *const names[] = {
     [LP__EMBED_SUBMIT] = "submit", [LP__EMBED_CANCEL] = "cancel",
     [LP__EMBED_STATE] = "state",   [LP__EMBED_STATS] = "stats",
     [LP__EMBED_STEP] = "step",     [LP__EMBED_REST] = "rest",
-    [LP__EMBED_HOLD] = "hold",     [LP__EMBED_RESET] = "reset",
+    [LP__EMBED_HOLD] = "hold",     [LP__EMBED_DESCRIPTOR] = "descriptor",
+    [LP__EMBED_RESET] = "reset",
 };
 
 /* The last one comes last: it says that all are there. */

@@ -1,7 +1,7 @@
 /* What goes on: lp_poll, lp_wait, lp_next, lp_fd, lp_wake. */
 #include <lauxlib.h>
 
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 
 #include "host.h"
@@ -21,6 +21,13 @@ static uint64_t later(uint64_t start, int64_t us) {
 
 /* --- the loop ------------------------------------------------------------ */
 
+/* Raises the message on top.  [-0, +0, e] */
+static int complain(lua_State *L, lp_host *host) {
+  const char *message = luaL_tolstring(L, -1, NULL);
+  int code = strcmp(message, strerror(ENOMEM)) == 0 ? LP_ENOMEM : LP_ESYSTEM;
+  return lp__raise(L, host, code, "cannot open an event loop: %s", message);
+}
+
 /* hold() -> handle | nil, message */
 static int open_loop(lua_State *L) {
   lp_host *host = lua_touserdata(L, 1);
@@ -29,8 +36,7 @@ static int open_loop(lua_State *L) {
   lua_call(L, 0, 2);
   handle = lua_touserdata(L, -2);
   if (handle == NULL)
-    return lp__raise(L, host, LP_ESYSTEM, "cannot open a loop: %s",
-                     luaL_tolstring(L, -1, NULL));
+    return complain(L, host);
   atomic_store(&host->loop, handle->loop);
   return 0;
 }
@@ -101,6 +107,14 @@ static bool deliver(lp_host *host) {
   return true;
 }
 
+/* Scripts may have something on the loop, too. Before there was one, or a task,
+ * there is nothing to be done. */
+static int prepare(lp_host *host) {
+  if (host->loop != NULL || !lp__is_embedded(host))
+    return LP_OK;
+  return lp__open_loop(host);
+}
+
 /* A piece of work. *active says whether there was any. */
 static int work(lp_host *host, bool *active) {
   struct piece piece = {host, 0, false};
@@ -115,19 +129,17 @@ static int work(lp_host *host, bool *active) {
 
 /* --- lp_poll ------------------------------------------------------------- */
 
-/* Pieces of work until there are none, or until the limit. An error keeps
- * nothing else from being done, unless memory is short. */
+/* Pieces of work until there are none, until the limit, or until one goes
+ * wrong: the user is told of every error, and what is left is for later. */
 static int work_until(lp_host *host, uint64_t limit) {
   bool active;
-  int result = LP_OK;
-  do {
-    int status = work(host, &active);
-    if (status != LP_OK)
-      result = status;
-  } while (active && result != LP_ENOMEM && now() < limit);
+  int status;
+  do
+    status = work(host, &active);
+  while (active && status == LP_OK && now() < limit);
   if (active && host->loop != NULL)
     lp__loop_call_at(host->loop, 0);
-  return result;
+  return status;
 }
 
 static uint64_t count_ended(const lp_host *host) {
@@ -143,9 +155,11 @@ int lp_poll(lp_host *host, int64_t budget_us) {
   lp__values_release(host, &host->lent);
   before = count_ended(host);
   limit = later(now(), budget_us);
+  status = prepare(host);
   if (host->loop != NULL)
     lp__loop_set_deadline(host->loop, limit);
-  status = work_until(host, limit);
+  if (status == LP_OK)
+    status = work_until(host, limit);
   if (host->loop != NULL)
     lp__loop_set_deadline(host->loop, 0);
   lp__collect(host->L, &host->collector, limit);
@@ -215,7 +229,10 @@ int lp_wait(lp_host *host, lp_id id, int64_t timeout_us) {
   lp__values_release(host, &host->lent);
   if (id != 0 && lp__tasks_find(&host->tasks, id) == NULL)
     return lp__leave(host, &call, fail(host, LP_ESTALE));
-  return lp__leave(host, &call, wait_until(host, id, limit));
+  status = prepare(host);
+  if (status == LP_OK)
+    status = wait_until(host, id, limit);
+  return lp__leave(host, &call, status);
 }
 
 /* --- lp_next ------------------------------------------------------------- */
@@ -241,27 +258,32 @@ int lp_next(lp_host *host, const struct lp_result **result) {
 
 /* --- event loops --------------------------------------------------------- */
 
-/* Whatever there is to do by now is found out by the next lp_poll. */
-static int find_descriptor(lp_host *host) {
-  char message[120];
-  int fd = lp__loop_fd(host->loop);
-  if (fd < 0) {
-    snprintf(message, sizeof message, "lp_fd: %s", strerror(-fd));
-    return lp__fail(host, fd == UV_ENOMEM ? LP_ENOMEM : LP_ESYSTEM, message);
-  }
-  lp__loop_call_at(host->loop, 0);
-  return fd;
+struct descriptor {
+  lp_host *host;
+  int fd;
+};
+
+/* descriptor() -> fd | nil, message */
+static int find_descriptor(lua_State *L) {
+  struct descriptor *descriptor = lua_touserdata(L, 1);
+  lp__push_embedded(L, descriptor->host, LP__EMBED_DESCRIPTOR);
+  lua_call(L, 0, 2);
+  if (lua_isnil(L, -2))
+    return complain(L, descriptor->host);
+  descriptor->fd = (int)lua_tointeger(L, -2);
+  return 0;
 }
 
 int lp_fd(lp_host *host) {
+  struct descriptor descriptor = {host, -1};
   struct lp__call call;
   int status = lp__enter(host, &call, LP__ANYWHERE);
   if (status != LP_OK)
     return status;
   status = lp__open_loop(host);
   if (status == LP_OK)
-    status = find_descriptor(host);
-  return lp__leave(host, &call, status);
+    status = lp__protected(host, find_descriptor, &descriptor);
+  return lp__leave(host, &call, status != LP_OK ? status : descriptor.fd);
 }
 
 void lp_wake(lp_host *host) {

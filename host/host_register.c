@@ -90,46 +90,57 @@ static bool enter_table(lua_State *L, const char *name, size_t size,
   return lua_istable(L, -1);
 }
 
-static int install(lua_State *L) {
-  const struct registration *registration = lua_touserdata(L, 1);
-  const char *name = registration->name, *dot = strchr(name, '.');
-  bool make = registration->registered.function != NULL;
+/* Pushes the table that the last name in `name` belongs to, and returns that
+ * name; NULL when there is another value on the way, or nothing and `make` is
+ * false.  [-0, +1, e] */
+static const char *push_owner(lua_State *L, const char *name, bool make) {
+  const char *dot;
   lua_pushglobaltable(L);
-  if (dot != NULL) {
-    bool found = enter_table(L, name, (size_t)(dot - name), make);
-    if (!found && make)
-      return lp__raise(L, registration->registered.host, LP_EINVAL,
-                       "lp_register: cannot set %s: there is another global "
-                       "of that name, and it is no table",
-                       name);
-    if (!found)
-      return 0;
+  while ((dot = strchr(name, '.')) != NULL) {
+    if (!enter_table(L, name, (size_t)(dot - name), make))
+      return NULL;
     name = dot + 1;
   }
+  return name;
+}
+
+static int install(lua_State *L) {
+  const struct registration *registration = lua_touserdata(L, 1);
+  const struct registered *registered = &registration->registered;
+  bool make = registered->function != NULL;
+  const char *name = push_owner(L, registration->name, make);
+  if (name == NULL && make)
+    return lp__raise(L, registered->host, LP_EINVAL,
+                     "lp_register: cannot set %s: there is something else of "
+                     "that name, which is no table",
+                     registration->name);
+  if (name == NULL)
+    return 0;
   lua_pushstring(L, name);
-  push_function(L, &registration->registered);
+  push_function(L, registered);
   lua_rawset(L, -3);
   return 0;
 }
 
-/* "name" or "table.name". */
-static bool is_name(const char *name) {
-  static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+/* The size of the Lua name that `text` begins with; 0: with none. */
+static size_t name_size(const char *text) {
+  static const char letters[] = "0123456789"
+                                "abcdefghijklmnopqrstuvwxyz"
                                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+  return *text >= '0' && *text <= '9' ? 0 : strspn(text, letters);
+}
+
+/* Names, with dots between them. */
+static bool is_name(const char *name) {
   size_t size;
-  for (int dots = 0;; dots++) {
-    if (*name == '\0' || strchr(letters, *name) == NULL)
-      return false;
-    size = strspn(name, letters);
-    while (name[size] != '\0' && (strchr(letters, name[size]) != NULL ||
-                                  strchr("0123456789", name[size]) != NULL))
-      size++;
+  while ((size = name_size(name)) > 0) {
     if (name[size] == '\0')
       return true;
-    if (name[size] != '.' || dots > 0)
+    if (name[size] != '.')
       return false;
     name += size + 1;
   }
+  return false;
 }
 
 int lp_register(lp_host *host, const char *name, lp_function function,

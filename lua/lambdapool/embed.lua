@@ -101,17 +101,47 @@ local function load_chunk(text, name)
   return chunk
 end
 
+local function is_callable(value)
+  local meta = type(value) == "table" and debug.getmetatable(value)
+  return type(value) == "function" or meta and meta.__call ~= nil
+end
+
+-- Whether the tasks run where there may be modules that are not here.
+local function is_deployed()
+  return engine.place() == "aws"
+end
+
+-- Complains of a function that certainly is not there. A module is not loaded for that.
+local function check_module_function(name, module, field)
+  local loaded = package.loaded[module]
+  if type(loaded) == "table" and not debug.getmetatable(loaded) and not is_callable(loaded[field])
+    or loaded ~= nil and type(loaded) ~= "table" then
+    error(("there is no function '%s' in module '%s'"):format(field, module), 0)
+  elseif loaded == nil and not package.preload[module] and not is_deployed() then
+    local _, places = package.searchpath(module, package.path)
+    if places then
+      error(("cannot find module '%s' of function '%s':\n\t%s"):format(module, name, places), 0)
+    end
+  end
+end
+
+local function check_global_function(name)
+  if not name:find "^[%a_][%w_]*$" then
+    error(("a function must be like 'bake' or 'terrain.bake', got '%s'"):format(name), 0)
+  elseif not is_callable(rawget(_G, name)) then
+    error(("there is no function '%s' in the host\n  define it with lp_run, or name its module: "
+      .. "'terrain.%s'"):format(name, name), 0)
+  end
+end
+
 -- What runs a function that is known by its name: code that names it, so that it travels.
 local function load_call(name)
   local module, field = name:match "^([%w_%-]+[%w_%-.]*)%.([%a_][%w_]*)$"
   if module then
+    check_module_function(name, module, field)
     return load_chunk(("return require(%q).%s(...)"):format(module, field), "=" .. name)
-  elseif not name:find "^[%a_][%w_]*$" then
-    error(("a function must be like 'bake' or 'terrain.bake', got '%s'"):format(name), 0)
-  elseif rawget(_G, name) == nil then
-    error(("there is no function '%s' in the host\n  define it with lp_run, or name its module: "
-      .. "'terrain.%s'"):format(name, name), 0)
   end
+  check_global_function(name)
   return load_chunk(("return %s(...)"):format(name), "=" .. name)
 end
 
@@ -269,6 +299,7 @@ end
 
 embed.step = loop.step
 embed.hold = loop.hold
+embed.descriptor = loop.descriptor
 
 -- Seconds that the clock can be asked for.
 local LONGEST = 86400

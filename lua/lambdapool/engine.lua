@@ -142,6 +142,14 @@ local function configured(checked)
   end
 end
 
+--- Where the pools run that say nothing else: their backend.
+---@return string
+function engine.place()
+  local checked = {}
+  configured(checked)
+  return checked.function_name and "aws" or checked.backend
+end
+
 -- The defaults, which depend on where tasks run.
 local function complete(checked)
   if checked.function_name then
