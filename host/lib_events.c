@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 
 #include <math.h>
+#include <string.h>
 
 /* Milliseconds to wait, rounded up; negative is without limit. */
 static int64_t check_timeout(lua_State *L) {
@@ -82,6 +83,9 @@ static int push_payload(lua_State *L, const struct lp__event *event) {
     return 1;
   case LP__EVENT_EXIT:
     return push_exit(L, event);
+  case LP__EVENT_NOT_STARTED:
+    lua_pushstring(L, strerror(event->code));
+    return 1;
   case LP__EVENT_OUTPUT:
   case LP__EVENT_STREAM:
   case LP__EVENT_CHUNK:
@@ -101,6 +105,7 @@ static void release_request(lua_State *L, const struct lp__event *event) {
   case LP__EVENT_STREAM_END:
   case LP__EVENT_TIMEOUT:
   case LP__EVENT_EXIT:
+  case LP__EVENT_NOT_STARTED:
     lua_pushnil(L);
     lua_pushnil(L);
     lp__lib_keep_request(L, (lua_Integer)event->id);
@@ -117,6 +122,7 @@ int lp__lib_poll(lua_State *L) {
                                       [LP__EVENT_TIMEOUT] = "timeout",
                                       [LP__EVENT_OUTPUT] = "output",
                                       [LP__EVENT_EXIT] = "exit",
+                                      [LP__EVENT_NOT_STARTED] = "not_started",
                                       [LP__EVENT_READY] = "ready",
                                       [LP__EVENT_STREAM] = "stream",
                                       [LP__EVENT_CHUNK] = "chunk",

@@ -1,8 +1,8 @@
 /* The Lua module "lambdapool.workers": local workers for the local backend.
  *
  *   workers.open() -> loop
- *   loop:start { agent =, memory =, env =, handler =, lambda = }
- *                                                   -> id | nil, message, code
+ *   loop:start { agent =, memory =, env =, handler =, nice =, apart =,
+ *                lambda = }                         -> id | nil, message, code
  *   loop:invoke(id, request, { deadline_ms =, kill_ms =, request_id =, arn =,
  *                              client_context =, cognito_identity =,
  *                              trace_id = })        -> true | nil, message
@@ -24,6 +24,7 @@
  *                         | "output", id, line
  *                         | "exit", id, code | nil, signal | nil,
  *                           reason | nil, progress | nil
+ *                         | "not_started", id, message
  *                         | "request" | "drained", id, request
  *                         | "transfer", id
  *                         | nil

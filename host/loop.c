@@ -17,7 +17,7 @@
 enum {
   LINGER_NS = 50000,
   MS = 1000000, /* nanoseconds */
-  UV_FIRST = 8  /* descriptors that libuv's first loop opens, and more */
+  UV_FIRST = 6  /* descriptors that libuv's first loop opens */
 };
 
 struct lp__loop {

@@ -21,20 +21,21 @@
 #include <uv.h>
 
 enum lp__event_kind {
-  LP__EVENT_RESPONSE,   /* bytes: what the worker posted */
-  LP__EVENT_ERROR,      /* bytes: the error as JSON; type */
-  LP__EVENT_INIT_ERROR, /* bytes: the error as JSON; type */
-  LP__EVENT_TIMEOUT,    /* the host's own limit passed; exit follows */
-  LP__EVENT_OUTPUT,     /* bytes: one line, without its newline */
-  LP__EVENT_EXIT,       /* code, signal, reason, unfinished; the last event of
-                         * its id */
-  LP__EVENT_READY,      /* a runtime asks for an invocation */
-  LP__EVENT_STREAM,     /* bytes: the content type of a streamed response */
-  LP__EVENT_CHUNK,      /* bytes: more of it */
-  LP__EVENT_STREAM_END, /* type and bytes, when it ended in an error */
-  LP__EVENT_REQUEST,    /* object: a request of a server, see http_server.h */
-  LP__EVENT_DRAINED,    /* object: the same; what was unsent has been sent */
-  LP__EVENT_TRANSFER    /* a transfer has news; whoever sends has them */
+  LP__EVENT_RESPONSE,    /* bytes: what the worker posted */
+  LP__EVENT_ERROR,       /* bytes: the error as JSON; type */
+  LP__EVENT_INIT_ERROR,  /* bytes: the error as JSON; type */
+  LP__EVENT_TIMEOUT,     /* the host's own limit passed; exit follows */
+  LP__EVENT_OUTPUT,      /* bytes: one line, without its newline */
+  LP__EVENT_EXIT,        /* code, signal, reason, unfinished; the last event of
+                          * its id */
+  LP__EVENT_NOT_STARTED, /* code: an errno; in place of EXIT */
+  LP__EVENT_READY,       /* a runtime asks for an invocation */
+  LP__EVENT_STREAM,      /* bytes: the content type of a streamed response */
+  LP__EVENT_CHUNK,       /* bytes: more of it */
+  LP__EVENT_STREAM_END,  /* type and bytes, when it ended in an error */
+  LP__EVENT_REQUEST,     /* object: a request of a server, see http_server.h */
+  LP__EVENT_DRAINED,     /* object: the same; what was unsent has been sent */
+  LP__EVENT_TRANSFER     /* a transfer has news; whoever sends has them */
 };
 
 enum { LP__ERROR_TYPE_SIZE = 64 };
@@ -46,8 +47,8 @@ struct lp__event {
   char *bytes; /* owned (memory.h), or NULL */
   size_t size;
   char type[LP__ERROR_TYPE_SIZE]; /* error type, "" when there is none */
-  int code;                       /* exit code, -1 when a signal ended it */
-  int signal;                     /* signal that ended it, or 0 */
+  int code;           /* exit code, -1 when a signal ended it; an errno */
+  int signal;         /* signal that ended it, or 0 */
   const char *reason; /* static text: why the host ended it, or NULL */
   bool unfinished;    /* an invocation had no outcome: how far it came is in
                        * `progress`, the records that are kept in `bytes` */

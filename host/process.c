@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,10 +89,26 @@ int lp__process_set_attributes(posix_spawnattr_t *attributes) {
   return status;
 }
 
+/* What lp__process_start says of `nice`. 0 or an errno. */
+static int set_attributes(posix_spawnattr_t *attributes, int nice) {
+  int status = lp__process_set_attributes(attributes);
+  if (status == 0 && nice > 0)
+    status = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETPGROUP |
+                                                      POSIX_SPAWN_SETSIGMASK |
+                                                      POSIX_SPAWN_SETSIGDEF);
+  return status;
+}
+
+/* It has only just begun, and has no threads yet. */
+static void be_nice(pid_t pid, int nice) {
+  if (nice > 0)
+    setpriority(PRIO_PROCESS, (id_t)pid, getpriority(PRIO_PROCESS, 0) + nice);
+}
+
 /* posix_spawn runs between a vfork and an exec, with signals held back and on
  * its own stack, and reports the failure of the exec. */
 static int spawn(pid_t *pid, const char *path, char *const *environment,
-                 const struct ends *ends) {
+                 int nice, const struct ends *ends) {
   char *const arguments[] = {(char *)path, NULL};
   posix_spawn_file_actions_t files;
   posix_spawnattr_t attributes;
@@ -102,7 +119,7 @@ static int spawn(pid_t *pid, const char *path, char *const *environment,
   if (status == 0) {
     status = add_files(&files, ends);
     if (status == 0)
-      status = lp__process_set_attributes(&attributes);
+      status = set_attributes(&attributes, nice);
     if (status == 0)
       status =
           posix_spawn(pid, path, &files, &attributes, arguments, environment);
@@ -126,7 +143,7 @@ int lp__process_watch(struct lp__process *process) {
 }
 
 int lp__process_start(struct lp__process *process, const char *path,
-                      char *const *environment,
+                      char *const *environment, int nice,
                       struct lp__progress **progress) {
   struct ends ends = {-1, -1, -1};
   *process = (struct lp__process){-1, -1, -1, -1};
@@ -139,7 +156,9 @@ int lp__process_start(struct lp__process *process, const char *path,
   if (status == 0 && fcntl(process->output, F_SETFL, O_NONBLOCK) < 0)
     status = -errno;
   if (status == 0)
-    status = spawn(&process->pid, path, environment, &ends);
+    status = spawn(&process->pid, path, environment, nice, &ends);
+  if (status == 0)
+    be_nice(process->pid, nice);
   if (status == 0)
     status = lp__process_watch(process);
   lp__close_fd(&ends.output);
@@ -153,13 +172,23 @@ int lp__process_start(struct lp__process *process, const char *path,
   return status;
 }
 
+/* Somebody else has taken the status, as a program may that waits for all
+ * children: the number may mean another process by now. */
+static bool is_forgotten(const struct lp__process *process) {
+  siginfo_t info;
+  return waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) <
+             0 &&
+         errno == ECHILD;
+}
+
 void lp__process_kill(const struct lp__process *process) {
-  if (process->pid > 1)
+  if (process->pid > 1 && !is_forgotten(process))
     kill(-process->pid, SIGKILL);
 }
 
 void lp__process_stop(const struct lp__process *process) {
-  tgkill(process->pid, process->pid, SIGVTALRM);
+  if (!is_forgotten(process))
+    tgkill(process->pid, process->pid, SIGVTALRM);
 }
 
 bool lp__process_has_ended(const struct lp__process *process) {

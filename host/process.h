@@ -32,10 +32,13 @@ struct lp__process {
 };
 
 /* Starts `path` with `environment` ("NAME=value", NULL at the end) and nothing
- * else in its environment. Returns the page owned in *progress. 0 or a negative
- * errno; on failure nothing is left. */
+ * else in its environment. Above 0, `nice` makes it so much nicer than this
+ * process; it stays in the session then, since where the kernel shares out the
+ * processor among sessions, it would be nice to its own only. Returns the page
+ * owned in *progress. 0 or a negative errno; on failure nothing is left. */
 int lp__process_start(struct lp__process *process, const char *path,
-                      char *const *environment, struct lp__progress **progress);
+                      char *const *environment, int nice,
+                      struct lp__progress **progress);
 
 /* SIGKILL to the whole group. Only between start and end. */
 void lp__process_kill(const struct lp__process *process);

@@ -1,9 +1,7 @@
 /* Local workers. See worker.h. */
 #define _GNU_SOURCE
-#include "environment.h"
 #include "family.h"
 #include "memory.h"
-#include "sandbox.h"
 #include "worker_private.h"
 
 #include <errno.h>
@@ -83,7 +81,8 @@ void lp__worker_forget(struct lp__worker *worker) {
   lp__loop_count(workers->loop, -1);
 }
 
-static int add(struct lp__workers *workers, struct lp__worker *worker) {
+int lp__worker_add(struct lp__worker *worker) {
+  struct lp__workers *workers = worker->workers;
   if (workers->count == workers->room) {
     size_t room = workers->room ? workers->room * 2 : 16;
     void *items = lp__realloc(workers->items, room * sizeof *workers->items);
@@ -95,71 +94,6 @@ static int add(struct lp__workers *workers, struct lp__worker *worker) {
   workers->items[workers->count++] = worker;
   lp__loop_count(workers->loop, 1);
   return 0;
-}
-
-/* --- starting ------------------------------------------------------------ */
-
-static int start_process(struct lp__worker *worker,
-                         const struct lp__worker_config *config) {
-  struct lp__environment environment = {NULL, 0};
-  unsigned port = 0;
-  int status = lp__worker_open_port(worker, &port);
-  if (status == 0)
-    status = lp__environment_make(&environment, config, port);
-  if (status == 0)
-    status = config->lambda
-                 ? lp__sandbox_start(&worker->process, config->lambda,
-                                     config->agent, environment.items)
-                 : lp__process_start(&worker->process, config->agent,
-                                     environment.items, &worker->progress);
-  lp__environment_free(&environment);
-  return status;
-}
-
-/* Kills and reaps without an event. */
-static void abandon(struct lp__worker *worker) {
-  int code, signal;
-  lp__process_kill(&worker->process);
-  lp__process_wait(&worker->process, &code, &signal);
-  lp__worker_release(worker);
-}
-
-static struct lp__worker *new_worker(struct lp__workers *workers,
-                                     const struct lp__worker_config *config) {
-  struct lp__worker *worker = lp__calloc(1, sizeof *worker);
-  if (!worker)
-    return NULL;
-  worker->workers = workers;
-  worker->id = ++workers->last_id;
-  worker->lambda = config->lambda != NULL;
-  worker->isolated = worker->lambda && config->lambda->isolated;
-  worker->listener_fd = -1;
-  worker->process = (struct lp__process){-1, -1, -1, -1};
-  worker->exit = lp__event_new(LP__EVENT_EXIT, worker->id);
-  lp__worker_prepare_talk(worker);
-  return worker;
-}
-
-int64_t lp__worker_start(struct lp__workers *workers,
-                         const struct lp__worker_config *config) {
-  struct lp__worker *worker = new_worker(workers, config);
-  if (!worker)
-    return -ENOMEM;
-  int status = worker->exit ? start_process(worker, config) : -ENOMEM;
-  if (status < 0) {
-    lp__worker_release(worker);
-    return status;
-  }
-  status = lp__worker_watch_end(worker);
-  if (status == 0)
-    status = lp__worker_watch_talk(worker);
-  if (status == 0)
-    status = add(workers, worker);
-  if (status < 0) {
-    abandon(worker);
-    return status;
-  }
-  return worker->id;
 }
 
 /* --- using --------------------------------------------------------------- */
@@ -176,13 +110,11 @@ int lp__workers_open(struct lp__workers **out, struct lp__loop *loop) {
 void lp__workers_close(struct lp__workers *workers) {
   if (!workers)
     return;
+  lp__worker_stop_starting(workers);
   for (size_t i = 0; i < workers->count; i++)
     lp__process_kill(&workers->items[i]->process);
-  while (workers->count > 0) {
-    struct lp__worker *worker = workers->items[workers->count - 1];
-    lp__worker_forget(worker);
-    abandon(worker);
-  }
+  while (workers->count > 0)
+    lp__worker_abandon(workers->items[workers->count - 1]);
   lp__free(workers->items);
   lp__free(workers);
 }
@@ -217,8 +149,9 @@ int lp__worker_invoke(struct lp__workers *workers, int64_t id,
 bool lp__worker_progress(struct lp__workers *workers, int64_t id,
                          uint32_t *begun, uint32_t *finished) {
   const struct lp__worker *worker = find(workers, id);
+  *begun = *finished = 0;
   if (!worker || !worker->progress)
-    return false;
+    return worker && worker->starting;
   uint32_t ended = atomic_load(&worker->progress->finished);
   *begun = atomic_load(&worker->progress->begun);
   *finished = ended < *begun ? ended : *begun;
@@ -240,7 +173,8 @@ bool lp__worker_cut(struct lp__workers *workers, int64_t id, uint32_t n,
 
 bool lp__worker_stop(struct lp__workers *workers, int64_t id) {
   struct lp__worker *worker = find(workers, id);
-  if (!worker || worker->ending || !worker->api.pending || worker->isolated)
+  if (!worker || worker->ending || !worker->api.pending || worker->isolated ||
+      worker->starting)
     return false;
   lp__process_stop(&worker->process);
   return true;
@@ -263,6 +197,6 @@ bool lp__worker_pause(struct lp__workers *workers, int64_t id, bool paused) {
 bool lp__worker_memory(const struct lp__workers *workers, int64_t id,
                        uint64_t *now, uint64_t *peak) {
   const struct lp__worker *worker = find(workers, id);
-  return worker &&
+  return worker && !worker->starting &&
          lp__family_memory(worker->process.pid, !worker->isolated, now, peak);
 }

@@ -13,12 +13,15 @@
  *                                     a task wrote comes before its RESPONSE
  *   EXIT                              exactly one, the last of this id
  *
+ * or, of one that was started apart, NOT_STARTED alone, with an errno in code.
+ * Then nothing of its invocation has begun.
+ *
  * Every invocation ends in exactly one of RESPONSE, ERROR, INIT_ERROR, TIMEOUT
- * or, with none of these before it, EXIT. When it ended in TIMEOUT or EXIT, the
- * latter carries what became of its tasks (`unfinished` in loop.h): nothing of
- * one that did not reach the worker has begun. What a worker started in its
- * process group ends with it. Workers end when the host does, also by SIGKILL,
- * as long as the agent watches its lifeline.
+ * or, with none of these before it, EXIT or NOT_STARTED. When it ended in
+ * TIMEOUT or EXIT, the latter carries what became of its tasks (`unfinished` in
+ * loop.h): nothing of one that did not reach the worker has begun. What a
+ * worker started in its process group ends with it. Workers end when the host
+ * does, also by SIGKILL, as long as the agent watches its lifeline.
  *
  * Workers of functions run any runtime in a sandbox (sandbox.h), which may have
  * 16 connections, new ones at any time, also by its children. Beside the events
@@ -57,6 +60,11 @@ struct lp__worker_config {
   const char *handler; /* _HANDLER; default "lambdapool" */
   char *const *env;    /* more "NAME=value", NULL at the end; default none.
                         * They replace those of the same name. */
+  int nice;   /* how nice it is to other processes, beyond this one, 0 to 19;
+               * default 0. Not for functions. */
+  bool apart; /* start it on a thread of the set's own: lp__worker_start does
+               * not wait for it, and when that fails there is NOT_STARTED.
+               * Default false. Not for functions. */
   const struct lp__sandbox *lambda; /* a function's surroundings; then `agent`
                                      * is a path in these, and memory and
                                      * handler mean nothing. Default NULL: a
@@ -78,7 +86,8 @@ int lp__workers_open(struct lp__workers **out, struct lp__loop *loop);
 void lp__workers_close(struct lp__workers *workers);
 
 /* Starts a worker. Its id, positive and never used again, or a negative errno
- * (-ENOENT and the like are about the agent). */
+ * (-ENOENT and the like are about the agent). One that starts apart may be
+ * given its invocation at once, and be killed. */
 int64_t lp__worker_start(struct lp__workers *workers,
                          const struct lp__worker_config *config);
 
@@ -92,8 +101,9 @@ int lp__worker_invoke(struct lp__workers *workers, int64_t id,
                       uint64_t kill_ms);
 
 /* How far the worker is with its invocation, or came with its last one, as its
- * page says: *begun is any number, *finished no larger one. False when there is
- * no such worker. */
+ * page says: *begun is any number, *finished no larger one. None of it has
+ * begun while the worker is being started. False when there is no such worker.
+ */
 bool lp__worker_progress(struct lp__workers *workers, int64_t id,
                          uint32_t *begun, uint32_t *finished);
 

@@ -167,8 +167,11 @@ static void open_timer(struct lp__worker *worker, uv_timer_t *timer) {
   worker->handles++;
 }
 
-int lp__worker_watch_end(struct lp__worker *worker) {
+void lp__worker_open_timer(struct lp__worker *worker) {
   open_timer(worker, &worker->timer);
+}
+
+int lp__worker_watch_end(struct lp__worker *worker) {
   if (worker->process.pidfd >= 0)
     return lp__worker_watch(worker, &worker->end, worker->process.pidfd,
                             on_end);

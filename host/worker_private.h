@@ -1,5 +1,6 @@
-/* What the files of workers share and nobody else sees: worker.c starts and
- * uses them, worker_talk.c listens to them, worker_end.c ends them. */
+/* What the files of workers share and nobody else sees: worker.c uses
+ * them, worker_start.c starts them, worker_talk.c listens to them, worker_end.c
+ * ends them. */
 #ifndef LP_WORKER_PRIVATE_H
 #define LP_WORKER_PRIVATE_H
 
@@ -7,6 +8,7 @@
 #include "link.h"
 #include "process.h"
 #include "runtime_api.h"
+#include "starter.h"
 #include "worker.h"
 
 enum {
@@ -22,6 +24,7 @@ struct lp__workers {
   size_t count, room;
   int64_t last_id;
   uint64_t invocations;
+  struct lp__starter *starter; /* NULL until it is needed */
   /* What callbacks read into; used only within one of them. Two, because the
    * output is read while a request is being parsed. */
   char request[LP__LINK_READ], text[LP__OUTPUT_READ];
@@ -41,6 +44,7 @@ struct lp__worker {
   struct lp__lines lines;
   struct lp__event *exit; /* made beforehand: it must not fail */
   int listener_fd;        /* -1 when closed */
+  bool starting;          /* elsewhere: there is no process yet */
   bool ending;            /* no more outcomes; `exit` follows */
   bool unread;            /* it ended before it had read all that was sent */
   uv_poll_t listener, output, end;
@@ -61,19 +65,31 @@ int lp__worker_watch(struct lp__worker *worker, uv_poll_t *poll, int fd,
 /* Closes a handle unless it was never opened or is closing already. */
 void lp__worker_close_handle(void *handle);
 
+/* Puts a worker into its set. 0 or a negative errno. */
+int lp__worker_add(struct lp__worker *worker);
+
 /* Takes a worker out of its set. */
 void lp__worker_forget(struct lp__worker *worker);
 
 /* Closes everything. The worker is freed when libuv lets go of the handles. */
 void lp__worker_release(struct lp__worker *worker);
 
+/* --- worker_start.c ------------------------------------------------------ */
+
+/* Kills, reaps and forgets a worker without an event. */
+void lp__worker_abandon(struct lp__worker *worker);
+
+/* Those that are being started have started then, or never will. */
+void lp__worker_stop_starting(struct lp__workers *workers);
+
 /* --- worker_talk.c ------------------------------------------------------- */
 
 /* Prepares what is behind the connections to come. */
 void lp__worker_prepare_talk(struct lp__worker *worker);
 
-/* Opens the port. 0 or a negative errno. */
-int lp__worker_open_port(struct lp__worker *worker, unsigned *port);
+/* Opens a port to listen at, -1 when it fails. 0 or a negative errno. By any
+ * thread. */
+int lp__worker_open_port(int *fd, unsigned *port);
 
 /* Watches the port and the output. 0 or a negative errno. */
 int lp__worker_watch_talk(struct lp__worker *worker);
@@ -114,6 +130,9 @@ void lp__worker_start_failed(struct lp__worker *worker);
 
 /* Limits the time of the invocation, from now on; 0: not at all. */
 void lp__worker_limit_time(struct lp__worker *worker, uint64_t ms);
+
+/* Makes the timer, before anything else: it is not used up to now. */
+void lp__worker_open_timer(struct lp__worker *worker);
 
 /* Watches for the end of the process. 0 or a negative errno. */
 int lp__worker_watch_end(struct lp__worker *worker);

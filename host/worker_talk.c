@@ -287,8 +287,8 @@ static int is_let_in(const struct lp__worker *worker, int fd) {
 static void on_listener(uv_poll_t *poll, int status, int events) {
   struct lp__worker *worker = poll->data;
   (void)status, (void)events;
-  int fd =
-      accept4(worker->listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  int fd = lp__process_move_up(
+      accept4(worker->listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (fd < 0) {
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
       lp__worker_end(worker, "the host has too many open files");
@@ -304,17 +304,17 @@ static void on_listener(uv_poll_t *poll, int status, int events) {
     lp__worker_end(worker, "the host cannot tell who connected to it");
 }
 
-int lp__worker_open_port(struct lp__worker *worker, unsigned *port) {
+int lp__worker_open_port(int *fd, unsigned *port) {
   struct sockaddr_in address = {.sin_family = AF_INET,
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t size = sizeof address;
-  worker->listener_fd =
-      socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (worker->listener_fd < 0)
+  *fd = lp__process_move_up(
+      socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (*fd < 0)
     return -errno;
-  if (bind(worker->listener_fd, (struct sockaddr *)&address, size) < 0 ||
-      listen(worker->listener_fd, LINKS_MAX) < 0 ||
-      getsockname(worker->listener_fd, (struct sockaddr *)&address, &size) < 0)
+  if (bind(*fd, (struct sockaddr *)&address, size) < 0 ||
+      listen(*fd, LINKS_MAX) < 0 ||
+      getsockname(*fd, (struct sockaddr *)&address, &size) < 0)
     return -errno;
   *port = ntohs(address.sin_port);
   return 0;

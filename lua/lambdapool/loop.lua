@@ -69,7 +69,7 @@ local function stir()
 end
 
 --- Starts a worker; see lambdapool.workers for `spec`. Events arrive, in calls that wait, as
---- handler(event, ...), the last of them "exit".
+--- handler(event, ...), the last of them "exit", or "not_started" of one that starts apart.
 ---@param spec table
 ---@param handler fun(event: string, ...)
 ---@return integer? id
@@ -78,7 +78,7 @@ end
 function loop.start(spec, handler)
   local ok, message = open()
   if not ok then
-    return nil, message
+    return nil, ("cannot start the agent %s: %s"):format(spec.agent, message)
   end
   local id, code
   id, message, code = handle:start(spec)
@@ -231,7 +231,7 @@ function loop.take_event(seconds)
   end
   stir()
   local handler = handlers[id]
-  if event == "exit" then
+  if event == "exit" or event == "not_started" then
     handlers[id] = nil
   end
   if handler then -- of a server that was closed there may be some left
@@ -527,7 +527,8 @@ function loop.descriptor()
   end
   local fd
   fd, message = handle:fd()
-  handle:call_at(0) -- the next step finds out what there is
+  resting = held
+  handle:call_at((head <= tail or yielded[1] or failures[1]) and 0 or timers.next())
   return fd, message
 end
 

@@ -223,6 +223,20 @@ local function release(self, range)
   end
 end
 
+-- The worker of a range could not be started. Those that run will be free; when none does, there
+-- will be none.
+local function take_back(self, range, message)
+  local counts = self.counts
+  counts.invocations = counts.invocations - 1
+  counts.bytes_sent = counts.bytes_sent - #range.request
+  if self.busy > 0 then
+    return self.queue:push_front(range)
+  end
+  range.request, range.origins = nil, nil
+  range.batch:fail(range.first, range.last, "lost", message)
+  self:dispatch()
+end
+
 --- The end of an invocation. The first outcome counts; a late one is dropped.
 local function settle(self, range, outcome)
   local counts = self.counts
@@ -233,6 +247,8 @@ local function settle(self, range, outcome)
   release(self, range)
   if range.void then
     return self:dispatch()
+  elseif outcome.unsent then
+    return take_back(self, range, outcome.message)
   elseif outcome.bytes then
     counts.bytes_received = counts.bytes_received + #outcome.bytes
     if #outcome.bytes >= LARGE_ANSWER then

@@ -12,14 +12,15 @@
  * status N half         half a response, ends     garbage   not HTTP last TEXT
  * posts TEXT and ends       twice     posts two responses wrong        posts
  * under another id    chunked N N bytes in chunks fork         leaves a process
- * behind, posts its pid fds          posts its open descriptors   env   posts
- * its environment close MS     closes the connection, lives on, so long if MS
- * is given stream       asks for a streamed response page BEGUN FINISHED
- * KEPT_TASKS KEPT_BYTES NO_MEMORY EVENT writes that to the page of its
- * progress, and does EVENT tasks N MS   N tasks of so many milliseconds, on the
- * page; posts how many it was left first MS N   the same with two tasks, of MS
- * and of N milliseconds future       hangs, and says that it will have begun in
- * an hour Its page is mapped except with FAKE_START "no page". */
+ * behind, posts its pid fds          posts its open descriptors   nice  how
+ * nice it is   env   posts its environment close MS     closes the connection,
+ * lives on, so long if MS is given stream       asks for a streamed response
+ * page BEGUN FINISHED KEPT_TASKS KEPT_BYTES NO_MEMORY EVENT writes that to the
+ * page of its progress, and does EVENT tasks N MS   N tasks of so many
+ * milliseconds, on the page; posts how many it was left first MS N   the same
+ * with two tasks, of MS and of N milliseconds future       hangs, and says that
+ * it will have begun in an hour Its page is mapped except with FAKE_START "no
+ * page". */
 #define _GNU_SOURCE
 #include "host/progress.h"
 
@@ -223,6 +224,14 @@ static void post_descriptors(void) {
   post(text, strlen(text));
 }
 
+/* How nice it is, and who leads its session and its group. */
+static void post_nice(void) {
+  char text[64];
+  snprintf(text, sizeof text, "%d %d %d", getpriority(PRIO_PROCESS, 0),
+           getsid(0) == getpid(), getpgid(0) == getpid());
+  post(text, strlen(text));
+}
+
 static void post_environment(void) {
   size_t size = 0;
   for (char **item = environ; *item; item++)
@@ -350,6 +359,8 @@ static void run(void) {
     post_fork();
   } else if (strcmp(word, "fds") == 0) {
     post_descriptors();
+  } else if (strcmp(word, "nice") == 0) {
+    post_nice();
   } else if (strcmp(word, "env") == 0) {
     post_environment();
   } else if (strcmp(word, "close") == 0) {

@@ -169,9 +169,50 @@ describe("the local backend", function()
 
   it("says when there is no such agent", function()
     backend.agent = "/no/such/agent"
-    local ok, message = backend:invoke("echo", { timeout_ms = 1 }, error)
-    assert.is_nil(ok)
-    assert.matches("^cannot start the agent /no/such/agent: ", message)
+    local outcome = invoke "echo"
+    assert.equal("lost", outcome.kind)
+    assert.is_true(outcome.unsent)
+    assert.equal("cannot start the agent /no/such/agent: No such file or directory",
+      outcome.message)
+    assert.same({ 0, 0 }, { backend:alive(), backend:started() })
+  end)
+
+  it("starts one worker at a time once one could not start, until one can", function()
+    local function refused()
+      local ticket, message = backend:invoke("echo", { timeout_ms = 60000 }, error)
+      assert.is_nil(ticket)
+      assert.matches("^cannot start the agent /no/such/agent: ", message)
+    end
+    backend.agent = "/no/such/agent"
+    local first, second = begin "echo", begin "echo"
+    await(first)
+    refused()
+    await(second)
+    local third = begin "echo"
+    refused()
+    backend.agent = fake_agent
+    await(third)
+    local fourth = begin "echo x"
+    assert.equal("x", await(fourth).bytes)
+    local others = { begin "echo y", begin "echo z" }
+    assert.equal("y", await(others[1]).bytes)
+    assert.equal("z", await(others[2]).bytes)
+  end)
+
+  it("cancels what has not started", function()
+    local outcome, ticket = begin "hang"
+    assert.is_true(backend:cancel(ticket))
+    assert.equal("cancelled", await(outcome).kind)
+    backend.agent = "/no/such/agent"
+    outcome, ticket = begin "hang"
+    assert.is_true(backend:cancel(ticket))
+    assert.equal("cancelled", await(outcome).kind)
+    assert.equal(0, backend:alive())
+  end)
+
+  it("has workers that are nice", function()
+    open { workers = 1, memory = 128, prefix = false, nice = 19 }
+    assert.equal("19", invoke "nice".bytes:match "^%S+")
   end)
 
   it("leaves nothing when it closes, whatever was running", function()

@@ -32,7 +32,8 @@
 --- An outcome is { worker =, request_id =, bytes = } or, when the invocation failed, { worker =,
 --- request_id =, kind =, message =, log =, code =, progress =, final =, exhausted = }. `progress`
 --- is what is known of its tasks, { begun =, finished =, kept_tasks =, kept = }, as
---- lambdapool.workers gives it. `final`: it is useless to try again; `exhausted`: it was throttled
+--- lambdapool.workers gives it. `unsent`: the request has gone nowhere; there is only the message,
+--- which tells why. `final`: it is useless to try again; `exhausted`: it was throttled
 --- as long as makes sense, and only the user's own policy may try again.
 
 local json = require "lambdapool.json"
@@ -96,7 +97,8 @@ local function how_it_ended(code, signal, reason)
     name = name and " (" .. name .. ")" or ""
     return ("the worker was killed by signal %d%s"):format(signal, name)
   end
-  local text = ("the worker exited with code %d"):format(code)
+  local text = code and ("the worker exited with code %d"):format(code)
+    or "the worker has ended, and somebody else knows how"
   return reason and text .. ": " .. reason or text
 end
 
@@ -195,15 +197,44 @@ function events.exit(self, worker, code, signal, reason, progress)
   })
 end
 
+-- The task goes where it came from.
+function events.not_started(self, worker, message)
+  self.alive_workers[worker] = nil
+  self.count = self.count - 1
+  self.not_started = self.not_started + 1
+  self.trouble = ("cannot start the agent %s: %s"):format(self.agent, message)
+  if worker.cancelled then
+    settle(worker, { kind = "cancelled", message = "the task was cancelled" })
+  else
+    settle(worker, { kind = "lost", message = self.trouble, unsent = true })
+  end
+end
+
+-- Whatever comes from a worker first says that it has started, or has not.
+local function on_event(self, worker, event, ...)
+  if worker.new then
+    worker.new, self.trouble = nil, nil
+    self.new = self.new - 1
+  end
+  events[event](self, worker, ...)
+end
+
+-- Once a start has failed, there is one at a time, until one does not.
 local function start_worker(self)
-  local worker = { number = self.last_number + 1, log = {} }
-  local id, message = loop.start({ agent = self.agent, memory = self.memory }, function(event, ...)
-    events[event](self, worker, ...)
+  if self.trouble and self.new > 0 then
+    return nil, self.trouble
+  end
+  local worker = { number = self.last_number + 1, log = {}, new = true }
+  local id, message = loop.start({
+    agent = self.agent, memory = self.memory, nice = self.nice, apart = true,
+  }, function(...)
+    on_event(self, worker, ...)
   end)
   if not id then
-    return nil, ("cannot start the agent %s: %s"):format(self.agent, message)
+    return nil, message
   end
   worker.id = id
+  self.new = self.new + 1
   self.last_number = worker.number
   self.count = self.count + 1
   self.alive_workers[worker] = true
@@ -314,7 +345,7 @@ function methods:alive()
 end
 
 function methods:started()
-  return self.last_number
+  return self.last_number - self.not_started
 end
 
 function methods:abandon()
@@ -331,7 +362,7 @@ function methods:close()
 end
 
 --- Raises when there is no agent to run.
----@param options { workers: integer, memory: integer, prefix: boolean }
+---@param options { workers: integer, memory: integer, prefix: boolean, nice: integer? }
 ---@return lambdapool.LocalBackend
 local function new(options)
   return setmetatable({
@@ -339,7 +370,10 @@ local function new(options)
     workers = options.workers,
     memory = options.memory,
     prefix = options.prefix,
+    nice = options.nice,
     last_number = 0,
+    not_started = 0,
+    new = 0, -- workers that nothing has come from yet
     count = 0,
     idle = {},
     alive_workers = {},

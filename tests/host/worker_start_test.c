@@ -1,0 +1,259 @@
+/* Workers that are started apart, on a thread of the set's own. */
+#define _GNU_SOURCE
+#include "tests/host/worker_support.h"
+
+#include <poll.h>
+
+enum { MANY = 20 };
+
+static int64_t start_apart(struct fixture *fixture, const char *path,
+                           int nice) {
+  struct lp__worker_config config;
+  lp__worker_config_init(&config);
+  config.agent = path;
+  config.apart = true;
+  config.nice = nice;
+  return lp__worker_start(fixture->workers, &config);
+}
+
+static int64_t start_fake(struct fixture *fixture) {
+  int64_t id = start_apart(fixture, fake_agent(), 0);
+  assert_true(id > 0);
+  return id;
+}
+
+/* Threads of this process. */
+static int count_threads(void) {
+  DIR *folder = opendir("/proc/self/task");
+  int count = -2; /* . and .. */
+  while (readdir(folder))
+    count++;
+  closedir(folder);
+  return count;
+}
+
+static void test_takes_its_invocation_at_once(void **state) {
+  int64_t ids[MANY];
+  for (int i = 0; i < MANY; i++) {
+    ids[i] = start_fake(*state);
+    invoke(*state, ids[i], "echo hello");
+  }
+  for (int i = 0; i < MANY; i++)
+    assert_string_equal(next(*state)->bytes, "hello");
+  for (int i = 0; i < MANY; i++) {
+    invoke(*state, ids[i], "echo again");
+    expect(*state, ids[i], LP__EVENT_RESPONSE, "again");
+  }
+}
+
+static void test_has_begun_nothing_yet(void **state) {
+  struct fixture *fixture = *state;
+  uint32_t begun = 7, finished = 7;
+  uint64_t now, peak;
+  int64_t id = start_fake(fixture);
+  invoke(fixture, id, "echo x");
+  assert_true(lp__worker_progress(fixture->workers, id, &begun, &finished));
+  assert_int_equal(begun, 0);
+  assert_int_equal(finished, 0);
+  assert_false(lp__worker_cut(fixture->workers, id, 0, &begun));
+  assert_false(lp__worker_stop(fixture->workers, id));
+  assert_false(lp__worker_memory(fixture->workers, id, &now, &peak));
+  assert_int_equal(invoke_for(fixture, id, "echo y", 0), -EBUSY);
+  expect(fixture, id, LP__EVENT_RESPONSE, "x");
+}
+
+/* Whatever it was told may be gone by the time it starts. */
+static void test_copies_its_configuration(void **state) {
+  struct fixture *fixture = *state;
+  char path[4096], handler[] = "some.handler", variable[] = "SOME=thing";
+  char *env[] = {variable, NULL};
+  struct lp__worker_config config;
+  lp__worker_config_init(&config);
+  config.agent = strcpy(path, fake_agent());
+  config.handler = handler;
+  config.env = env;
+  config.apart = true;
+  int64_t id = lp__worker_start(fixture->workers, &config);
+  memset(path, 'x', sizeof path - 1);
+  memset(handler, 'x', sizeof handler - 1);
+  memset(variable, 'x', sizeof variable - 1);
+  env[0] = NULL;
+  invoke(fixture, id, "env");
+  const char *bytes = expect(fixture, id, LP__EVENT_RESPONSE, NULL)->bytes;
+  assert_non_null(strstr(bytes, "SOME=thing\n"));
+  assert_non_null(strstr(bytes, "_HANDLER=some.handler\n"));
+}
+
+static void expect_not_started(struct fixture *fixture, int64_t id, int error) {
+  const struct lp__event *event =
+      expect(fixture, id, LP__EVENT_NOT_STARTED, NULL);
+  assert_int_equal(event->code, error);
+  assert_int_equal(event->progress.begun, 0);
+  assert_int_equal(invoke_for(fixture, id, "echo x", 0), -ESRCH);
+}
+
+static void test_a_missing_agent_is_an_event(void **state) {
+  struct fixture *fixture = *state;
+  int64_t first = start_apart(fixture, "/no/such/agent", 0);
+  int64_t second = start_apart(fixture, "/", 0);
+  assert_true(first > 0 && second > first);
+  invoke(fixture, first, "echo x");
+  expect_not_started(fixture, first, ENOENT);
+  expect_not_started(fixture, second, EACCES);
+  assert_null(lp__loop_next(fixture->loop, -1));
+}
+
+static void test_no_descriptors_are_an_event(void **state) {
+  struct fixture *fixture = *state;
+  struct rlimit none = fixture->limit;
+  int64_t id = start_fake(fixture); /* the thread's are there */
+  invoke(fixture, id, "echo x");
+  expect(fixture, id, LP__EVENT_RESPONSE, "x");
+  none.rlim_cur = 3;
+  setrlimit(RLIMIT_NOFILE, &none);
+  int64_t other = start_fake(fixture);
+  expect_not_started(fixture, other, EMFILE);
+  setrlimit(RLIMIT_NOFILE, &fixture->limit);
+  invoke(fixture, id, "echo y");
+  expect(fixture, id, LP__EVENT_RESPONSE, "y");
+}
+
+/* Killed before it can have started, or just then. */
+static void test_may_be_killed_at_once(void **state) {
+  struct fixture *fixture = *state;
+  int64_t ids[MANY];
+  for (int i = 0; i < MANY; i++) {
+    ids[i] = start_fake(fixture);
+    invoke(fixture, ids[i], "hang");
+    assert_true(lp__worker_kill(fixture->workers, ids[i]));
+  }
+  for (int i = 0; i < MANY; i++)
+    expect_reason(fixture, ids[i], "it was killed by the host");
+}
+
+static void test_a_killed_one_that_cannot_start_exits(void **state) {
+  struct fixture *fixture = *state;
+  int64_t id = start_apart(fixture, "/no/such/agent", 0);
+  invoke(fixture, id, "hang");
+  assert_true(lp__worker_kill(fixture->workers, id));
+  const struct lp__event *event = expect(fixture, id, LP__EVENT_EXIT, NULL);
+  assert_int_equal(event->code, -1);
+  assert_int_equal(event->signal, 0);
+  assert_string_equal(event->reason, "it was killed by the host");
+  assert_true(event->unfinished);
+  assert_int_equal(event->progress.begun, 0);
+}
+
+static void test_starting_counts_for_its_time(void **state) {
+  struct fixture *fixture = *state;
+  int64_t id = start_fake(fixture);
+  assert_int_equal(invoke_for(fixture, id, "hang", 1), 0);
+  expect(fixture, id, LP__EVENT_TIMEOUT, NULL);
+  expect_reason(fixture, id, "it took too long");
+}
+
+/* The fixture sees what is left. */
+static void test_close_while_they_start(void **state) {
+  struct fixture *fixture = *state;
+  for (int i = 0; i < MANY; i++)
+    invoke(fixture, start_fake(fixture), "hang");
+  start_apart(fixture, "/no/such/agent", 0);
+}
+
+static void test_the_descriptor_tells_of_starts(void **state) {
+  struct fixture *fixture = *state;
+  struct pollfd poll_fd = {lp__loop_fd(fixture->loop), POLLIN, 0};
+  int64_t id = start_apart(fixture, "/no/such/agent", 0);
+  assert_null(lp__loop_next(fixture->loop, 0));
+  lp__loop_call_at(fixture->loop, UINT64_MAX);
+  assert_int_equal(poll(&poll_fd, 1, 60000), 1);
+  expect_not_started(fixture, id, ENOENT);
+}
+
+/* How nice the worker is, as it says. */
+static int nice_of(struct fixture *fixture, int nice, const char *rest) {
+  int64_t id = start_apart(fixture, fake_agent(), nice);
+  invoke(fixture, id, "nice");
+  char *end;
+  const char *bytes = expect(fixture, id, LP__EVENT_RESPONSE, NULL)->bytes;
+  long value = strtol(bytes, &end, 10);
+  assert_string_equal(end, rest);
+  return (int)value;
+}
+
+static void test_nice(void **state) {
+  int own = getpriority(PRIO_PROCESS, 0);
+  assert_int_equal(nice_of(*state, 0, " 1 1"), own);
+  assert_int_equal(nice_of(*state, 3, " 0 1"), own + 3 < 19 ? own + 3 : 19);
+  assert_int_equal(nice_of(*state, 19, " 0 1"), 19);
+}
+
+/* One thread, from the first start to the end, which gets no signals. */
+static void test_one_thread(void **state) {
+  struct fixture *fixture = *state;
+  int before = count_threads();
+  for (int i = 0; i < 3; i++) {
+    int64_t id = start_fake(fixture);
+    invoke(fixture, id, "echo x");
+    expect(fixture, id, LP__EVENT_RESPONSE, "x");
+    assert_int_equal(count_threads(), before + 1);
+  }
+  lp__workers_close(fixture->workers);
+  fixture->workers = NULL;
+  assert_int_equal(count_threads(), before);
+}
+
+/* The line of /proc that says which signals a thread blocks. */
+static bool blocks_all(const char *task) {
+  char path[512], line[256];
+  unsigned long long blocked = 0;
+  snprintf(path, sizeof path, "/proc/self/task/%s/status", task);
+  FILE *file = fopen(path, "r");
+  while (file && fgets(line, sizeof line, file))
+    sscanf(line, "SigBlk: %llx", &blocked);
+  if (file)
+    fclose(file);
+  unsigned long long kill_and_stop =
+                         1ULL << (SIGKILL - 1) | 1ULL << (SIGSTOP - 1),
+                     of_libc = 3ULL << 31;
+  return (blocked | kill_and_stop | of_libc) == ~0ULL;
+}
+
+static void test_signals_are_for_others(void **state) {
+  struct fixture *fixture = *state;
+  char own[32];
+  int others = 0;
+  int64_t id = start_fake(fixture);
+  invoke(fixture, id, "echo x");
+  expect(fixture, id, LP__EVENT_RESPONSE, "x");
+  snprintf(own, sizeof own, "%d", (int)getpid());
+  assert_false(blocks_all(own));
+  DIR *folder = opendir("/proc/self/task");
+  struct dirent *entry;
+  while ((entry = readdir(folder)))
+    if (entry->d_name[0] != '.' && strcmp(entry->d_name, own) != 0) {
+      assert_true(blocks_all(entry->d_name));
+      others++;
+    }
+  closedir(folder);
+  assert_int_equal(others, 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(test_takes_its_invocation_at_once),
+      TEST(test_has_begun_nothing_yet),
+      TEST(test_copies_its_configuration),
+      TEST(test_a_missing_agent_is_an_event),
+      TEST(test_no_descriptors_are_an_event),
+      TEST(test_may_be_killed_at_once),
+      TEST(test_a_killed_one_that_cannot_start_exits),
+      TEST(test_starting_counts_for_its_time),
+      TEST(test_close_while_they_start),
+      TEST(test_the_descriptor_tells_of_starts),
+      TEST(test_nice),
+      TEST(test_one_thread),
+      TEST(test_signals_are_for_others),
+  };
+  return run_worker_tests(tests);
+}
