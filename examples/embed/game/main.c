@@ -138,7 +138,7 @@ static double run_frame(struct game *game, double due) {
   double before = now_ms();
   tiles_update(&game->tiles, &game->camera, BUDGET_US);
   took.library = (float)(now_ms() - before);
-  game->frames_baking += game->tiles.in_flight > 0;
+  game->frames_baking += game->tiles.left > 0;
   draw(game);
   show(game);
   took.work = (float)(now_ms() - start);

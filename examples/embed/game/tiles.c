@@ -57,10 +57,9 @@ static void on_end(lp_host *host, const struct lp_result *result, void *data) {
   struct tile *tile = tile_of(tiles, result->task);
   (void)host;
   tiles->in_flight--;
-  if (!tile) {
-    tiles->cancelled++;
+  tiles->cancelled += result->kind == LP_CANCELLED;
+  if (!tile)
     return;
-  }
   tile->task = 0;
   if (is_tile(result)) {
     ground_put(tiles->ground, tile->x, tile->y, result->values[0].bytes);
@@ -201,6 +200,7 @@ void tiles_update(struct tiles *tiles, const struct camera *camera,
   uint64_t until_us = now_us() + (uint64_t)budget_us;
   if (lp_poll(tiles->host, budget_us) < 0)
     complain(tiles, lp_error(tiles->host));
+  tiles->left = tiles->in_flight;
   give_up_far(tiles, camera);
   ask_nearest(tiles, camera, until_us);
   look_after_tasks(tiles);

@@ -30,6 +30,7 @@ struct tiles {
   struct tile tile[GROUND_TILES * GROUND_TILES];
   int seed;
   int in_flight;       /* tasks that have not ended */
+  int left;            /* of these, those that lp_poll has left for later */
   int wanted, missing; /* tiles around the camera */
   int asked, baked, cancelled, failed;
   char error[200]; /* why a tile failed, the last time */
