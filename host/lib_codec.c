@@ -68,7 +68,8 @@ static int load(lua_State *L) {
 static int remember(lua_State *L) {
   luaL_checktype(L, 1, LUA_TSTRING);
   luaL_checktype(L, 2, LUA_TSTRING);
-  lua_settop(L, 2);
+  lua_pushstring(L, lua_tostring(L, 1)); /* as load takes it, up to a zero */
+  lua_replace(L, 1);
   lp__source_remember(L, 1, 2);
   return 0;
 }

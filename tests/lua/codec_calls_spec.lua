@@ -138,9 +138,8 @@ describe("through a pool", function()
         return 1
       end
     ]]
-    local f = dofile(name)
+    local ok, problem = pcall(pool.apply, pool, dofile(name))
     os.remove(name)
-    local ok, problem = pcall(pool.apply, pool, f)
     assert.is_false(ok)
     assert.is_truthy(tostring(problem.message):find(name .. ":4: deep", 1, true))
     assert.is_truthy(problem.traceback:find(name .. ":4: in", 1, true))
