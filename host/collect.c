@@ -9,7 +9,10 @@ enum { STEP_LOG = 9, STEP_MULTIPLIER = 100 };
 /* A cycle begins when so many bytes more are in use than were left after the
  * last one, or a half more; from the second amount on it must go on, whatever
  * the budget, so that it ends before as many more have been allocated. */
-enum { EARLY = 2 << 20, LATE = 16 << 20 };
+enum { EARLY = 2 << 20, LATE = 8 << 20 };
+
+/* A cycle takes no fewer steps than that, to reckon with. */
+enum { FEW_STEPS = 16 };
 
 static size_t bytes_in_use(lua_State *L) {
   return (size_t)lua_gc(L, LUA_GCCOUNT) * 1024 +
@@ -23,7 +26,8 @@ static uint64_t now_ns(void) {
 }
 
 void lp__collect_open(lua_State *L, struct lp__collector *collector) {
-  *collector = (struct lp__collector){.live = bytes_in_use(L), .usual = 1};
+  *collector =
+      (struct lp__collector){.live = bytes_in_use(L), .usual = FEW_STEPS};
   lua_gc(L, LUA_GCINC, 0, STEP_MULTIPLIER, STEP_LOG);
   lua_gc(L, LUA_GCSTOP);
 }
@@ -80,14 +84,15 @@ static void step(lua_State *L, struct lp__collector *collector) {
     return;
   used = bytes_in_use(L);
   collector->active = false;
-  collector->usual = collector->steps;
+  collector->usual = larger(FEW_STEPS, collector->steps);
   collector->live = used > collector->fresh ? used - collector->fresh : 0;
 }
 
 /* Whether the cycle must go on. A step pays for the part of LATE that it is of
- * a cycle. */
+ * a cycle; for less and less when there is more to do than the last time. */
 static bool must_go_on(struct lp__collector *collector) {
-  size_t worth = larger(LATE, collector->live) / collector->usual;
+  size_t all = larger(collector->usual, 2 * collector->steps);
+  size_t worth = larger(LATE, collector->live) / all;
   if (collector->owed <= worth)
     return false;
   collector->owed -= worth;
