@@ -37,7 +37,7 @@ struct game {
   struct times times;
   int frames;        /* drawn */
   int frames_baking; /* of these, drawn while tiles were being baked */
-  int over;
+  int over, failed;
 };
 
 /* --- one frame ------------------------------------------------------------ */
@@ -111,8 +111,9 @@ static void show(struct game *game) {
   SDL_UpdateWindowSurface(game->window);
   game->frames++;
   game->over = is_last(game);
-  if (game->over && file && SDL_SaveBMP(game->screen, file) != 0)
-    SDL_Log("cannot write %s: %s", file, SDL_GetError());
+  game->failed = game->over && file && SDL_SaveBMP(game->screen, file) != 0;
+  if (game->failed)
+    fprintf(stderr, "game: cannot write %s: %s\n", file, SDL_GetError());
 }
 
 /* --- the loop ------------------------------------------------------------- */
@@ -188,6 +189,14 @@ static int open_window(struct game *game) {
   return ground_open(&game->ground, game->renderer);
 }
 
+static void close_window(struct game *game) {
+  ground_close(&game->ground);
+  if (game->renderer)
+    SDL_DestroyRenderer(game->renderer);
+  SDL_FreeSurface(game->screen);
+  SDL_Quit();
+}
+
 static void play(struct game *game) {
   double due = now_ms();
   camera_init(&game->camera, (float)game->options.speed);
@@ -197,25 +206,30 @@ static void play(struct game *game) {
     print_stats(game);
 }
 
+/* Plays with a pool whose module lies beside the program. */
+static int open_and_play(struct game *game) {
+  char *folder = SDL_GetBasePath();
+  int code = tiles_open(&game->tiles, &game->ground, folder,
+                        game->options.workers, game->options.seed);
+  SDL_free(folder);
+  if (code == LP_OK)
+    play(game);
+  else
+    fprintf(stderr, "game: %s\n", game->tiles.error);
+  tiles_close(&game->tiles);
+  return code;
+}
+
 int main(int argc, char **argv) {
   static struct game game; /* too large for the stack */
-  const struct options *options = &game.options;
-  char *folder;
   int code = options_read(&game.options, argc, argv);
   if (code != 0)
     return code == 1 ? 0 : 2;
-  if (open_window(&game) != 0)
-    return SDL_Log("cannot open the window: %s", SDL_GetError()), 1;
-  folder = SDL_GetBasePath(); /* terrain.lua lies beside the program */
-  code = tiles_open(&game.tiles, &game.ground, folder, options->workers,
-                    options->seed);
-  SDL_free(folder);
-  if (code == LP_OK)
-    play(&game);
+  code = open_window(&game);
+  if (code == 0)
+    code = open_and_play(&game);
   else
-    SDL_Log("cannot open a pool: %s", game.tiles.error);
-  tiles_close(&game.tiles);
-  ground_close(&game.ground);
-  SDL_Quit();
-  return code != LP_OK;
+    fprintf(stderr, "game: cannot open a window: %s\n", SDL_GetError());
+  close_window(&game);
+  return code != 0 || game.failed;
 }

@@ -13,6 +13,14 @@ static void complain(struct tiles *tiles, const char *message) {
   SDL_strlcpy(tiles->error, message, sizeof tiles->error);
 }
 
+/* Loads the module before the first frame, which would have to wait for it. */
+static int load_module(struct tiles *tiles) {
+  struct lp_task task;
+  lp_task_init(&task, sizeof task);
+  task.source = "require 'terrain'";
+  return lp_run(tiles->host, &task, NULL);
+}
+
 int tiles_open(struct tiles *tiles, struct ground *ground, const char *folder,
                int workers, int seed) {
   struct lp_config config;
@@ -26,6 +34,8 @@ int tiles_open(struct tiles *tiles, struct ground *ground, const char *folder,
   config.retries = 2;
   config.nice = 10; /* the frame comes first */
   code = lp_open(&config, &tiles->host);
+  if (code == LP_OK)
+    code = load_module(tiles);
   if (code != LP_OK)
     complain(tiles, lp_error(tiles->host));
   return code;
