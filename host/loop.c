@@ -82,7 +82,8 @@ static int init_uv(uv_loop_t *uv) {
   pthread_mutex_lock(&mutex);
   int status = ready ? 0 : check_room();
   if (!ready && status == 0)
-    uv_replace_allocator(lp__malloc, lp__realloc, lp__calloc, lp__free);
+    uv_replace_allocator(lp__malloc, lp__realloc_anyhow, lp__calloc,
+                         lp__free); /* it aborts when it cannot grow a list */
   if (status == 0)
     status = uv_loop_init(uv);
   if (!ready && status == 0) {

@@ -76,6 +76,20 @@ void *lp__realloc(void *block, size_t size) {
   return resize(header ? header->owner : current, header, size);
 }
 
+void *lp__realloc_anyhow(void *block, size_t size) {
+  struct header *header = block ? (struct header *)block - 1 : NULL;
+  void *moved = lp__realloc(block, size);
+  if (moved)
+    return moved;
+  moved = resize(NULL, NULL, size);
+  if (moved && header) {
+    size_t old_size = header->size - sizeof *header;
+    memcpy(moved, block, old_size < size ? old_size : size);
+    lp__free(block);
+  }
+  return moved;
+}
+
 char *lp__strdup(const char *text) {
   size_t size = strlen(text) + 1;
   char *copy = lp__malloc(size);

@@ -40,6 +40,11 @@ void *lp__malloc(size_t size);
 void *lp__calloc(size_t count, size_t size);
 void *lp__realloc(void *block, size_t size);
 char *lp__strdup(const char *text);
+
+/* The same as lp__realloc, but from malloc when the host has no memory: for
+ * libraries that would end the process. */
+void *lp__realloc_anyhow(void *block, size_t size);
+
 void lp__free(void *block);
 
 #endif
