@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +23,47 @@ static const char *open_part(void *part) {
   return open ? open(&lp__port) : "it is no library of lambdapool";
 }
 
+/* --- a program that has the same libraries ------------------------------- */
+
+static const char *file_of(void *address) {
+  Dl_info info;
+  return address && dladdr(address, &info) ? info.dli_fname : NULL;
+}
+
+/* Whether the first of that name that libraries find is somebody else's: of
+ * the program itself, for example, which has that library inside. */
+static bool is_taken(const char *name, const char *library) {
+  const char *file = file_of(dlsym(RTLD_DEFAULT, name));
+  return file && !strstr(file, library);
+}
+
+static bool are_taken(void) {
+  return is_taken("EVP_MD_CTX_new", "/libcrypto.so") ||
+         is_taken("SSL_CTX_new", "/libssl.so") ||
+         is_taken("curl_easy_init", "/libcurl.so") ||
+         is_taken("sqlite3_open_v2", "/libsqlite3.so") ||
+         is_taken("XML_ParserCreate", "/libexpat.so") ||
+         is_taken("zip_open", "/libzip.so") ||
+         is_taken("deflate", "/libz.so") ||
+         is_taken("ZSTD_compress", "/libzstd.so");
+}
+
+/* What our libraries need is to be found in the libraries that they name, when
+ * the program has functions of these names: of other versions, perhaps. But
+ * not when it has a malloc of its own: then what the C library allocates with
+ * that would be freed with the C library's. */
+static int binding(void) {
+  const char *libc = file_of(dlsym(RTLD_DEFAULT, "gnu_get_libc_version"));
+  const char *allocator = file_of(dlsym(RTLD_DEFAULT, "malloc"));
+  bool plain = libc && allocator && strcmp(libc, allocator) == 0;
+  return plain && are_taken() ? RTLD_DEEPBIND : 0;
+}
+
+/* --- loading ------------------------------------------------------------- */
+
 /* Loads and opens; NULL and a reason. */
 static void *load(const char *path, const char **reason) {
-  void *part = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  void *part = dlopen(path, RTLD_NOW | RTLD_LOCAL | binding());
   *reason = part ? open_part(part) : dlerror();
   if (!*reason)
     return part;

@@ -15,6 +15,7 @@ from serve_server import KEYS, REGION, ROLE, Server, package
 
 AGENT = STAGE + "/libexec/lambdapool/bootstrap"
 STATIC = ["-l:liblambdapool.a", "-pthread", "-ldl", "-lm"]
+INSIDE = ["liblua5.4.a", "libuv_a.a", "libzstd.a", "libhttp_parser.a", "liblua5.4-cjson.a"]
 JIT = "Lua 5.4, integer beside Lua 5.1, LuaJIT\n250\n"
 PUC = "Lua 5.4, integer beside Lua 5.4\n250\n"
 
@@ -94,7 +95,7 @@ def poisoned(folder, archives):
 
 
 def test_in_a_program_that_has_all_that_is_inside_of_it(folder):
-    count = poisoned(folder, ["liblua5.4.a", "libuv_a.a", "libzstd.a", "libhttp_parser.a", "liblua5.4-cjson.a"])
+    count = poisoned(folder, INSIDE)
     equal(count > 500, True)
     folder.run("cc -Wno-builtin-declaration-mismatch -c poison.c")
     for words in ["-llambdapool"], STATIC:
@@ -126,11 +127,22 @@ def test_on_functions_of_AWS_beside_LuaJIT(folder):
         server.stop()
 
 
+def test_two_copies_on_functions_of_AWS(folder):
+    server, options = cloud(folder)
+    try:
+        shutil.copy(STAGE + "/libexec/lambdapool/cloud.so", folder.path)
+        folder.build("twice.c", *folder.pkg_config("--cflags --libs-only-L lambdapool"), *STATIC)
+        equal(folder.run("./a.out", STAGE + "/lib/liblambdapool.so", options), "inside\noutside\n")
+    finally:
+        server.stop()
+
+
 def test_on_functions_of_AWS_in_a_program_that_has_all_that_is_inside_of_it(folder):
     server, options = cloud(folder)
     try:
-        poisoned(folder, ["liblua5.4.a", "libuv_a.a", "libhttp_parser.a", "liblua5.4-cjson.a"])
-        folder.run("cc -c poison.c")
+        count = poisoned(folder, [*INSIDE, "libcrypto.a", "libssl.a", "libz.a", "libexpat.a", "libsqlite3.a"])
+        equal(count > 5000, True)
+        folder.run("cc -Wno-builtin-declaration-mismatch -c poison.c")
         shutil.copy(STAGE + "/libexec/lambdapool/cloud.so", folder.path)
         for words in ["-llambdapool"], STATIC:
             folder.build("squares.c", "poison.o", "-rdynamic", *folder.pkg_config("--cflags --libs-only-L lambdapool"),
