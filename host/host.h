@@ -136,9 +136,12 @@ bool lp__is_embedded(const lp_host *host);
 int lp__open_loop(lp_host *host);
 
 /* Like lp__protected, for what changes the executor. When that runs out of
- * memory nothing of it can be relied on: all tasks that are open have ended,
- * and there will be another one. */
+ * memory nothing of it can be relied on: all tasks that are open have ended
+ * then, and it must be given up. */
 int lp__protected_change(lp_host *host, lua_CFunction f, void *argument);
+
+/* Gives it up, when it must be. To be called before it is used. */
+int lp__recover(lp_host *host);
 
 /* --- host_config.c ------------------------------------------------------- */
 

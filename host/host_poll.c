@@ -61,14 +61,17 @@ static int reset(lua_State *L) {
   return 0;
 }
 
-int lp__protected_change(lp_host *host, lua_CFunction f, void *argument) {
+int lp__recover(lp_host *host) {
   int status = LP_OK;
   if (host->must_reset)
     status = lp__protected(host, reset, host);
-  if (status != LP_OK)
-    return status;
-  host->must_reset = false;
-  status = lp__protected(host, f, argument);
+  if (status == LP_OK)
+    host->must_reset = false;
+  return status;
+}
+
+int lp__protected_change(lp_host *host, lua_CFunction f, void *argument) {
+  int status = lp__protected(host, f, argument);
   if (status == LP_ENOMEM) {
     host->must_reset = true;
     lp__tasks_end_all(&host->tasks, LP_LOST,
@@ -122,7 +125,9 @@ static int work(lp_host *host, bool *active) {
   *active = deliver(host);
   if (*active || host->loop == NULL)
     return LP_OK;
-  status = lp__protected_change(host, run_step, &piece);
+  status = lp__recover(host);
+  if (status == LP_OK)
+    status = lp__protected_change(host, run_step, &piece);
   *active = piece.active || status != LP_OK;
   return status;
 }

@@ -99,7 +99,9 @@ static int submit_recorded(lp_host *host, struct submission *submission) {
       lp__tasks_add(&host->tasks, task->on_end, task->data, &submission->id);
   if (status != LP_OK)
     return lp__fail(host, status, lp_strerror(status));
-  status = lp__protected(host, prepare, submission);
+  status = lp__recover(host);
+  if (status == LP_OK)
+    status = lp__protected(host, prepare, submission);
   if (status == LP_OK)
     status = lp__protected_change(host, submit, submission);
   if (submission->prepared != 0)
