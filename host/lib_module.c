@@ -89,28 +89,36 @@ static void push_require(lua_State *L) {
 /* Its address says whose the table of own.h is. */
 static const char owner;
 
-/* Two copies would take each other's userdata for their own. */
-static void check_alone(lua_State *L) {
+/* Whether nothing of lambdapool is in the state. Raises when that is of another
+ * copy: the two would take each other's userdata for their own. */
+static int is_new(lua_State *L) {
   if (lua_getfield(L, LUA_REGISTRYINDEX, LP__OWN) == LUA_TNIL) {
     lua_pop(L, 1);
-    return;
+    return 1;
   }
   if (!lua_istable(L, -1) || lua_getfield(L, -1, "owner") == LUA_TNIL ||
       lua_touserdata(L, -1) != (const void *)&owner)
     luaL_error(L, "cannot load lambdapool: another copy of it is in this Lua "
                   "state already");
   lua_pop(L, 2);
+  return 0;
 }
 
-/* Can be done again, when it was broken off by a lack of memory. */
-static void open_state(lua_State *L) {
-  lp__own_push(L); /* own */
+/* Makes the table of own.h. */
+static void mark_state(lua_State *L) {
+  lua_newtable(L);
   lua_pushlightuserdata(L, (void *)&owner);
   lua_setfield(L, -2, "owner");
   lua_pushboolean(L, 1);
   lua_setfield(L, -2, "guest");
+  lua_setfield(L, LUA_REGISTRYINDEX, LP__OWN);
+}
+
+/* Can be done again, when it was broken off by a lack of memory. */
+static void open_state(lua_State *L) {
   lp__parts_open(L);
   lp__sequence_open(L);
+  lp__own_push(L);
   lp__standard_adopt(L); /* own globals */
   push_require(L);       /* own require */
   lua_setfield(L, -2, "require");
@@ -162,7 +170,8 @@ int luaopen_lambdapool(lua_State *L) {
   if (!is_right_version(L))
     refuse(L);
   luaL_checkversion(L);
-  check_alone(L);
+  if (is_new(L))
+    mark_state(L);
   if (!is_open(L))
     open_state(L);
   lp__own_require(L, LP__OWN_NAME);

@@ -225,6 +225,27 @@ void lp__source_pad(lua_State *L, int text, lua_Integer newlines) {
   luaL_pushresult(&buffer);
 }
 
+/* A descriptor; -1 when it is closed. */
+static int close_file(lua_State *L) {
+  int *fd = lua_touserdata(L, 1);
+  if (*fd >= 0 && *fd != STDIN_FILENO)
+    close(*fd);
+  *fd = -1;
+  return 0;
+}
+
+/* Pushes one that is closed, whoever raises.  [-0, +1, m] */
+static int *push_file(lua_State *L) {
+  int *fd = lua_newuserdatauv(L, sizeof *fd, 0);
+  *fd = -1;
+  if (lp__own_metatable(L, "lambdapool.source.File")) {
+    lua_pushcfunction(L, close_file);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  return fd;
+}
+
 /* Opens a file for reading; -1 and errno. */
 static int open_file(const char *name, int only_regular) {
   struct stat st;
@@ -280,18 +301,19 @@ static void push_text(lua_State *L, const char *bytes, size_t size) {
 int lp__source_read(lua_State *L, const char *name, int only_regular) {
   struct lp__buffer buffer = {NULL, 0, 0, 0};
   const char *what = "open";
-  int fd, error, top = lua_gettop(L);
+  int *fd, error, top = lua_gettop(L);
   lua_pushnil(L);
   buffer.box = top + 1;
-  lp__buffer_reserve(L, &buffer, 1); /* raise before there is a descriptor */
+  fd = push_file(L);
   errno = 0;
-  fd = open_file(name, only_regular);
-  error = fd < 0 ? errno : 0;
-  if (fd >= 0) {
+  *fd = open_file(name, only_regular);
+  error = *fd < 0 ? errno : 0;
+  if (*fd >= 0) {
     what = "read";
-    error = read_all(L, fd, &buffer);
+    error = read_all(L, *fd, &buffer);
     if (name)
-      close(fd);
+      close(*fd);
+    *fd = -1;
   }
   if (error) {
     lua_pushfstring(L, "cannot %s %s: %s", what, name ? name : "stdin",
@@ -300,6 +322,7 @@ int lp__source_read(lua_State *L, const char *name, int only_regular) {
     push_text(L, (const char *)buffer.bytes, buffer.size);
   }
   lua_replace(L, top + 1);
+  lua_settop(L, top + 1);
   return error == 0;
 }
 

@@ -76,10 +76,19 @@ static int open_libraries(lua_State *L) {
   return 0;
 }
 
+/* load_and_run(file) -> what it returns */
+static int load_and_run(lua_State *L) {
+  if (luaL_loadfile(L, lua_touserdata(L, 1)) != LUA_OK)
+    return lua_error(L);
+  lua_call(L, 0, 1);
+  return 1;
+}
+
 /* Runs `file` and leaves what it returns on the stack. */
 static int run_file(lua_State *L, const char *file) {
-  int status = luaL_loadfile(L, file);
-  return status == LUA_OK ? lua_pcall(L, 0, 1, 0) : status;
+  lua_pushcfunction(L, load_and_run);
+  lua_pushlightuserdata(L, (void *)file);
+  return lua_pcall(L, 1, 1, 0);
 }
 
 static lua_State *open_state(const char *file) {
