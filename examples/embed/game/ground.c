@@ -3,13 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where no tile has been yet. Its colour is seen along the edges of others. */
+static const uint32_t nothing = 0x00bccad4;
+
 int ground_open(struct ground *ground, SDL_Renderer *renderer) {
   memset(ground, 0, sizeof *ground);
-  ground->texels = calloc((size_t)GROUND_SIZE * GROUND_SIZE, 4);
+  ground->texels = malloc((size_t)GROUND_SIZE * GROUND_SIZE * 4);
   ground->texture =
       SDL_CreateTexture(renderer, SDL_PIXELFORMAT_RGB888,
                         SDL_TEXTUREACCESS_STATIC, GROUND_SIZE, GROUND_SIZE);
-  return ground->texels && ground->texture ? 0 : -1;
+  if (!ground->texels || !ground->texture)
+    return -1;
+  SDL_memset4(ground->texels, nothing, (size_t)GROUND_SIZE * GROUND_SIZE);
+  return 0;
 }
 
 void ground_close(struct ground *ground) {

@@ -5,7 +5,10 @@
 
 /* The tiles that are wanted lie in a circle, about 64 of them, and most of it
  * is ahead of the camera. */
-static const float ahead = 2.6f, radius = 4.6f; /* tiles */
+static const float middle = 2.6f, radius = 4.6f; /* tiles */
+
+/* Those are asked for first that are near a point in the view. */
+static const float focus = 1.3f;
 
 static const float fade_in = 1 / 45.0f; /* a frame */
 
@@ -89,9 +92,15 @@ static float distance(int x, int y, float from_x, float from_y) {
   return hypotf((float)x + 0.5f - from_x, (float)y + 0.5f - from_y);
 }
 
+/* The point that is some tiles ahead of the camera. */
+static void find_ahead(const struct camera *camera, float tiles, float *x,
+                       float *y) {
+  *x = camera->x / TILE_SIZE + tiles * cosf(camera->heading);
+  *y = camera->y / TILE_SIZE + tiles * sinf(camera->heading);
+}
+
 void tiles_middle(const struct camera *camera, float *x, float *y) {
-  *x = camera->x / TILE_SIZE + ahead * cosf(camera->heading);
-  *y = camera->y / TILE_SIZE + ahead * sinf(camera->heading);
+  find_ahead(camera, middle, x, y);
 }
 
 /* Only a task that waits is worth stopping: one that runs is done in no time,
@@ -128,20 +137,21 @@ static struct tile *claim(struct tiles *tiles, int x, int y) {
   return tile;
 }
 
-/* Counts what is wanted, and returns the empty tile that is nearest to the
- * camera, or NULL. */
+/* Counts what is wanted, and returns the empty tile that is to be baked next,
+ * or NULL. */
 static struct tile *find_nearest(struct tiles *tiles,
                                  const struct camera *camera) {
   struct tile *nearest = NULL;
-  float best = 1e9f, middle_x, middle_y;
+  float best = 1e9f, middle_x, middle_y, focus_x, focus_y;
   tiles_middle(camera, &middle_x, &middle_y);
+  find_ahead(camera, focus, &focus_x, &focus_y);
   tiles->wanted = tiles->missing = 0;
   for (int y = (int)(middle_y - radius) - 1; y <= middle_y + radius; y++)
     for (int x = (int)(middle_x - radius) - 1; x <= middle_x + radius; x++) {
       if (distance(x, y, middle_x, middle_y) > radius)
         continue;
       struct tile *tile = claim(tiles, x, y);
-      float far = distance(x, y, camera->x / TILE_SIZE, camera->y / TILE_SIZE);
+      float far = distance(x, y, focus_x, focus_y);
       tiles->wanted++;
       tiles->missing += tile->state < TILE_BAKED;
       if (tile->state == TILE_EMPTY && far < best) {

@@ -21,7 +21,7 @@ enum { MOST_STEPS = 500 };
 struct ray {
   float x, y;       /* metres to the east and south for each metre of way */
   float focal;      /* pixels, of this column */
-  uint32_t mist;    /* what the air looks like in that direction */
+  uint32_t mist;    /* what it looks like in that direction */
   uint32_t *pixels; /* the topmost */
   size_t pitch;     /* pixels from row to row */
 };
@@ -32,6 +32,17 @@ static uint32_t mix(uint32_t a, uint32_t b, uint32_t part) {
   uint32_t even =
       ((a >> 8) & 0xff00ff) * (256 - part) + ((b >> 8) & 0xff00ff) * part;
   return ((odd >> 8) & 0xff00ff) | (even & 0xff00ff00);
+}
+
+/* What the air looks like at a row: mist up to the horizon, then sky. */
+static uint32_t air(const struct ray *ray, int row) {
+  float up = SDL_max(0, 1 - (float)row / horizon);
+  return mix(ray->mist, sky, (uint32_t)(256 * up * (1.6f - 0.6f * up)));
+}
+
+static void draw_sky(const struct ray *ray, int rows) {
+  for (int row = 0; row < rows; row++)
+    ray->pixels[(size_t)row * ray->pitch] = air(ray, row);
 }
 
 /* --- the ground ----------------------------------------------------------- */
@@ -91,21 +102,11 @@ static int draw_ground(const struct ray *ray, const struct step *step,
     if (row >= top)
       continue;
     uint32_t clear = (uint32_t)((float)step->clear * at.shown);
-    uint32_t color = mix(ray->mist, color_at(&at, u, v), clear);
+    uint32_t color = mix(air(ray, row), color_at(&at, u, v), clear);
     for (row = SDL_max(row, 0); top > row;)
       ray->pixels[(size_t)--top * ray->pitch] = color;
   }
   return top;
-}
-
-/* --- the sky -------------------------------------------------------------- */
-
-static void draw_sky(const struct ray *ray, int rows) {
-  for (int row = 0; row < rows; row++) {
-    float up = SDL_max(0, 1 - (float)row / horizon);
-    uint32_t part = (uint32_t)(256 * up * (1.6f - 0.6f * up));
-    ray->pixels[(size_t)row * ray->pitch] = mix(ray->mist, sky, part);
-  }
 }
 
 /* --- the picture ---------------------------------------------------------- */
