@@ -32,6 +32,7 @@
 
 /* Functions of lambdapool.embed, kept in the registry. */
 enum lp__embedded {
+  LP__EMBED_OPEN,
   LP__EMBED_CHUNK,
   LP__EMBED_PREPARE,
   LP__EMBED_SUBMIT,

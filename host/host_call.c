@@ -166,11 +166,17 @@ int lp__raise(lua_State *L, lp_host *host, int code, const char *format, ...) {
 /* --- lambdapool.embed ---------------------------------------------------- */
 
 static const char *const names[] = {
-    [LP__EMBED_CHUNK] = "chunk",   [LP__EMBED_PREPARE] = "prepare",
-    [LP__EMBED_SUBMIT] = "submit", [LP__EMBED_CANCEL] = "cancel",
-    [LP__EMBED_STATE] = "state",   [LP__EMBED_STATS] = "stats",
-    [LP__EMBED_STEP] = "step",     [LP__EMBED_REST] = "rest",
-    [LP__EMBED_HOLD] = "hold",     [LP__EMBED_DESCRIPTOR] = "descriptor",
+    [LP__EMBED_OPEN] = "open",
+    [LP__EMBED_CHUNK] = "chunk",
+    [LP__EMBED_PREPARE] = "prepare",
+    [LP__EMBED_SUBMIT] = "submit",
+    [LP__EMBED_CANCEL] = "cancel",
+    [LP__EMBED_STATE] = "state",
+    [LP__EMBED_STATS] = "stats",
+    [LP__EMBED_STEP] = "step",
+    [LP__EMBED_REST] = "rest",
+    [LP__EMBED_HOLD] = "hold",
+    [LP__EMBED_DESCRIPTOR] = "descriptor",
     [LP__EMBED_RESET] = "reset",
 };
 

@@ -166,7 +166,7 @@ void lp__config_apply(lua_State *L, lp_host *host,
   if (config->options == NULL)
     return;
   host->code = LP_EINVAL;
-  lp__push_embedded(L, host, LP__EMBED_STEP);
+  lp__push_embedded(L, host, LP__EMBED_OPEN);
   host->code = LP_ELUA;
-  lua_pop(L, 1);
+  lua_call(L, 0, 0);
 }

@@ -34,6 +34,10 @@ static int guarded_exit(lua_State *L) {
 static bool is_public(void) {
   void *found = dlsym(RTLD_DEFAULT, "lua_newstate");
   lua_State *(*ours)(lua_Alloc, void *) = lua_newstate;
+  if (found == NULL) { /* the C library keeps a message until it is taken, */
+    dlerror();         /* and that until the next one is */
+    dlerror();
+  }
   return found != NULL && memcmp(&found, &ours, sizeof found) == 0;
 }
 

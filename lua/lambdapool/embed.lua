@@ -174,8 +174,20 @@ local past = {}
 -- Packs by the limits of their tasks.
 local packs_of = setmetatable({}, { __mode = "v" })
 
-local function find_packs(timeout_ms, times)
+local function open_executor()
   executor = executor or executors.new()
+end
+
+--- Loads now what would otherwise be loaded with the first task, where that takes long. Raises what
+--- is wrong with the options that only the backend can know.
+function embed.open()
+  if engine.place() == "aws" then
+    open_executor()
+  end
+end
+
+local function find_packs(timeout_ms, times)
+  open_executor()
   local key = timeout_ms .. " " .. times
   local found = packs_of[key]
   if not found then

@@ -108,9 +108,9 @@ end
 local defaults = {}
 
 --- Sets what holds for pools and executors that do not say otherwise.
----@param options table checked
-function engine.set_defaults(options)
-  defaults = options
+---@param wanted table checked
+function engine.set_defaults(wanted)
+  defaults = wanted
 end
 
 -- A stack level to blame that is never there: complaints name no line.

@@ -156,7 +156,7 @@ function methods:running(future)
 end
 
 ---@param scheduler lambdapool.Scheduler
----@param defaults { timeout_ms: integer?, retry: lambdapool.Retry? }? where they differ from its own
+---@param defaults { timeout_ms: integer?, retry: lambdapool.Retry? }? where they differ
 ---@return lambdapool.Packs
 local function new(scheduler, defaults)
   local weak = { __mode = "k" }
