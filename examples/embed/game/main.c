@@ -9,6 +9,9 @@
  *   ./game
  *
  * The arrow keys steer, M is the map, Escape ends; ./game --help lists more.
+ * Where there is no screen:
+ *
+ *   SDL_VIDEODRIVER=dummy ./game --frames 600 --screenshot flight.bmp --stats
  *
  * Where to read on: tiles.c is the part that uses lambdapool, terrain.lua what
  * its workers run. This file is the loop. ground.c, camera.c and view.c make
