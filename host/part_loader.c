@@ -7,10 +7,10 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -118,17 +118,46 @@ void *lp__part_load(const char *path, char *message, size_t size) {
 
 /* --- where this is ------------------------------------------------------- */
 
+/* The lines of a file, without any memory but this. */
+struct lines {
+  int fd;
+  size_t begin, end; /* of what was read and is not yet taken */
+  char bytes[PATH_MAX + 256];
+};
+
+static bool read_more(struct lines *lines) {
+  ssize_t got;
+  memmove(lines->bytes, lines->bytes + lines->begin, lines->end - lines->begin);
+  lines->end -= lines->begin;
+  lines->begin = 0;
+  got = read(lines->fd, lines->bytes + lines->end,
+             sizeof lines->bytes - lines->end);
+  lines->end += got > 0 ? (size_t)got : 0;
+  return got > 0;
+}
+
+/* Borrowed until the next; NULL at the end, and for a line that is too long. */
+static char *next_line(struct lines *lines) {
+  char *line, *end;
+  while (!(end = memchr(lines->bytes + lines->begin, '\n',
+                        lines->end - lines->begin)))
+    if (!read_more(lines))
+      return NULL;
+  line = lines->bytes + lines->begin;
+  lines->begin = (size_t)(end - lines->bytes) + 1;
+  *end = '\0';
+  return line;
+}
+
 /* The file that is mapped at `address`, from a line of /proc/self/maps such as
  *   7f0c000-7f0d000 r-xp 00000000 fe:00 12345   /usr/lib/liblambdapool.so.0
  * or NULL. */
-static const char *file_of_line(char *line, uintptr_t address) {
+static const char *file_of_line(const char *line, uintptr_t address) {
   uintmax_t first, end;
-  char *file = strchr(line, '/');
-  if (sscanf(line, "%jx-%jx", &first, &end) != 2 || address < first ||
-      address >= end || !file)
-    return NULL;
-  file[strcspn(file, "\n")] = '\0';
-  return file;
+  return sscanf(line, "%jx-%jx", &first, &end) == 2 && first <= address &&
+                 address < end
+             ? strchr(line, '/')
+             : NULL;
 }
 
 static int copy_path(char *path, size_t size, const char *from) {
@@ -141,18 +170,16 @@ static int copy_path(char *path, size_t size, const char *from) {
 /* dladdr does not do: it gives the path by which a file was found, which may be
  * relative to the working directory of that time. */
 int lp__part_self(char *path, size_t size) {
-  int status = -ENOENT;
-  char *line = NULL;
-  size_t room = 0;
-  FILE *maps = fopen("/proc/self/maps", "re");
-  if (!maps)
+  struct lines lines;
+  const char *line, *file = NULL;
+  int status;
+  lines.begin = lines.end = 0;
+  lines.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  if (lines.fd < 0)
     return -errno;
-  while (status == -ENOENT && getline(&line, &room, maps) > 0) {
-    const char *file = file_of_line(line, (uintptr_t)&lp__port);
-    if (file)
-      status = copy_path(path, size, file);
-  }
-  free(line);
-  fclose(maps);
+  while (!file && (line = next_line(&lines)))
+    file = file_of_line(line, (uintptr_t)&lp__port);
+  status = file ? copy_path(path, size, file) : -ENOENT;
+  close(lines.fd);
   return status;
 }

@@ -14,25 +14,25 @@ local function add(list, folder, below)
   list[#list + 1] = folder and folder .. below
 end
 
--- There may be folders between `lib`, which is beside `libexec`, and the library: they are called
--- lib/x86_64-linux-gnu, say, or lib/lua/5.4. A rock has its files in a folder beside its module.
-local function add_own(list, folder)
+---@return string[] folders, string|nil program
+local function around_program()
+  local list, folder = {}, up(system.executable())
   add(list, folder, "")
-  add(list, folder, "/lambdapool")
-  for _ = 1, 3 do
-    folder = up(folder)
-    add(list, folder, "/libexec/lambdapool")
-  end
+  add(list, up(folder), "/libexec/lambdapool")
+  return list, folder
 end
 
----@return string[] # absolute
-local function folders()
-  local list = {}
-  local program, own = up(system.executable()), up(parts.own())
-  add(list, program, "")
-  add(list, up(program), "/libexec/lambdapool")
-  if own ~= program then
-    add_own(list, own)
+-- There may be folders between `lib`, which is beside `libexec`, and the library: they are called
+-- lib/x86_64-linux-gnu, say, or lib/lua/5.4. A rock has its files in a folder beside its module.
+local function around_library(program)
+  local list, folder = {}, up(parts.own())
+  if folder ~= program then
+    add(list, folder, "")
+    add(list, folder, "/lambdapool")
+    for _ = 1, 3 do
+      folder = up(folder)
+      add(list, folder, "/libexec/lambdapool")
+    end
   end
   add(list, parts.installed, "")
   return list
@@ -43,19 +43,32 @@ local function is_file(path)
   return file ~= nil
 end
 
+local function try(list, name, usable)
+  for _, folder in ipairs(list) do
+    local path = folder .. "/" .. name
+    if usable(path) then
+      return path
+    end
+  end
+end
+
 --- Where the file `name` is, or nil and where it is not, in words.
 ---@param name string
 ---@param usable? fun(path: string): boolean # by default, whether it can be read
 ---@return string|nil path, string|nil folders
 local function find(name, usable)
-  local list = folders()
-  for _, folder in ipairs(list) do
-    local path = folder .. "/" .. name
-    if (usable or is_file)(path) then
-      return path
-    end
+  usable = usable or is_file
+  local first, program = around_program()
+  local path = try(first, name, usable)
+  if path then
+    return path
   end
-  return nil, table.concat(list, ", ")
+  local second = around_library(program)
+  path = try(second, name, usable)
+  if path then
+    return path
+  end
+  return nil, table.concat(first, ", ") .. (first[1] and ", " or "") .. table.concat(second, ", ")
 end
 
 return { find = find }
