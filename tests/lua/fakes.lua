@@ -2,6 +2,7 @@
 --- modules that share nothing with the real ones and see, in place of the rest of the machine,
 ---
 ---   a clock, world.now, that moves when somebody waits, as far as he waits;
+---   a descriptor that is told when to be readable, world.call: a time, 0 at once, or "never";
 ---   a codec that encodes nothing: an item "unsendable" cannot be sent, "large" is too large;
 ---   backends (world.backend) whose workers do what the test says.
 ---
@@ -34,6 +35,12 @@ local function fake_workers(world)
   local sleeper = setmetatable({}, { __close = function() end })
   function sleeper.poll(_, seconds)
     world.now = world.now + seconds
+  end
+  function sleeper.fd()
+    return 42
+  end
+  function sleeper.call_at(_, seconds)
+    world.call = seconds or "never"
   end
   return { open = function() return sleeper end }
 end

@@ -29,6 +29,18 @@ describe("timers", function()
     assert.equal(7, timers.next())
   end)
 
+  it("fire one at a time when asked to", function()
+    for _, time in ipairs { 2, 1, 3 } do
+      start(time)
+    end
+    assert.is_true(timers.run_one(2))
+    assert.same({ 1 }, fired)
+    assert.is_true(timers.run_one(2))
+    assert.is_false(timers.run_one(2))
+    assert.same({ 1, 2 }, fired)
+    assert.equal(3, timers.next())
+  end)
+
   it("fire once", function()
     start(1)
     timers.run(2)
