@@ -14,6 +14,9 @@
 
 extern char **environ;
 
+/* A flag of sigaction that is the C library's own. */
+#define RESTORER 0x04000000u
+
 static inline void state_signals(FILE *out) {
   struct sigaction action;
   sigset_t mask;
@@ -25,7 +28,7 @@ static inline void state_signals(FILE *out) {
     if (sigaction(i, NULL, &action) != 0)
       continue;
     fprintf(out, "signal %d: handler %p, flags %x, blocked %d\n", i,
-            *(void **)&action.sa_handler, (unsigned)action.sa_flags,
+            *(void **)&action.sa_handler, (unsigned)action.sa_flags & ~RESTORER,
             sigismember(&mask, i));
   }
   sigaltstack(NULL, &stack);

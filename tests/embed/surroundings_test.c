@@ -178,6 +178,50 @@ static void forks_of_the_program(void) {
   lp_close(host);
 }
 
+/* As a destructor does in a child that exits. */
+static void a_child_closes_the_host(void) {
+  struct lp_task task = guest_task("return 1");
+  const struct lp_result *result;
+  lp_id id;
+  pid_t pid;
+  int status;
+  host = guest_open();
+  KIND(guest_end_of(host, "return 1"), LP_DONE);
+  id = guest_submit(host, "return ('x'):rep(100000)");
+  OK(host, lp_poll(host, 100));
+  pid = fork();
+  if (pid == 0) {
+    EQUAL(lp_submit(host, &task, NULL), LP_EBUSY);
+    EQUAL(lp_poll(host, 1000), LP_EBUSY);
+    EQUAL(lp_wait(host, id, -1), LP_EBUSY);
+    EQUAL(lp_run(host, &task, &result), LP_EBUSY);
+    EQUAL(lp_close(host), LP_OK);
+    _exit(5);
+  }
+  EQUAL(waitpid(pid, &status, 0), pid);
+  EQUAL(WEXITSTATUS(status), 5);
+  KIND(guest_result(host, id), LP_DONE);
+  OK(host, lp_close(host));
+}
+
+/* A child that opens one of its own. */
+static void a_child_opens_a_host(void) {
+  pid_t pid;
+  int status;
+  host = guest_open();
+  guest_submit(host, "return 1");
+  OK(host, lp_poll(host, 1000));
+  pid = fork();
+  if (pid == 0) {
+    works();
+    _exit(5);
+  }
+  EQUAL(waitpid(pid, &status, 0), pid);
+  EQUAL(WEXITSTATUS(status), 5);
+  OK(host, lp_wait(host, 0, -1));
+  OK(host, lp_close(host));
+}
+
 /* The folder of the program is gone, and nothing of its environment is left. */
 static void nowhere(void) {
   char folder[] = "/tmp/guest.XXXXXX";
@@ -375,6 +419,8 @@ int main(int argc, char **argv) {
       {"a thread steals children", a_thread_steals_children},
       {"children of the program", children_of_the_program},
       {"forks of the program", forks_of_the_program},
+      {"a child closes the host", a_child_closes_the_host},
+      {"a child opens a host", a_child_opens_a_host},
       {"no folder, no home", nowhere},
       {"no environment", no_environment},
       {"few descriptors", few_descriptors},
