@@ -1,7 +1,8 @@
 # lambdapool: every command. `make help` lists them; README.md says where to start.
 #
 # Plain GNU make. Everything that is made lands in $(BUILD), except the link ./lambdapool to the program.
-# Overridable: BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, FUZZ_TIME, ROUNDS, PYTHON, SETUP=no (never install packages).
+# Overridable: BUILD, CC, CFLAGS, LDFLAGS, PREFIX, DESTDIR, FUZZ_TIME, ROUNDS, PYTHON, SETUP=no (never install packages) or
+# SETUP=check (say which are missing).
 
 BUILD     = build
 CC        = gcc
@@ -91,6 +92,7 @@ help: ## list the commands
 define install
 	@[ "$(SETUP)" = no ] && exit 0; missing=; sudo=; \
 	if ! command -v apt-get >/dev/null; then \
+	  [ "$(SETUP)" = check ] && exit 0; \
 	  echo 'lambdapool: this system has no apt-get; install what these Debian 12 packages hold:' >&2; \
 	  echo '  $(1)' >&2; \
 	  echo '  then run make again with SETUP=no' >&2; exit 1; \
@@ -101,6 +103,7 @@ define install
 	  esac; \
 	done; \
 	[ -z "$$missing" ] && exit 0; \
+	[ "$(SETUP)" = check ] && { echo "lambdapool: as root: apt-get install$$missing" >&2; exit 1; }; \
 	if [ "$$(id -u)" != 0 ]; then \
 	  sudo=sudo; \
 	  command -v sudo >/dev/null || { echo "lambdapool: as root: apt-get install$$missing" >&2; exit 1; }; \
@@ -255,6 +258,27 @@ install-files:
 	cp -R examples/embed/. $(TO)/share/doc/lambdapool/examples/embed
 	chmod -R u=rwX,go=rX $(TO)/share/doc/lambdapool
 
+# The Lua module for LuaRocks, which moves what is in $(LIBDIR) to where Lua finds it. The module finds the rest beside it.
+ROCK    = lambdapool-$(VERSION)
+SOURCES = Makefile README.md LICENSE host agent lua examples
+
+rock: $(BUILD)/$(ROCK)-1.src.rock ## build/lambdapool-VERSION-1.src.rock, for `luarocks install`
+
+$(BUILD)/$(ROCK)-1.src.rock: Makefile README.md LICENSE $(shell find host agent lua examples -type f)
+	@mkdir -p $(@D)
+	tar czf $(BUILD)/$(ROCK).tar.gz --sort=name --owner=0 --group=0 --transform 's,^,$(ROCK)/,' $(SOURCES)
+	cp lua/$(ROCK)-1.rockspec $(BUILD)
+	rm -f $@
+	cd $(BUILD) && zip -q $(@F) $(ROCK)-1.rockspec $(ROCK).tar.gz
+
+rock-parts: setup-build
+	@$(MAKE) $(MODULE) $(BUILD)/bootstrap $(BUILD)/cloud.so
+
+install-rock:
+	install -D -m 755 $(MODULE) $(LIBDIR)/lambdapool.so
+	install -D -m 755 $(BUILD)/bootstrap $(LIBDIR)/lambdapool/bootstrap
+	install -D -m 755 $(BUILD)/cloud.so $(LIBDIR)/lambdapool/cloud.so
+
 # What would be installed, for the tests of it. An install folder has no say in it.
 STAGE = $(BUILD)/stage
 stage: $(STAGE)/.done
@@ -404,7 +428,7 @@ lint: setup-test ## format, luacheck, and the warnings of gcc and clang
 format: setup-test ## lay out the C sources
 	clang-format -i $(ALL_C) $(ALL_H) $(GUESTS) $(GUESTS_CC)
 
-.PHONY: always help setup setup-build setup-test setup-bench setup-valgrind build programs demo install install-files stage clean \
+.PHONY: always help setup setup-build setup-test setup-bench setup-valgrind build programs demo install install-files stage clean rock rock-parts install-rock \
   test check asan tsan valgrind fuzz oom npm test-programs thread-programs fuzz-programs bench lint format
 
 -include $(shell find $(BUILD)/host $(BUILD)/agent $(BUILD)/tests -name '*.d' 2>/dev/null)
