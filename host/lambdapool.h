@@ -38,7 +38,10 @@
  * handler, does not exit, leaves the environment, the working directory and
  * the locale alone, and starts no thread that calls Lua or you. Its Lua 5.4 is
  * hidden inside of the library: your program may have a Lua of its own, of any
- * version. After lp_close no memory, descriptor, thread or process is left.
+ * version. It reads no configuration files: what it does depends on what you
+ * tell it. After lp_close no memory, descriptor, thread or process is left. A
+ * child that your program forks has no host: there every call gives LP_EBUSY,
+ * and lp_close does nothing.
  *
  * Ownership: in the comments below, a function *borrows* an argument (until
  * it returns, unless a longer time is given) or *copies* it; what it
@@ -430,8 +433,9 @@ LP_API int lp_register(lp_host *host, const char *name, lp_function function,
 
 /* Runs a command of the `lambdapool` program, for tools that deploy functions:
  * argv[0] is the name of the program, argv[1] the command. This alone uses the
- * standard streams, catches Ctrl-C while it runs, and a script that it runs may
- * exit. Returns the exit code, 0 to 255, or LP_ELUA. `argv` is borrowed. */
+ * standard streams, reads configuration files, catches Ctrl-C while it runs,
+ * and runs scripts whose os.exit ends the process. Returns the exit code, 0 to
+ * 255, or LP_ELUA. `argv` is borrowed. */
 LP_API int lp_command(lp_host *host, int argc, char **argv);
 
 #ifdef __cplusplus
