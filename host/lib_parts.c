@@ -7,6 +7,7 @@
  *   parts.own() -> absolute path | nil, message, errno
  *           of the file that this code is in: of the program, liblambdapool.so
  *           or the Lua module
+ *   parts.readable(path)    true when there is a file that can be read
  *   parts.installed         the folder of such files where this was installed,
  *                           or was to be
  *
@@ -17,6 +18,7 @@
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
+#include <unistd.h>
 
 #include "libs.h"
 #include "own.h"
@@ -115,8 +117,15 @@ static int parts_own(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"load", parts_load}, {"own", parts_own}, {NULL, NULL}};
+static int parts_readable(lua_State *L) {
+  lua_pushboolean(L, access(luaL_checkstring(L, 1), R_OK) == 0);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"readable", parts_readable},
+                                     {"load", parts_load},
+                                     {"own", parts_own},
+                                     {NULL, NULL}};
 
 int luaopen_lambdapool_parts(lua_State *L) {
   lp__parts_open(L);

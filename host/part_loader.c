@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -167,9 +168,8 @@ static int copy_path(char *path, size_t size, const char *from) {
   return 0;
 }
 
-/* dladdr does not do: it gives the path by which a file was found, which may be
- * relative to the working directory of that time. */
-int lp__part_self(char *path, size_t size) {
+/* From the lines of /proc/self/maps. */
+static int find_in_maps(char *path, size_t size) {
   struct lines lines;
   const char *line, *file = NULL;
   int status;
@@ -182,4 +182,15 @@ int lp__part_self(char *path, size_t size) {
   status = file ? copy_path(path, size, file) : -ENOENT;
   close(lines.fd);
   return status;
+}
+
+/* The linker knows only by which path a file was found, which may be relative
+ * to the working directory of that time. */
+int lp__part_self(char *path, size_t size) {
+  char found[PATH_MAX];
+  const char *file;
+  if (find_in_maps(path, size) == 0)
+    return 0;
+  file = file_of((void *)&lp__port); /* there may be no /proc */
+  return file && realpath(file, found) ? copy_path(path, size, found) : -ENOENT;
 }

@@ -38,11 +38,6 @@ local function around_library(program)
   return list
 end
 
-local function is_file(path)
-  local file <close> = io.open(path)
-  return file ~= nil
-end
-
 local function try(list, name, usable)
   for _, folder in ipairs(list) do
     local path = folder .. "/" .. name
@@ -57,7 +52,7 @@ end
 ---@param usable? fun(path: string): boolean # by default, whether it can be read
 ---@return string|nil path, string|nil folders
 local function find(name, usable)
-  usable = usable or is_file
+  usable = usable or parts.readable
   local first, program = around_program()
   local path = try(first, name, usable)
   if path then
