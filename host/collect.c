@@ -8,8 +8,9 @@ enum { STEP_LOG = 9, STEP_MULTIPLIER = 100 };
 
 /* A cycle begins when so many bytes more are in use than were left after the
  * last one, or a half more; from the second amount on it must go on, whatever
- * the budget, so that it ends before as many more have been allocated. */
-enum { EARLY = 2 << 20, LATE = 8 << 20 };
+ * the budget, so that it ends before as many more have been allocated; and with
+ * the third amount it is no use to spread that over many calls. */
+enum { EARLY = 2 << 20, LATE = 16 << 20, TOO_LATE = 64 << 20 };
 
 /* A cycle takes no fewer steps than that, to reckon with. */
 enum { FEW_STEPS = 16 };
@@ -70,15 +71,24 @@ static bool is_active(struct lp__collector *collector, size_t used) {
 static void note(struct lp__collector *collector, size_t used) {
   size_t more = used > collector->last ? used - collector->last : 0;
   collector->fresh += more;
+  collector->last = used;
   if (exceeds(collector, used, larger(LATE, collector->live)))
     collector->late = true;
   if (collector->late)
     collector->owed += more;
 }
 
+/* What a step pays for: the part of LATE that it is of a cycle; less and less
+ * when there is more to do than the last time. */
+static size_t worth(const struct lp__collector *collector) {
+  size_t all = larger(collector->usual, 2 * collector->steps);
+  return larger(LATE, collector->live) / all;
+}
+
 /* One step. Ends the cycle when it was the last. */
 static void step(lua_State *L, struct lp__collector *collector) {
-  size_t used;
+  size_t used, paid = worth(collector);
+  collector->owed -= paid < collector->owed ? paid : collector->owed;
   collector->steps++;
   if (!lua_gc(L, LUA_GCSTEP, 0))
     return;
@@ -88,24 +98,34 @@ static void step(lua_State *L, struct lp__collector *collector) {
   collector->live = used > collector->fresh ? used - collector->fresh : 0;
 }
 
-/* Whether the cycle must go on. A step pays for the part of LATE that it is of
- * a cycle; for less and less when there is more to do than the last time. */
-static bool must_go_on(struct lp__collector *collector) {
-  size_t all = larger(collector->usual, 2 * collector->steps);
-  size_t worth = larger(LATE, collector->live) / all;
-  if (collector->owed <= worth)
+/* Takes in what was allocated since the last call. False when there is nothing
+ * to collect. */
+static bool look(lua_State *L, struct lp__collector *collector) {
+  size_t used = bytes_in_use(L);
+  if (!is_active(collector, used))
     return false;
-  collector->owed -= worth;
+  note(collector, used);
   return true;
 }
 
 void lp__collect(lua_State *L, struct lp__collector *collector,
                  uint64_t deadline) {
-  size_t used = bytes_in_use(L);
-  if (!is_active(collector, used))
+  if (!look(L, collector))
     return;
-  note(collector, used);
-  while (collector->active && (must_go_on(collector) || now_ns() < deadline))
+  while (collector->active && now_ns() < deadline)
     step(L, collector);
+  collector->last = bytes_in_use(L);
+}
+
+void lp__collect_owed(lua_State *L, struct lp__collector *collector, int most) {
+  int steps = 0;
+  if (!look(L, collector))
+    return;
+  while (collector->active && collector->owed > worth(collector) &&
+         (steps < most || exceeds(collector, collector->last, TOO_LATE))) {
+    step(L, collector);
+    steps++;
+    collector->last = bytes_in_use(L);
+  }
   collector->last = bytes_in_use(L);
 }

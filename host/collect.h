@@ -1,9 +1,8 @@
 /* Garbage of a state whose owner draws frames. Lua collects when something is
  * allocated, as much as it finds right: a result of 64 KB may bring about a
  * whole cycle, at the worst time. Here it is collected in steps of some
- * microseconds, in what is left of the budget of a call; only when the owner
- * leaves nothing, it takes its share all the same, in proportion to what was
- * allocated.
+ * microseconds, in what is left of the budget of a call; when nothing is left
+ * for long, some are taken all the same, in proportion to what was allocated.
  *
  * For states of Lua 5.4 that are the library's own. One thread at a time. */
 #ifndef LP_COLLECT_H
@@ -34,11 +33,19 @@ void lp__collect_open(lua_State *L, struct lp__collector *collector);
 void lp__collect_freely(lua_State *L, struct lp__collector *collector,
                         bool freely);
 
-/* Collects, when there is reason to, until `deadline` (ns of CLOCK_MONOTONIC);
- * what is owed also beyond that. Allocates nothing, and returns at once when
- * there is nothing to do. Finalizers may run: the state must be one that Lua
- * code may run in. */
+/* Collects, when there is reason to, until `deadline` (ns of CLOCK_MONOTONIC).
+ * Allocates nothing, and returns at once when there is nothing to do.
+ * Finalizers may run: the state must be one that Lua code may run in. */
 void lp__collect(lua_State *L, struct lp__collector *collector,
                  uint64_t deadline);
+
+/* The same for what must be collected now, whether there is time or not, as
+ * much has been allocated since: mostly nothing, and at most so many steps
+ * unless memory grows and grows. To be called before anything else, so that it
+ * is a part of the budget. */
+void lp__collect_owed(lua_State *L, struct lp__collector *collector, int most);
+
+/* Steps for a frame, some hundred microseconds; and for something short. */
+enum { LP__COLLECT_MOST = 8, LP__COLLECT_LEAST = 1 };
 
 #endif

@@ -160,6 +160,7 @@ int lp_poll(lp_host *host, int64_t budget_us) {
   lp__values_release(host, &host->lent);
   before = count_ended(host);
   limit = later(now(), budget_us);
+  lp__collect_owed(host->L, &host->collector, LP__COLLECT_MOST);
   status = prepare(host);
   if (host->loop != NULL)
     lp__loop_set_deadline(host->loop, limit);
@@ -208,7 +209,7 @@ static int wait_until(lp_host *host, lp_id id, uint64_t limit) {
   bool active;
   while (!is_over(host, id)) {
     int status = work(host, &active);
-    lp__collect(host->L, &host->collector, now());
+    lp__collect_owed(host->L, &host->collector, LP__COLLECT_MOST);
     if (status != LP_OK)
       return status;
     if (is_over(host, id))

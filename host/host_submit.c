@@ -126,6 +126,7 @@ int lp_submit(lp_host *host, const struct lp_task *task, lp_id *id) {
     status = submit_recorded(host, &submission);
   if (status == LP_OK && id != NULL)
     *id = submission.id;
+  lp__collect_owed(host->L, &host->collector, LP__COLLECT_LEAST);
   return lp__leave(host, &call, status);
 }
 

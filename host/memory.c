@@ -26,18 +26,85 @@ static void *from_malloc(void *block, size_t new_size) {
   return NULL;
 }
 
-void *lp__memory_resize(struct lp__memory *memory, void *block, size_t old_size,
-                        size_t new_size) {
-  if (!block)
-    old_size = 0; /* Lua says there what kind of object it is */
+/* --- large blocks -------------------------------------------------------- */
+
+enum { LARGE = 16 << 10 };
+
+/* In a block that is kept. */
+struct lp__spare {
+  struct lp__spare *next;
+  size_t size;
+};
+
+/* What a block of that size is allocated with: where they are kept, large ones
+ * come in few sizes. */
+static size_t size_of(const struct lp__memory *memory, size_t size) {
+  if (memory->keeps == 0 || size < LARGE || size > memory->keeps)
+    return size;
+  return (size + LARGE - 1) / LARGE * LARGE;
+}
+
+static void *take_spare(struct lp__memory *memory, size_t size) {
+  struct lp__spare **place = &memory->spares, *spare;
+  while ((spare = *place) && spare->size != size)
+    place = &spare->next;
+  if (!spare)
+    return NULL;
+  *place = spare->next;
+  memory->kept -= size;
+  return spare;
+}
+
+static bool keep_spare(struct lp__memory *memory, void *block, size_t size) {
+  struct lp__spare *spare = block;
+  if (size < LARGE || memory->kept + size > memory->keeps)
+    return false;
+  *spare = (struct lp__spare){memory->spares, size};
+  memory->spares = spare;
+  memory->kept += size;
+  return true;
+}
+
+static void *call(struct lp__memory *memory, void *block, size_t old_size,
+                  size_t new_size) {
   void *moved = memory->function
                     ? memory->function(memory->data, block, old_size, new_size)
                     : from_malloc(block, new_size);
-  if (!moved && new_size > 0) {
-    memory->failed = true;
-    return NULL;
+  if (moved || new_size == 0)
+    memory->used += new_size - old_size;
+  return moved;
+}
+
+void lp__memory_give_back(struct lp__memory *memory) {
+  while (memory->spares) {
+    struct lp__spare *spare = memory->spares;
+    memory->spares = spare->next;
+    call(memory, spare, spare->size, 0);
   }
-  memory->used += new_size - old_size;
+  memory->kept = 0;
+}
+
+/* --- all blocks ---------------------------------------------------------- */
+
+void *lp__memory_resize(struct lp__memory *memory, void *block, size_t old_size,
+                        size_t new_size) {
+  size_t before = block ? size_of(memory, old_size) : 0; /* else Lua says there
+                                                          * what it is for */
+  size_t after = size_of(memory, new_size);
+  void *moved;
+  if (block && before == after)
+    return block;
+  if (!block && (moved = take_spare(memory, after)))
+    return moved;
+  if (block && after == 0 && keep_spare(memory, block, before))
+    return NULL;
+  moved = call(memory, block, before, after);
+  if (!moved && after > 0 && memory->spares) {
+    lp__memory_give_back(memory);
+    moved = call(memory, block, before, after);
+  }
+  if (!moved && after > 0)
+    memory->failed = true;
   return moved;
 }
 

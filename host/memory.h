@@ -23,6 +23,13 @@ struct lp__memory {
   void *data;
   uint64_t used; /* bytes that are allocated now */
   bool failed;   /* it was refused memory; for the owner to put back */
+
+  /* Large blocks that were freed are kept for the next ones, up to so many
+   * bytes: from malloc they come as pages that the system must make first, and
+   * go again, which takes longer than all that is done with an answer. */
+  size_t keeps;
+  size_t kept; /* bytes now, of `used` */
+  struct lp__spare *spares;
 };
 
 /* Makes `memory`, borrowed until it is left, what this thread allocates from;
@@ -34,6 +41,9 @@ struct lp__memory *lp__memory_enter(struct lp__memory *memory);
  * has. Counts. NULL when it is freed or memory is short. */
 void *lp__memory_resize(struct lp__memory *memory, void *block, size_t old_size,
                         size_t new_size);
+
+/* Gives back what is kept. Before the owner is gone: with `keeps` 0. */
+void lp__memory_give_back(struct lp__memory *memory);
 
 /* As malloc, calloc, realloc and strdup; to be freed with lp__free. */
 void *lp__malloc(size_t size);

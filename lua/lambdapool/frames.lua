@@ -18,8 +18,17 @@ local frames = {
   target_us = 50000,
   --- The results that are read at a time: so many at most, and no further one after so many bytes.
   piece_tasks = 32,
-  piece_bytes = 64 << 10,
+  piece_bytes = 16 << 10,
 }
+
+-- Requests that are sent, or begun, or ended at a time.
+local FEW = 4
+
+--- How many of a number of things that may be done at once are done before others have their turn.
+---@return number
+function frames.few()
+  return frames.kept and FEW or math.huge
+end
 
 --- From now on they are kept: to be called before anything is submitted.
 function frames.keep()

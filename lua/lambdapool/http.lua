@@ -9,6 +9,7 @@
 
 local cloud = require "lambdapool.cloud"
 local completion = require "lambdapool.completion"
+local frames = require "lambdapool.frames"
 local loop = require "lambdapool.loop"
 local suggest = require "lambdapool.suggest"
 local system = require "lambdapool.system"
@@ -151,12 +152,26 @@ local function dismiss(server)
   return held
 end
 
+-- Sends those of a list that have not been cancelled, some at a time.
+local function go_all(list)
+  local last = math.min(#list, list.first + frames.few() - 1)
+  for i = list.first, last do
+    if list[i].number then
+      go(list[i])
+    end
+  end
+  list.first = last + 1
+  if last < #list then
+    loop.later(go_all, list)
+  end
+end
+
 -- The others may follow; or, when the server could not be reached for a reason that is the
 -- leader's own, one of them leads.
 local function let_go(server)
-  for _, transfer in ipairs(dismiss(server)) do
-    go(transfer)
-  end
+  local list = dismiss(server)
+  list.first = 1
+  go_all(list)
 end
 
 local function reached(self)
@@ -324,6 +339,14 @@ function methods:cancel()
 end
 
 mt.__close = methods.cancel
+
+--- Has everything ready that a request needs: a library is loaded, a thread started. Otherwise the
+--- first request does that.
+function http.prepare()
+  if not engine then
+    open()
+  end
+end
 
 --- Sends a request and waits for the response.
 ---@param request lambdapool.HttpRequest

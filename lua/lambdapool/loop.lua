@@ -265,6 +265,12 @@ local function has_work()
   return (head <= tail or yielded[1]) and depth < DEEPEST
 end
 
+--- Whether what is put off now will run while somebody waits here.
+---@return boolean
+function loop.puts_off()
+  return depth < DEEPEST
+end
+
 -- Runs the first of the queue. Returns what pcall does.
 local function run_next()
   local f, argument = queue[head], queue[head + 1]

@@ -206,11 +206,12 @@ local function settle_pieces(scheduler, range, outcome)
     return
   end
   local ran = take_report(scheduler, range, report, #outcome.bytes)
-  if ran >= range.first then
-    scheduler.settling = scheduler.settling + 1
-    settle_piece { scheduler = scheduler, range = range, outcome = outcome, alone = alone(report),
-      from = range.first, last = ran, position = position, origins = range.origins }
+  if ran < range.first then
+    return
   end
+  scheduler.settling = scheduler.settling + 1
+  settle_piece { scheduler = scheduler, range = range, outcome = outcome, alone = alone(report),
+    from = range.first, last = ran, position = position, origins = range.origins }
 end
 
 -- The worker has answered.
@@ -288,7 +289,7 @@ end
 ---@param range lambdapool.Range
 ---@param outcome table see lambdapool.backend.local
 function outcomes.settle(scheduler, range, outcome)
-  if outcome.bytes and frames.kept then
+  if outcome.is_put_off then
     settle_pieces(scheduler, range, outcome)
   elseif outcome.bytes then
     settle_response(scheduler, range, outcome)

@@ -237,6 +237,28 @@ local function take_back(self, range, message)
   self:dispatch()
 end
 
+-- What has come of a range, whose worker is free again.
+local function take(self, range, outcome)
+  self.settling = self.settling - (outcome.is_put_off and 1 or 0)
+  outcomes.settle(self, range, outcome)
+  range.request, range.origins = nil, nil -- the batch may hold on to the range
+  self:dispatch()
+  if range.batch.call.line then
+    range.batch.call.line:update()
+  end
+end
+
+-- Where a frame may be due, giving the worker its next task and reading the answer are pieces of
+-- work of their own.
+local function take_later(self, range, outcome)
+  self.settling = self.settling + 1
+  outcome.is_put_off = true
+  loop.later(self.dispatch, self)
+  loop.later(function()
+    take(self, range, outcome)
+  end)
+end
+
 --- The end of an invocation. The first outcome counts; a late one is dropped.
 local function settle(self, range, outcome)
   local counts = self.counts
@@ -251,16 +273,13 @@ local function settle(self, range, outcome)
     return take_back(self, range, outcome.message)
   elseif outcome.bytes then
     counts.bytes_received = counts.bytes_received + #outcome.bytes
-    if #outcome.bytes >= LARGE_ANSWER then
+    if frames.kept and loop.puts_off() then
+      return take_later(self, range, outcome)
+    elseif #outcome.bytes >= LARGE_ANSWER then
       self:dispatch()
     end
   end
-  outcomes.settle(self, range, outcome)
-  range.request, range.origins = nil, nil -- the batch may hold on to the range
-  self:dispatch()
-  if range.batch.call.line then
-    range.batch.call.line:update()
-  end
+  take(self, range, outcome)
 end
 
 -- What the user's calls do ----------------------------------------------------------------------

@@ -118,6 +118,61 @@ static void counts_without_an_allocator_too(void **state) {
   assert_int_equal(memory.used, 0);
 }
 
+/* Their sizes are few: one that is a bit larger fits, too. */
+static void keeps_large_blocks(void **state) {
+  (void)state;
+  struct host host;
+  open_host(&host);
+  host.memory.keeps = 1 << 20;
+  void *first = lp__memory_resize(&host.memory, NULL, 0, 66000);
+  assert_null(lp__memory_resize(&host.memory, first, 66000, 0));
+  int calls = host.calls;
+  void *second = lp__memory_resize(&host.memory, NULL, 0, 67000);
+  assert_ptr_equal(first, second);
+  assert_ptr_equal(lp__memory_resize(&host.memory, second, 67000, 65600),
+                   second);
+  assert_int_equal(host.calls, calls);
+  assert_int_equal(host.memory.used, host.used);
+  second = lp__memory_resize(&host.memory, second, 65600, 100);
+  assert_int_equal(host.used, 100);
+  lp__memory_resize(&host.memory, second, 100, 0);
+  assert_int_equal(host.used, 0);
+}
+
+static void keeps_no_more_than_it_may(void **state) {
+  (void)state;
+  void *blocks[10];
+  struct host host;
+  open_host(&host);
+  host.memory.keeps = 1 << 20;
+  for (int i = 0; i < 10; i++)
+    blocks[i] = lp__memory_resize(&host.memory, NULL, 0, 200000);
+  for (int i = 0; i < 10; i++)
+    lp__memory_resize(&host.memory, blocks[i], 200000, 0);
+  assert_true(host.used > 0 && host.used <= 1 << 20);
+  assert_int_equal(host.memory.kept, host.used);
+  lp__memory_give_back(&host.memory);
+  assert_int_equal(host.used, 0);
+  assert_int_equal(host.memory.used, 0);
+  void *block = lp__memory_resize(&host.memory, NULL, 0, 2 << 20);
+  lp__memory_resize(&host.memory, block, 2 << 20, 0);
+  assert_int_equal(host.used, 0);
+}
+
+static void gives_back_what_it_keeps_when_memory_is_short(void **state) {
+  (void)state;
+  struct host host;
+  open_host(&host);
+  host.memory.keeps = 1 << 20;
+  void *block = lp__memory_resize(&host.memory, NULL, 0, 100000);
+  lp__memory_resize(&host.memory, block, 100000, 0);
+  assert_true(host.used > 0);
+  host.refuses = true;
+  assert_null(lp__memory_resize(&host.memory, NULL, 0, 10));
+  assert_true(host.memory.failed);
+  assert_int_equal(host.used, 0);
+}
+
 static void is_zero_aligned_and_copied(void **state) {
   (void)state;
   struct host host;
@@ -194,6 +249,9 @@ int main(void) {
       cmocka_unit_test(a_resized_block_stays_where_it_was),
       cmocka_unit_test(is_malloc_when_there_is_none),
       cmocka_unit_test(counts_without_an_allocator_too),
+      cmocka_unit_test(keeps_large_blocks),
+      cmocka_unit_test(keeps_no_more_than_it_may),
+      cmocka_unit_test(gives_back_what_it_keeps_when_memory_is_short),
       cmocka_unit_test(is_zero_aligned_and_copied),
       cmocka_unit_test(tells_when_it_is_refused),
       cmocka_unit_test(refuses_what_cannot_be),

@@ -13,6 +13,9 @@ local accounts = require "lambdapool.account"
 local answers = require "lambdapool.backend.aws.answers"
 local bags = require "lambdapool.bag"
 local crypto = require "lambdapool.crypto"
+local endings = require "lambdapool.backend.aws.endings"
+local frames = require "lambdapool.frames"
+local http = require "lambdapool.http"
 local jobs = require "lambdapool.backend.aws.jobs"
 local keys = require "lambdapool.backend.aws.keys"
 local ledgers = require "lambdapool.backend.aws.ledger"
@@ -54,43 +57,10 @@ local OVERHEAD_US = { aws = 20000, ["local"] = 2000 }
 local methods = {}
 local mt = { __name = "lambdapool.AwsBackend", __index = methods }
 
--- The end of invocations -------------------------------------------------------------------------
-
--- Ends a job. Its outcome may bring about new ones.
-local function finish(job, outcome)
-  local done = job.done
-  if done then
-    job.done = nil
-    done(outcome, job.tag)
-  end
-end
-
--- Ends jobs once the loop runs: `invoke` and `cancel` must have returned.
-local function finish_later(self, job, outcome)
-  local endings = self.endings
-  endings[#endings + 1] = { job, outcome }
-  if #endings == 1 then
-    loop.after(0, function()
-      self.endings = {}
-      for _, ending in ipairs(endings) do
-        finish(ending[1], ending[2])
-      end
-    end)
-  end
-end
-
-local function copy(outcome)
-  local copied = {}
-  for name, value in pairs(outcome) do
-    copied[name] = value
-  end
-  return copied
-end
-
 -- Ends everything that waits to be sent.
 local function finish_waiting(self, outcome)
   for _, job in ipairs(self.waiting:take_all()) do
-    finish_later(self, job, copy(outcome))
+    self.endings:add(job, outcome)
   end
 end
 
@@ -165,12 +135,17 @@ local function send(self, job, credentials, now)
     return self.sent:add(job)
   end
   refuse(self, { kind = "lost", message = tostring(transfer), final = true }, REFUSAL_SECONDS)
-  finish_later(self, job, copy(self.refusal))
+  self.endings:add(job, self.refusal)
 end
 
---- Sends what waits, as far as that is possible now.
+--- Sends what waits, as far as that is possible now; some at a time.
 function pump(self)
+  local few = frames.few()
   while self.waiting:any() and not self.closed do
+    if few == 0 then
+      return pump_later(self, 0)
+    end
+    few = few - 1
     local now = system.monotonic()
     local credentials = self.keys:get(now)
     if not credentials or is_checking(self) or not has_room(self, now) then
@@ -205,7 +180,7 @@ local function put_off(self, job, verdict, refusal)
   if all or pause then
     finish_waiting(self, outcome)
   end
-  finish(job, outcome)
+  endings.finish(job, outcome)
 end
 
 local verdicts = { throttled = put_off, pending = put_off, unreachable = put_off }
@@ -214,7 +189,7 @@ function verdicts.refused(self, job, _, refusal)
   local outcome = answers.lost(refusal)
   outcome.final = true
   refuse(self, outcome, REFUSAL_SECONDS)
-  finish(job, outcome)
+  endings.finish(job, outcome)
 end
 
 -- Sends a job once more, at once; `cure` says whether that makes sense.
@@ -274,7 +249,7 @@ end
 
 function verdicts.ended(self, job, _, outcome)
   self.trouble:over()
-  finish(job, outcome)
+  endings.finish(job, outcome)
 end
 
 -- The answer to an invocation is there.
@@ -336,11 +311,15 @@ function methods:invoke(request, call, done, tag)
   local job = jobs.job(request, transfer_seconds(self, call), done, tag)
   self.ledger:count_tasks(call.totals)
   if self.refusal and system.monotonic() < self.refused_until then
-    finish_later(self, job, copy(self.refusal))
+    self.endings:add(job, self.refusal)
     return job
   end
   self.waiting:push_back(job)
-  pump(self)
+  if frames.kept then
+    pump_later(self, 0) -- sending takes a while, too
+  else
+    pump(self)
+  end
   return job
 end
 
@@ -374,7 +353,7 @@ function methods:cancel(ticket)
   end
   withdraw(self, ticket)
   pump_later(self, 0)
-  finish_later(self, ticket, { kind = "cancelled", message = "the task was cancelled" })
+  self.endings:add(ticket, { kind = "cancelled", message = "the task was cancelled" })
   return true
 end
 
@@ -383,7 +362,7 @@ function methods:kill(ticket)
   if ticket.place then
     withdraw(self, ticket)
     pump_later(self, 0)
-    finish_later(self, ticket, { kind = "crashed", message = "killed on purpose" })
+    self.endings:add(ticket, { kind = "crashed", message = "killed on purpose" })
   end
 end
 
@@ -466,6 +445,9 @@ end
 ---@param options lambdapool.AwsBackend.Options
 ---@return lambdapool.AwsBackend
 local function new(options)
+  if frames.kept then
+    http.prepare()
+  end
   local account = accounts.open(options)
   check(account)
   local session = account.session
@@ -489,7 +471,7 @@ local function new(options)
     trouble = troubles.new(),
     sent = bags.new(),
     under_way = false,
-    endings = {},
+    endings = endings.new(),
   }, mt)
   self.keys = keys.new(session, function(ok, refusal)
     go_on(self, ok, refusal)
