@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 
 #include <string.h>
+#include <unistd.h>
 
 #include "collect.h"
 #include "host.h"
@@ -41,7 +42,7 @@ static int open_state(lua_State *L) {
   preload(L, LP__OWN_NAME ".json.native", luaopen_lambdapool_json);
   preload(L, LP__OWN_NAME ".command.native", luaopen_lambdapool_command);
   lp__embed_install(L, host);
-  lp__own_install(L, opening->config->modules);
+  lp__own_install(L, opening->config->modules, &host->commanding);
   lua_getglobal(L, "require");
   host->require = luaL_ref(L, LUA_REGISTRYINDEX);
   lp__config_apply(L, host, opening->config);
@@ -66,15 +67,30 @@ static int open_host(lp_host *host, const struct lp_config *config) {
   return status;
 }
 
+/* Freed blocks that wait for their next use. A sanitizer is to see every
+ * block. */
+#if defined(__SANITIZE_ADDRESS__)
+#define KEPT_BYTES 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define KEPT_BYTES 0
+#endif
+#endif
+#ifndef KEPT_BYTES
+#define KEPT_BYTES ((size_t)4 << 20)
+#endif
+
 /* A host with nothing in it; NULL without memory. */
 static lp_host *new_host(const struct lp_config *config) {
-  struct lp__memory memory = {config->allocate, config->allocate_data, 0,
-                              false};
+  struct lp__memory memory = {.function = config->allocate,
+                              .data = config->allocate_data,
+                              .keeps = KEPT_BYTES};
   lp_host *host = lp__memory_resize(&memory, NULL, 0, sizeof *host);
   if (host == NULL)
     return NULL;
   memset(host, 0, sizeof *host);
   host->memory = memory;
+  host->process = getpid();
   host->log = config->log;
   host->log_data = config->log_data;
   return host;
@@ -91,6 +107,7 @@ static void free_host(lp_host *host) {
   lp__tasks_free(&host->tasks);
   lp__free(host->error);
   memory = host->memory;
+  lp__memory_give_back(&memory);
   lp__memory_resize(&memory, host, sizeof *host, 0);
 }
 
@@ -119,7 +136,7 @@ int lp_open(const struct lp_config *config, lp_host **out) {
 int lp_close(lp_host *host) {
   struct lp__call call;
   int status;
-  if (host == NULL)
+  if (host == NULL || host->process != getpid())
     return LP_OK;
   status = lp__enter(host, &call, LP__CLOSING);
   if (status != LP_OK)

@@ -21,6 +21,7 @@
 #include <lua.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "collect.h"
 #include "coroutine.h"
@@ -66,6 +67,7 @@ struct lp_host {
   struct lp__collector collector;
   _Atomic(struct lp__loop *) loop; /* NULL before the first use */
 
+  pid_t process;                /* that has opened it: no child of its own */
   _Atomic(const void *) inside; /* the thread that calls, or NULL */
   bool in_callback;             /* it is in the user's code */
   bool is_open;                 /* or it can only tell its error */

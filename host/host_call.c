@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host.h"
 #include "own_modules.h"
@@ -24,8 +25,9 @@ const char *lp_strerror(int code) {
       [-LP_ELUA] = "an error in Lua code",
       [-LP_EINVAL] = "an argument makes no sense",
       [-LP_ESTALE] = "there is no such task any more",
-      [-LP_EBUSY] = "the host is in use: by another thread, or by the call "
-                    "that runs this callback",
+      [-LP_EBUSY] = "the host is in use: by another thread, by the call that "
+                    "runs this callback, or by the process that has forked "
+                    "this one",
       [-LP_ETIMEDOUT] = "the time is over",
       [-LP_EWOKEN] = "lp_wake was called",
       [-LP_ESYSTEM] = "the operating system refused something",
@@ -71,6 +73,8 @@ static _Thread_local const char me;
 static bool take_host(lp_host *host, bool *nested) {
   const void *nobody = NULL;
   *nested = false;
+  if (host->process != getpid())
+    return false;
   if (atomic_compare_exchange_strong(&host->inside, &nobody, &me))
     return true;
   *nested = nobody == &me && host->in_callback;

@@ -16,28 +16,40 @@
 
 /* --- to Lua -------------------------------------------------------------- */
 
-/* Pushes what the JSON text stands for; null at the top is nil. Errors of the
- * text are the caller's mistake. */
-static void push_json(lua_State *L, lp_host *host,
-                      const struct lp_value *value) {
-  host->code = LP_EINVAL;
-  lp__json_decode(L, value->bytes, value->size);
-  host->code = LP_ELUA;
-  if (lua_islightuserdata(L, -1) && lua_touserdata(L, -1) == NULL) {
-    lua_pop(L, 1);
+/* decode(value) -> what the JSON text stands for; null at the top is nil */
+static int decode_json(lua_State *L) {
+  const struct lp_value *value = lua_touserdata(L, 1);
+  lp__json_decode(L, value->size > 0 ? value->bytes : "", value->size);
+  if (lua_islightuserdata(L, -1) && lua_touserdata(L, -1) == NULL)
     lua_pushnil(L);
-  }
+  return 1;
 }
 
-static void push_dump(lua_State *L, lp_host *host,
-                      const struct lp_value *value) {
+/* decode(value) -> what the dump holds */
+static int decode_dump(lua_State *L) {
+  const struct lp_value *value = lua_touserdata(L, 1);
   struct lp__load_options options = {0, 0, 0, 0, 0};
-  struct lp__bytes bytes = {(const unsigned char *)value->bytes,
-                            (const unsigned char *)value->bytes + value->size};
-  host->code = LP_EINVAL;
+  struct lp__bytes bytes;
+  bytes.at = (const unsigned char *)(value->size > 0 ? value->bytes : "");
+  bytes.end = bytes.at + value->size;
   if (lp__load_values(L, bytes, &options) != 1)
-    luaL_error(L, "these bytes hold no single value");
-  host->code = LP_ELUA;
+    return luaL_error(L, "these bytes hold no single value");
+  return 1;
+}
+
+/* What cannot be decoded is the caller's mistake. */
+static void push_decoded(lua_State *L, lp_host *host,
+                         const struct lp_value *value, const char *what,
+                         int number) {
+  bool is_json = value->type == LP_JSON;
+  lua_pushcfunction(L, is_json ? decode_json : decode_dump);
+  lua_pushlightuserdata(L, (void *)value);
+  int status = lua_pcall(L, 1, 1, 0);
+  if (status == LUA_ERRMEM)
+    lua_error(L);
+  if (status != LUA_OK)
+    lp__raise(L, host, LP_EINVAL, "%s %d is not %s: %s", what, number,
+              is_json ? "JSON" : "a dump", luaL_tolstring(L, -1, NULL));
 }
 
 void lp__value_push(lua_State *L, lp_host *host, const struct lp_value *value,
@@ -61,10 +73,8 @@ void lp__value_push(lua_State *L, lp_host *host, const struct lp_value *value,
     lua_pushlstring(L, value->size > 0 ? value->bytes : "", value->size);
     return;
   case LP_JSON:
-    push_json(L, host, value);
-    return;
   case LP_DUMP:
-    push_dump(L, host, value);
+    push_decoded(L, host, value, what, number);
     return;
   }
   lp__raise(L, host, LP_EINVAL, "%s %d has no type that there is: %d", what,

@@ -76,35 +76,96 @@ int lp__own_load(lua_State *L, const char *name, const char *folder) {
   return status;
 }
 
-/* The searcher. Its upvalues are the folder, or nil, and the globals. */
+/* --- the searcher -------------------------------------------------------- */
+
+/* Its upvalues: the folder or nil, the globals, the modules that were loaded,
+ * by name, and whether these do not count. */
+enum { FOLDER = 1, GLOBALS, LOADED, FRESH };
+
+/* loader(name, ...) of a module that is loaded: the upvalue. */
+static int give_module(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  return 1;
+}
+
+/* loader(name, ...) of one that is not. Upvalues: its function and all that
+ * are. */
+static int make_module(lua_State *L) {
+  int count = lua_gettop(L);
+  lua_pushvalue(L, 1);
+  lua_insert(L, 1); /* name name ... */
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 2);
+  lua_call(L, count, 1); /* name module */
+  lua_pushvalue(L, 1);
+  lua_pushvalue(L, 2);
+  lua_rawset(L, lua_upvalueindex(2));
+  return 1;
+}
+
+/* Pushes the loader of a module that is loaded, or nothing.  [-0, +0|+1, m] */
+static bool push_loaded(lua_State *L) {
+  const bool *fresh = lua_touserdata(L, lua_upvalueindex(FRESH));
+  if (*fresh)
+    return false;
+  lua_pushvalue(L, 1);
+  if (lua_rawget(L, lua_upvalueindex(LOADED)) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return false;
+  }
+  lua_pushcclosure(L, give_module, 1);
+  return true;
+}
+
 static int search_own(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   if (!lp__own_is_name(name))
     return 0;
-  if (lp__own_load(L, name, lua_tostring(L, lua_upvalueindex(1))) != LUA_OK)
+  lua_settop(L, 1);
+  if (push_loaded(L))
+    return 1;
+  if (lp__own_load(L, name, lua_tostring(L, lua_upvalueindex(FOLDER))) !=
+      LUA_OK)
     return lua_error(L);
-  if (lua_isfunction(L, -1)) {
-    lua_pushvalue(L, lua_upvalueindex(2));
-    lua_setupvalue(L, -2, 1);
-  }
+  if (!lua_isfunction(L, -1))
+    return 1;
+  lua_pushvalue(L, lua_upvalueindex(GLOBALS));
+  lua_setupvalue(L, -2, 1);
+  lua_pushvalue(L, lua_upvalueindex(LOADED));
+  lua_pushcclosure(L, make_module, 2);
   return 1;
 }
 
-/* Pushes a copy of the globals: whatever a script makes of them, which at a
- * prompt may be anything, lambdapool goes on.  [-0, +1, m] */
-static void push_own_globals(lua_State *L) {
-  lua_newtable(L);
-  lua_pushglobaltable(L);
-  lua_pushnil(L); /* own globals key */
-  while (lua_next(L, -2)) {
+/* --- their globals ------------------------------------------------------- */
+
+/* Pushes a copy of the table at the top.  [-0, +1, m] */
+static void push_copy(lua_State *L) {
+  lua_newtable(L); /* table copy */
+  lua_pushnil(L);
+  while (lua_next(L, -3)) { /* table copy key value */
     lua_pushvalue(L, -2);
-    lua_insert(L, -2); /* own globals key key value */
-    lua_rawset(L, -5);
+    lua_insert(L, -2); /* table copy key key value */
+    lua_rawset(L, -4);
   }
-  lua_pop(L, 1);
 }
 
-void lp__own_install(lua_State *L, const char *folder) {
+/* Pushes a copy of the globals and of the libraries in them; but for `package`,
+ * which is looked at for what the user has made of it.  [-0, +1, m] */
+static void push_own_globals(lua_State *L) {
+  static const char *const names[] = {"string", "table", "math",  "os",
+                                      "io",     "utf8",  "debug", "coroutine"};
+  lua_pushglobaltable(L);
+  push_copy(L);
+  lua_remove(L, -2); /* own */
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    lua_getfield(L, -1, names[i]);
+    push_copy(L);
+    lua_setfield(L, -3, names[i]);
+    lua_pop(L, 1);
+  }
+}
+
+void lp__own_install(lua_State *L, const char *folder, const bool *fresh) {
   lua_Integer i;
   lua_getglobal(L, "package");
   lua_getfield(L, -1, "searchers"); /* package searchers */
@@ -114,7 +175,9 @@ void lp__own_install(lua_State *L, const char *folder) {
   }
   lua_pushstring(L, folder);
   push_own_globals(L);
-  lua_pushcclosure(L, search_own, 2);
+  lua_newtable(L);
+  lua_pushlightuserdata(L, (void *)fresh);
+  lua_pushcclosure(L, search_own, 4);
   lua_rawseti(L, -2, 2);
   lua_pop(L, 2);
 }

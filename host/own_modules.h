@@ -19,8 +19,10 @@ int lp__own_load(lua_State *L, const char *name, const char *folder);
 
 /* Puts a searcher for them right behind the one of package.preload: a file of
  * the same name beside a user's script does not shadow lambdapool. Their
- * globals are a copy of those that there are now: whatever a script makes of
- * them, lambdapool goes on.  [-0, +0, e] */
-void lp__own_install(lua_State *L, const char *folder);
+ * globals, libraries included, are a copy of those that there are now: whatever
+ * a script makes of them, lambdapool goes on. A module that somebody takes out
+ * of package.loaded is the same one when it is required again, unless *fresh,
+ * borrowed for as long as the state lives, is true then.  [-0, +0, e] */
+void lp__own_install(lua_State *L, const char *folder, const bool *fresh);
 
 #endif

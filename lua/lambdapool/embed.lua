@@ -16,6 +16,8 @@ local packs = require "lambdapool.packs"
 local progress = require "lambdapool.progress"
 local retries = require "lambdapool.retry"
 
+require "lambdapool.backend.local" -- now: scripts may do anything to `require`
+
 local embed = {}
 
 frames.keep()

@@ -3,11 +3,12 @@
 
 local local_backend = require "lambdapool.backend.local"
 local loop = require "lambdapool.loop"
+local progress = require "lambdapool.progress"
 
 local fake_agent = os.getenv "LAMBDAPOOL_BUILD" .. "/tests/fake_agent"
 
 describe("the local backend", function()
-  local backend, printed, real_stderr
+  local backend, printed, real_write
 
   local function open(options)
     if backend then
@@ -18,13 +19,13 @@ describe("the local backend", function()
   end
 
   before_each(function()
-    real_stderr, printed = io.stderr, {}
-    io.stderr = { write = function(_, text) table.insert(printed, text) end } -- luacheck: ignore
+    real_write, printed = progress.world.write, {}
+    progress.world.write = function(text) table.insert(printed, text) end
     open { workers = 2, memory = 128, prefix = false }
   end)
 
   after_each(function()
-    io.stderr = real_stderr -- luacheck: ignore
+    progress.world.write = real_write
     backend:close()
     backend = nil
   end)
