@@ -49,7 +49,7 @@ static void resize(struct lp__heap *heap, struct block *block, size_t size) {
 
 static void test_blocks(void **state) {
   static struct block blocks[BLOCKS];
-  struct lp__memory memory = {NULL, NULL, 0, false};
+  struct lp__memory memory = {.function = NULL};
   struct lp__heap *heap = lp__heap_new(&memory);
   uint32_t seed = 1;
   (void)state;
@@ -65,7 +65,7 @@ static void test_blocks(void **state) {
 }
 
 static void test_every_size(void **state) {
-  struct lp__memory memory = {NULL, NULL, 0, false};
+  struct lp__memory memory = {.function = NULL};
   struct lp__heap *heap = lp__heap_new(&memory);
   (void)state;
   for (size_t from = 0; from <= 600; from += 7) {
@@ -82,7 +82,7 @@ static void test_every_size(void **state) {
 
 /* With no block `old_size` says what kind of object it is for. */
 static void test_kinds(void **state) {
-  struct lp__memory memory = {NULL, NULL, 0, false};
+  struct lp__memory memory = {.function = NULL};
   struct lp__heap *heap = lp__heap_new(&memory);
   void *block = lp__heap_alloc(heap, NULL, 8, 24);
   (void)state;
