@@ -385,7 +385,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(ARCHIVE)
 # --- speed ------------------------------------------------------------------------------------------------------------
 
 BENCH = $(addprefix $(BUILD)/tests/bench/,runtime_server runtime_baseline stopwatch limits invoke_load \
-  latency_server curl_load)
+  latency_server curl_load frame)
 
 bench: setup-bench ## measure side by side with Python and plain C: ratios, targets
 	@$(MAKE) programs $(BENCH)
@@ -400,6 +400,9 @@ $(BUILD)/tests/bench/curl_load: $(BUILD)/tests/bench/curl_load.o
 $(BUILD)/tests/bench/runtime_baseline: tests/bench/runtime_baseline.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -s -static -o $@ $<
+$(BUILD)/tests/bench/frame: tests/bench/frame.c $(STAGE)/.done
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) $(LDFLAGS) -I. -o $@ $< $(EMBED_LINK)
 $(BUILD)/tests/bench/limits: $(BUILD)/tests/bench/limits.o
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(LUA_LIBS) -lm
 

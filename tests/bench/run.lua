@@ -71,6 +71,9 @@ local COMMANDS = {
   libcurl = far .. made .. "curl_load URL 256 20000 500",
   first = made .. "stopwatch first 20 " .. host .. "tests/bench/first.lua",
   python_first = made .. "stopwatch first 5 " .. python .. " tests/bench/first.py",
+  bake = made .. "frame bake 20",
+  burst = made .. "frame burst 20",
+  host = made .. "frame start 20",
   cpu = made .. "stopwatch last 1 " .. host .. "tests/bench/cpu.lua",
   two_luas = made .. "stopwatch last 1 sh -c '"
     .. "lua5.4 tests/bench/cpu.lua 1 & lua5.4 tests/bench/cpu.lua 2; wait'",
@@ -119,6 +122,10 @@ local GROUPS = {
     { "invoke, 256 in flight, 50 ms away", "distant.time", "libcurl.time", 1.05 },
     { "  processor time", "distant.cpu", "libcurl.cpu", 10 / 3 },
   },
+  { title = "a game's frame with lambdapool / alone",
+    { "baking, 1,000 in flight: p50", "bake.with.p50", "bake.without.p50", 1.05 },
+    { "  p99.9", "bake.with.p999", "bake.without.p999", 1.2 },
+  },
   { title = "pool / two lua5.4 processes",
     { "work for the processor", "cpu", "two_luas", 1.03 },
   },
@@ -138,6 +145,13 @@ local LIMITS = {
   { "serve: 1,000, 50 ms away", "serve.distant", 1e6 / 18000, "us", 1 },
   { "serve: start to first answer", "serve.first", 50, "ms", 1000 },
   { "serve: 100,000 invocations: memory", "serve.growth", 8, "MB", 1e6 },
+  { "share of a frame, baking: p50", "bake.share.p50", 100, "us", 1 },
+  { "  p99.9", "bake.share.p999", 500, "us", 1 },
+  { "lp_poll(400), bursts: p99.9", "burst.poll.p999", 500, "us", 1 },
+  { "lp_poll with nothing to do", "host.idle", 2, "us", 1 },
+  { "  allocations", "host.allocations", 0, "", 1 },
+  { "lp_open", "host.open", 1, "ms", 1000 },
+  { "lp_open to first result", "host.first", 10, "ms", 1000 },
 }
 
 local samples = {}
