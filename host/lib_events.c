@@ -134,6 +134,7 @@ int lp__lib_poll(lua_State *L) {
   int64_t timeout_ms = check_timeout(L);
   if (!handle->workers)
     return 0;
+  lp__check_process(L, handle);
   /* The event stays in the queue until nothing can raise any more. */
   const struct lp__event *event = lp__loop_next(handle->loop, timeout_ms);
   if (!event)

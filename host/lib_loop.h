@@ -9,6 +9,7 @@
 #include "worker.h"
 
 #include <lua.h>
+#include <sys/types.h>
 
 #define LP__LOOP "lambdapool.workers.Loop"
 
@@ -20,10 +21,15 @@ struct lp__handle {
   struct lp__listening *servers;
   struct lp__loop_port port;
   int64_t last_server; /* ids of servers and of ports are -1, -2 ... */
+  pid_t process;       /* a child that is forked from it has no part in this:
+                        * it does not close what is the parent's */
 };
 
-/* The handle at index 1; raises when it is closed. */
+/* The handle at index 1; raises when it is closed, or the parent's. */
 struct lp__handle *lp__check_handle(lua_State *L);
+
+/* Raises when it is the parent's. */
+void lp__check_process(lua_State *L, const struct lp__handle *handle);
 
 /* Keeps the event of a worker's invocation and what is told about it, which are
  * at the top of the stack; when they are nil, no longer.  [-2, +0, m] */

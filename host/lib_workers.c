@@ -76,6 +76,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 int luaopen_lambdapool_workers(lua_State *L);
 
@@ -83,7 +84,14 @@ struct lp__handle *lp__check_handle(lua_State *L) {
   struct lp__handle *handle = lp__own_check(L, 1, LP__LOOP);
   if (!handle->workers)
     luaL_error(L, "the loop is closed");
+  lp__check_process(L, handle);
   return handle;
+}
+
+void lp__check_process(lua_State *L, const struct lp__handle *handle) {
+  if (handle->process != getpid())
+    luaL_error(L, "cannot use lambdapool: this process was forked from the "
+                  "one that has opened it");
 }
 
 static int fail(lua_State *L, const char *message) {
@@ -95,10 +103,12 @@ static int fail(lua_State *L, const char *message) {
 /* Serves __gc, __close and close(); may run twice. */
 static int loop_close(lua_State *L) {
   struct lp__handle *handle = lp__own_check(L, 1, LP__LOOP);
-  lp__lib_close_servers(handle);
-  lp__workers_close(handle->workers);
+  if (handle->process == getpid()) {
+    lp__lib_close_servers(handle);
+    lp__workers_close(handle->workers);
+    lp__loop_close(handle->loop);
+  }
   handle->workers = NULL;
-  lp__loop_close(handle->loop);
   handle->loop = NULL;
   lua_pushnil(L);
   lua_setiuservalue(L, 1, 1);
@@ -108,6 +118,7 @@ static int loop_close(lua_State *L) {
 static int workers_open(lua_State *L) {
   struct lp__handle *handle = lua_newuserdatauv(L, sizeof *handle, 1);
   memset(handle, 0, sizeof *handle);
+  handle->process = getpid();
   lp__own_set_metatable(L, LP__LOOP);
   lua_newtable(L);
   lua_setiuservalue(L, -2, 1);

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "../own.h"
 #include "lambdapool.h"
@@ -43,6 +44,7 @@ struct engine {
   struct lp__transfers *transfers;
   char *lines; /* headers of the request that is being started */
   size_t size, room;
+  pid_t process; /* a child that is forked has no threads of its parent's */
 };
 
 static struct engine *check_engine(lua_State *L) {
@@ -55,7 +57,8 @@ static struct engine *check_engine(lua_State *L) {
 /* Serves __gc, __close and close(); may run twice. */
 static int engine_close(lua_State *L) {
   struct engine *engine = lp__own_check(L, 1, ENGINE);
-  lp__transfers_close(engine->transfers);
+  if (engine->process == getpid())
+    lp__transfers_close(engine->transfers);
   engine->transfers = NULL;
   free(engine->lines);
   engine->lines = NULL;
@@ -86,6 +89,7 @@ static int transfer_open(lua_State *L) {
   lua_settop(L, 3);
   struct engine *engine = lua_newuserdatauv(L, sizeof *engine, 2);
   memset(engine, 0, sizeof *engine);
+  engine->process = getpid();
   lp__own_set_metatable(L, ENGINE);
   lua_newtable(L);
   lua_setiuservalue(L, 4, 1);

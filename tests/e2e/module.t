@@ -236,7 +236,7 @@ def test_standard_functions_are_those_of_Lua_wherever_they_are(folder):
 
 def test_a_C_function_in_the_place_of_a_standard_one_is_that_on_workers(folder):
     text = states(folder, """
-        print = children -- of the program
+        print = in_child -- of the program
         """ + POOL + """
         io.write(tostring(pool:apply(function() return debug.getinfo(print, "S").what end)), "\\n")
         local ok, message = pcall(pool.apply, pool, function() return wait(1, 2) end)
@@ -403,6 +403,23 @@ def test_a_program_may_end_at_any_moment(folder):
             return
         subprocess.run(["sleep", "0.1"])
     raise AssertionError("workers are left")
+
+
+def test_a_child_that_is_forked_leaves_its_parents_workers_alone(folder):
+    equal(states(folder, POOL + """
+        pool:apply(function() end)
+        local result = pool:apply_async(function() os.execute "sleep 1" return 7 end)
+        lambdapool.poll(0.1)
+        debug.getregistry().lambdapool.require "lambdapool.http".request { url = "http://127.0.0.1:9/" }
+        assert(in_child(function()
+          local ok, message = pcall(pool.apply, pool, function() end)
+          assert(not ok)
+          assert(tostring(message):find("this process was forked from the one that has opened it", 1, true), message)
+        end))
+        assert(in_child(function() collectgarbage() end))
+        assert(result:get() == 7)
+        assert(pool:apply(function() return 8 end) == 8)
+    """, "run"), "done\n")
 
 
 def test_memory_may_run_out_at_any_allocation(folder):
