@@ -13,7 +13,8 @@
 static atomic_bool pending;
 static atomic_int last;
 static int event_fd = -1;
-static bool terminations; /* SIGTERM, too */
+static atomic_int watchers; /* of that */
+static bool terminations;   /* SIGTERM, too */
 static void (*notify_caller)(void *);
 static void *notify_data;
 static pthread_t catcher;
@@ -72,6 +73,19 @@ int lp__interrupt_signal(void) {
   return atomic_load(&last);
 }
 
+static void close_unused(void) {
+  if (event_fd >= 0 && watchers == 0 && notify_data == NULL) {
+    close(event_fd);
+    event_fd = -1;
+  }
+}
+
+void lp__interrupt_watch(bool on) {
+  watchers += on ? 1 : -1;
+  if (!on)
+    close_unused();
+}
+
 void lp__interrupt_release(const void *data) {
   if (data != notify_data)
     return;
@@ -81,6 +95,7 @@ void lp__interrupt_release(const void *data) {
   terminations = false;
   lp__interrupt_take();
   notify_data = NULL;
+  close_unused();
 }
 
 bool lp__interrupt_pending(void) {

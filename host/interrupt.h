@@ -38,7 +38,11 @@ bool lp__interrupt_pending(void);
 bool lp__interrupt_take(void);
 
 /* A descriptor that is readable while an interrupt is pending; -1 before the
- * first lp__interrupt_catch. It stays open as long as the process. */
+ * first lp__interrupt_catch. It stays open until lp__interrupt_release, and as
+ * long as somebody watches it. */
 int lp__interrupt_fd(void);
+
+/* Somebody watches the descriptor, which is open, or does no more. */
+void lp__interrupt_watch(bool on);
 
 #endif

@@ -12,6 +12,7 @@
 
 local option_kinds = require("lambdapool.options").kinds
 local suggest = require "lambdapool.suggest"
+local system = require "lambdapool.system"
 
 -- What a setting may be: a value of Lua -> the value, or nil and what it must be. From flags and
 -- the environment it comes as text.
@@ -239,6 +240,7 @@ end
 ---@field private flags table<string, any>
 ---@field private environment fun(name: string): string?
 ---@field private folder string where files are looked for from, with a slash, or ""
+---@field private counts fun(): boolean
 ---@field private entries table<string, { value: any, origin: string }>? of the files, once read
 local methods = {}
 local mt = { __name = "lambdapool.Config", __index = methods }
@@ -277,11 +279,15 @@ function methods:set_flags(values)
   end
 end
 
---- The value of a setting and where it comes from; nil when nobody has set it.
+--- The value of a setting and where it comes from; nil when nobody has set it, and where
+--- configurations do not count.
 ---@param name string
 ---@return any value
 ---@return string? origin "--region", "LAMBDAPOOL_REGION", "lambdapool.conf.lua:3"
 function methods:get(name)
+  if not self.counts() then
+    return nil
+  end
   local entry = self.flags[name]
   if not entry then
     local upper = "LAMBDAPOOL_" .. name:upper()
@@ -337,14 +343,23 @@ local function new(options)
     flags = {},
     environment = options.environment or os.getenv,
     folder = options.folder and options.folder .. "/" or "",
+    counts = function() return true end,
   }, mt)
 end
 
--- The configuration of this process; its files are read once.
+-- The configuration of this process; its files are read once. In a Lua of somebody else's there is
+-- none.
 local ours = new()
+if system.guest then
+  ours.counts = function() return false end
+end
 
 return {
   new = new,
+
+  --- Configurations are for programs: in somebody else's, nothing is read while this says false.
+  ---@param counts fun(): boolean
+  count_while = function(counts) ours.counts = counts end,
 
   ---@type fun(values: table<string, any>)
   set_flags = function(values) ours:set_flags(values) end,

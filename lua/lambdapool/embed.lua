@@ -5,6 +5,7 @@
 --- A step in which memory runs out may leave the executor half changed. The host has told the end
 --- of all its tasks then, and `reset` makes another one.
 
+local config = require "lambdapool.config"
 local engine = require "lambdapool.engine"
 local errors = require "lambdapool.errors"
 local executors = require "lambdapool.executor"
@@ -21,6 +22,7 @@ require "lambdapool.backend.local" -- now: scripts may do anything to `require`
 local embed = {}
 
 frames.keep()
+config.count_while(native.is_command)
 
 -- Options ------------------------------------------------------------------------------------
 
@@ -38,11 +40,11 @@ end
 
 -- What the host was opened with holds for its own executor and for the pools of its scripts.
 local function set_defaults()
-  local defaults, config = read_options(), native.config
+  local defaults, fields = read_options(), native.config
   for _, name in ipairs { "workers", "memory", "retries", "nice", "agent" } do
-    defaults[name] = config[name] or defaults[name]
+    defaults[name] = fields[name] or defaults[name]
   end
-  defaults.timeout = config.timeout_ms and config.timeout_ms / 1000 or defaults.timeout
+  defaults.timeout = fields.timeout_ms and fields.timeout_ms / 1000 or defaults.timeout
   engine.set_defaults(defaults)
 end
 

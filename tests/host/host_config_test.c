@@ -1,6 +1,8 @@
 /* struct lp_config: what makes no sense, and what comes of the rest. */
 #include "host_support.h"
 
+#include <unistd.h>
+
 /* lp_open refuses the configuration and says why. */
 static void refused(const struct lp_config *config, const char *words) {
   lp_host *host;
@@ -112,6 +114,29 @@ static void test_defaults_of_pools(void **state) {
   lp_close(host);
 }
 
+/* What is configured for the program `lambdapool` is nothing to a host. */
+static void test_no_configuration(void **state) {
+  struct lp_config config = test_config();
+  char folder[] = "/tmp/lambdapool-host-XXXXXX";
+  FILE *file;
+  lp_host *host;
+  (void)state;
+  assert_non_null(mkdtemp(folder));
+  assert_int_equal(chdir(folder), 0);
+  file = fopen("lambdapool.conf.lua", "w");
+  fputs("this is no Lua", file);
+  fclose(file);
+  setenv("LAMBDAPOOL_WORKERS", "no number", 1);
+  host = open_host(&config);
+  assert_int_equal(work(host, "return 1")->kind, LP_DONE);
+  run(host, "local pool <close> = require('lambdapool').pool()");
+  lp_close(host);
+  unsetenv("LAMBDAPOOL_WORKERS");
+  remove("lambdapool.conf.lua");
+  assert_int_equal(chdir("/"), 0);
+  rmdir(folder);
+}
+
 static void test_no_agent(void **state) {
   struct lp_config config = test_config();
   struct lp_task task = source_task("return 1");
@@ -133,6 +158,7 @@ int main(void) {
       cmocka_unit_test(test_sizes),
       cmocka_unit_test(test_path),
       cmocka_unit_test(test_defaults_of_pools),
+      cmocka_unit_test(test_no_configuration),
       cmocka_unit_test(test_no_agent),
   };
   cmocka_set_message_output(CM_OUTPUT_TAP);
