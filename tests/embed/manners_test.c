@@ -130,6 +130,18 @@ static void numbers_in_any_locale(void) {
   lp_close(host);
 }
 
+/* Workers are nice, the program is as it was. */
+static void workers_are_nice(void) {
+  struct lp_config config = guest_config();
+  const struct lp_result *result;
+  lp_host *host;
+  config.nice = 7;
+  host = guest_open_with(&config);
+  result = guest_end_of(host, "return io.popen('nice'):read('n')");
+  RETURNS(result, getpriority(PRIO_PROCESS, 0) + 7);
+  lp_close(host);
+}
+
 static void *thread(void *data) {
   work();
   return data;
@@ -220,6 +232,7 @@ int main(int argc, char **argv) {
       {"closing with tasks leaves nothing", cancelled_by_closing},
       {"no files are made", no_files},
       {"numbers in any locale", numbers_in_any_locale},
+      {"workers are nice", workers_are_nice},
       {"threads that end leave nothing", threads_that_end},
       {"open and close a thousand times", a_thousand_times},
       {"signals interrupt nothing", interrupted_by_signals},

@@ -254,7 +254,7 @@ static int out_of_memory_at(long n) {
 
 static void out_of_memory_anywhere(void) {
 #ifdef __SANITIZE_ADDRESS__
-  const long step = 7; /* workers start slowly then */
+  const long step = 29; /* workers start slowly then */
 #else
   const long step = 1;
 #endif

@@ -158,6 +158,21 @@ static void in_any_loop(void) {
   close(set);
 }
 
+/* A program that does something else for longer than the task may take: it has
+ * ended in time all the same. */
+static void a_program_that_comes_late(void) {
+  struct lp_task task = guest_task("return 5");
+  lp_id id;
+  host = guest_open();
+  KIND(guest_end_of(host, "return 1"), LP_DONE); /* there is a worker */
+  task.timeout_ms = 150;
+  id = guest_submit_with(host, &task);
+  OK(host, lp_poll(host, 1000));
+  guest_sleep_ms(600);
+  RETURNS(guest_result(host, id), 5);
+  lp_close(host);
+}
+
 static void wakes(void) {
   int fd;
   host = guest_open();
@@ -283,6 +298,7 @@ int main(int argc, char **argv) {
       {"timers make it readable", timers_make_it_readable},
       {"an idle host is not readable", idle_is_not_readable},
       {"in any loop", in_any_loop},
+      {"a program that comes late", a_program_that_comes_late},
       {"lp_wake", wakes},
       {"woken by a thread", woken_by_a_thread},
       {"woken by a signal", woken_by_a_signal},
