@@ -27,6 +27,8 @@
  *                           kills. true, or nil, message, errno
  *   system.insist(f)        calls f() in every step of Lua code, in whatever
  *                           coroutine, but for lambdapool's own; until nil
+ *   system.guest            true in a Lua of somebody else's, which has none of
+ *                           catch_interrupts and insist
  *   system.interrupted()    true once for each of them that was caught, and
  *                           whether it was SIGTERM
  */
@@ -274,6 +276,8 @@ static void add_interrupts(lua_State *L) {
   if (lp__own_is_guest(L)) {
     lua_pushcfunction(L, never_interrupted);
     lua_setfield(L, -2, "interrupted");
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, "guest");
   } else {
     lp__running_of(L)->hook = hook;
     luaL_setfuncs(L, interrupts, 0);

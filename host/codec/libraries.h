@@ -19,7 +19,8 @@ void lp__libraries_adopt(lua_State *L);
 /* Pushes the copy of number `i` of the names.  [-0, +1, -] */
 void lp__libraries_push_copy(lua_State *L, int i);
 
-/* Undoes what was done to them since; in a state of ours only.  Costs little when nothing was.
+/* Undoes what was done to them since; in a state of ours only.  Costs little
+ * when nothing was.
  * [-0, +0, m] */
 void lp__libraries_reset(lua_State *L);
 

@@ -205,6 +205,18 @@ def test_pools_that_nobody_has_any_more_are_collected(folder):
     """).splitlines()[-1], "nil")
 
 
+def test_no_configuration_has_a_say(folder):
+    folder.write("lambdapool.conf.lua", "error 'it was read'")
+    os.makedirs(folder.path + "/.config/lambdapool")
+    folder.write(".config/lambdapool/conf.lua", "error 'it was read'")
+    equal(lua(folder, """
+        local lambdapool = require "lambdapool"
+        local pool <close> = lambdapool.pool {}
+        local executor <close> = lambdapool.executor { workers = 1 }
+        print(pool:apply(math.max, { 1, 2 }), executor:submit(math.max, 3):result())
+    """, LAMBDAPOOL_WORKERS="0", LAMBDAPOOL_BACKEND="nowhere"), "2\t3\n")
+
+
 # --- what is sent -----------------------------------------------------------------------------------------------------
 
 def test_globals_from_before_the_require_travel(folder):
