@@ -61,8 +61,11 @@ static void ignore(void *data, enum lp_log_level level, const char *text,
 }
 
 static int open_host(struct guest *guest) {
+  static char agent[4096];
   struct lp_config config;
+  snprintf(agent, sizeof agent, "%s/bootstrap", getenv("LAMBDAPOOL_BUILD"));
   lp_config_init(&config, sizeof config);
+  config.agent = agent;
   config.allocate = allocate;
   config.allocate_data = guest;
   config.workers = 2;
