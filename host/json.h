@@ -30,9 +30,9 @@ void lp__json_encode(lua_State *L, int index, struct lp__buffer *out);
  * values make equal texts. Only strings can be keys.  [-0, +0, e] */
 void lp__json_encode_sorted(lua_State *L, int index, struct lp__buffer *out);
 
-/* The same as lp__json_encode, but raises an error for tables that read as other
- * ones then: with holes, or with keys that are neither strings nor the numbers
- * from 1 on.  [-0, +0, e] */
+/* The same as lp__json_encode, but raises an error for tables that read as
+ * other ones then: with holes, or with keys that are neither strings nor the
+ * numbers from 1 on.  [-0, +0, e] */
 void lp__json_encode_exact(lua_State *L, int index, struct lp__buffer *out);
 
 /* Marks the table at the top, which gets a metatable: it is an array also when
