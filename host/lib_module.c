@@ -41,13 +41,20 @@ static const luaL_Reg libraries[] = {
 static void push_loader(lua_State *L, const char *name, const char *folder,
                         int globals) {
   const luaL_Reg *library = libraries;
+  int status;
   while (library->name != NULL && strcmp(library->name, name) != 0)
     library++;
   if (library->name != NULL) {
     lua_pushcfunction(L, library->func);
     return;
   }
-  if (lp__own_load(L, name, folder) != LUA_OK || !lua_isfunction(L, -1))
+  status = lp__own_load(L, name, folder);
+  if (status == LUA_ERRSYNTAX && folder == NULL)
+    luaL_error(L,
+               "cannot load lambdapool: it was compiled for another Lua 5.4 "
+               "than this one (%s)\n  build it again with this one",
+               lua_tostring(L, -1));
+  if (status != LUA_OK || !lua_isfunction(L, -1))
     lua_error(L);
   lua_pushvalue(L, globals);
   lua_setupvalue(L, -2, 1);

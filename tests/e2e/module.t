@@ -61,6 +61,17 @@ def test_other_versions_of_Lua_are_told_that_they_are(folder):
     matches(text, r"^cannot load lambdapool: it needs Lua 5.4, and this is LuaJIT 2\.\S*\n$")
 
 
+def test_another_5_4_with_other_bytecode_is_refused(folder):
+    with open(MODULE, "rb") as file:
+        bytes_ = file.read()
+    with open(folder.path + "/lambdapool.so", "wb") as file:
+        file.write(bytes_.replace(b"\x1bLuaT\0", b"\x1bLuaT\1"))
+    folder.write("main.lua", 'print(select(2, pcall(require, "lambdapool")))')
+    text = folder.run("lua5.4 main.lua", LUA_CPATH="./?.so")
+    matches(text, "^cannot load lambdapool: it was compiled for another Lua 5.4 than this one [(].*format mismatch[)][)]\n"
+                  "  build it again with this one\n$")
+
+
 def test_a_second_copy_in_one_state_is_refused(folder):
     shutil.copy(MODULE, folder.path + "/other.so")
     equal(lua(folder, """
