@@ -90,6 +90,16 @@ static void add_integer(struct writer *w, lua_Integer integer) {
   add(w, at, (size_t)(text + sizeof text - at));
 }
 
+/* Puts a point where the locale of the program has something else. */
+static void set_point(char *text) {
+  size_t at = strspn(text, "+-0123456789e");
+  size_t size = strcspn(text + at, "+-0123456789e");
+  if (size == 0)
+    return;
+  text[at] = '.';
+  memmove(text + at + 1, text + at + size, strlen(text + at + size) + 1);
+}
+
 /* With as many digits as it takes to read the same again. */
 static void add_float(struct writer *w, lua_Number number) {
   char text[64];
@@ -99,6 +109,7 @@ static void add_float(struct writer *w, lua_Number number) {
   do {
     snprintf(text, sizeof text, "%.*g", precision, number);
   } while (precision++ < 17 && strtod(text, NULL) != number);
+  set_point(text);
   add(w, text, strlen(text));
 }
 
