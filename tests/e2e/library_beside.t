@@ -127,6 +127,29 @@ def test_on_functions_of_AWS_beside_LuaJIT(folder):
         server.stop()
 
 
+def again(folder, *options):
+    """Whatever one of the four rounds between the counts had left would be there four times."""
+    folder.build("again.c", "-D_DEFAULT_SOURCE", "-ldl")
+    folder.build("squares.c", "-Dmain=squares", "-Wno-missing-prototypes", "-shared", "-fPIC", "-o", "plugin.so",
+                 *folder.pkg_config("--cflags --libs lambdapool"), f"-Wl,-rpath,{STAGE}/lib")
+    text = folder.run("./a.out", *options)
+    equal(len(re.findall(" 14$", text, re.M)), 6)
+    counts = [tuple(map(int, found)) for found in re.findall(r"(\d+) mappings, (\d+) descriptors", text)]
+    equal((counts[1][0] < counts[0][0] + 4, counts[1][1]), (True, counts[0][1]))
+
+
+def test_loaded_and_unloaded_again_and_again(folder):
+    again(folder)
+
+
+def test_so_on_functions_of_AWS(folder):
+    server, options = cloud(folder)
+    try:
+        again(folder, options)
+    finally:
+        server.stop()
+
+
 def test_two_copies_on_functions_of_AWS(folder):
     server, options = cloud(folder)
     try:
