@@ -6,11 +6,11 @@
 #include "process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -67,7 +67,7 @@ static void on_wake(uv_async_t *wake) {
 static int check_room(void) {
   int fds[UV_FIRST], count = 0, status = 0;
   while (count < UV_FIRST && status == 0)
-    if ((fds[count++] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0)
+    if ((fds[count++] = eventfd(0, EFD_CLOEXEC)) < 0)
       status = -errno;
   while (count > 0)
     lp__close_fd(&fds[--count]);
@@ -94,11 +94,31 @@ static int init_uv(uv_loop_t *uv) {
   return status;
 }
 
+/* A program may have closed its standard streams. What is opened next would
+ * take their place, and get what it prints: the places are held meanwhile.
+ * Returns how many. */
+static int hold_streams(int held[3]) {
+  int count = 0, fd;
+  while ((fd = eventfd(0, EFD_CLOEXEC)) >= 0 && fd < 3)
+    held[count++] = fd;
+  lp__close_fd(&fd);
+  return count;
+}
+
+static int init_above_streams(uv_loop_t *uv) {
+  int held[3];
+  int count = hold_streams(held);
+  int status = init_uv(uv);
+  while (count > 0)
+    lp__close_fd(&held[--count]);
+  return status;
+}
+
 int lp__loop_open(struct lp__loop **out) {
   struct lp__loop *loop = lp__calloc(1, sizeof *loop);
   if (!loop)
     return UV_ENOMEM;
-  int status = init_uv(&loop->uv);
+  int status = init_above_streams(&loop->uv);
   if (status < 0) {
     lp__free(loop);
     return status;
@@ -117,8 +137,10 @@ void lp__loop_close(struct lp__loop *loop) {
     return;
   uv_close((uv_handle_t *)&loop->limit, NULL);
   uv_close((uv_handle_t *)&loop->wake, NULL);
-  if (loop->interruptible)
+  if (loop->interruptible) {
     uv_close((uv_handle_t *)&loop->interrupt, NULL);
+    lp__interrupt_watch(false);
+  }
   if (loop->timer_fd >= 0) {
     uv_close((uv_handle_t *)&loop->call, NULL);
     close(loop->timer_fd);
@@ -178,6 +200,7 @@ static void watch_interrupts(struct lp__loop *loop) {
       uv_poll_init(&loop->uv, &loop->interrupt, fd) < 0)
     return;
   loop->interruptible = true;
+  lp__interrupt_watch(true);
   uv_poll_start(&loop->interrupt, UV_READABLE, on_interrupt);
 }
 
@@ -309,7 +332,8 @@ static void on_call(uv_poll_t *call, int status, int events) {
 }
 
 static int open_timer(struct lp__loop *loop) {
-  int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  int fd = lp__process_move_up(
+      timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
   int status = fd < 0 ? -errno : uv_poll_init(&loop->uv, &loop->call, fd);
   if (status < 0) {
     if (fd >= 0)

@@ -132,7 +132,8 @@ static int spawn(pid_t *pid, const char *path, char *const *environment,
 /* A pidfd is close-on-exec by itself. Where the kernel, a container or valgrind
  * has none, the child lives without. */
 int lp__process_watch(struct lp__process *process) {
-  process->pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+  process->pidfd =
+      lp__process_move_up((int)syscall(SYS_pidfd_open, process->pid, 0));
   if (process->pidfd >= 0 || errno == ENOSYS || errno == EPERM)
     return 0;
   int status = -errno;

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -80,6 +81,30 @@ static void test_leaves_nothing(void **state) {
     assert_int_equal(memory.used, 0);
   }
   lp__memory_enter(outside);
+}
+
+/* A program without standard streams is left without. */
+static void test_closed_streams(void **state) {
+  (void)state;
+  struct lp__loop *loop = NULL;
+  int kept[3];
+  for (int fd = 0; fd < 3; fd++) {
+    kept[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+    close(fd);
+  }
+  bool free = true;
+  int status = lp__loop_open(&loop);
+  if (status == 0)
+    status = lp__loop_fd(loop) >= 3 ? 0 : -1;
+  for (int fd = 0; fd < 3; fd++)
+    free = free && fcntl(fd, F_GETFD) < 0;
+  lp__loop_close(loop);
+  for (int fd = 0; fd < 3; fd++) {
+    dup2(kept[fd], fd);
+    close(kept[fd]);
+  }
+  assert_int_equal(status, 0);
+  assert_true(free);
 }
 
 /* --- short turns --------------------------------------------------------- */
@@ -407,6 +432,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_no_room),
       cmocka_unit_test(test_leaves_nothing),
+      cmocka_unit_test(test_closed_streams),
       TEST(test_without_a_deadline),
       TEST(test_with_time),
       TEST(test_without_time),
