@@ -109,8 +109,8 @@ def asks_aws():
     there = {"AWS_ENDPOINT_URL": server.url, "AWS_REGION": REGION, **LIBRARIES,
              **{name.upper(): value for name, value in KEYS.items()}}
     try:
-        deploy = re.search(r"`lambdapool (deploy terrain)`", TEXT).group(1)
-        result = run(f"{STAGE}/bin/lambdapool {deploy}", LAMBDAPOOL_BACKEND="aws", **there)
+        deploy = re.search(r"`lambdapool (deploy [^`]*)`", TEXT).group(1)
+        result = run(f"{STAGE}/bin/lambdapool {deploy}", **there)
         check(f"{deploy!r} makes the function", result.returncode == 0, result)
         bakes("the same tasks run on it", **there)
         server_log = server.text()
