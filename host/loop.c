@@ -17,6 +17,7 @@
 enum {
   LINGER_NS = 50000,
   MS = 1000000, /* nanoseconds */
+  DUE = 1,      /* a time that is over */
   UV_FIRST = 6  /* descriptors that libuv's first loop opens */
 };
 
@@ -29,6 +30,7 @@ struct lp__loop {
   uv_poll_t call;      /* of the timer below */
   bool interruptible;
   bool woken, stirred; /* for lp__loop_take_wake; for the wait going on */
+  bool waits, called;  /* now; meanwhile it was time to call the owner */
   int near, far;       /* what can still produce events */
   bool watches_more;
   int timer_fd;      /* makes the descriptor readable in time; or -1 */
@@ -250,13 +252,13 @@ static void linger(struct lp__loop *loop) {
   } while (!is_due(loop) && uv_hrtime() < end);
 }
 
-const struct lp__event *lp__loop_next(struct lp__loop *loop,
-                                      int64_t timeout_ms) {
-  watch_interrupts(loop);
-  loop->stirred = false;
-  if (!loop->first && timeout_ms == 0)
-    look(loop);
-  else if (!loop->first && loop->near > 0)
+static void set_call(struct lp__loop *loop, uint64_t ns);
+
+/* The descriptor for others is not to end this wait, and is as it was after it.
+ */
+static void wait(struct lp__loop *loop, int64_t timeout_ms) {
+  loop->waits = true;
+  if (loop->near > 0)
     linger(loop);
   if (!loop->first && timeout_ms > 0) {
     uv_update_time(&loop->uv);
@@ -265,6 +267,21 @@ const struct lp__event *lp__loop_next(struct lp__loop *loop,
     while (!is_due(loop) && is_alive(loop))
       run(loop, UV_RUN_ONCE);
   }
+  if (loop->called)
+    set_call(loop, DUE);
+  loop->waits = loop->called = false;
+}
+
+const struct lp__event *lp__loop_next(struct lp__loop *loop,
+                                      int64_t timeout_ms) {
+  watch_interrupts(loop);
+  loop->stirred = false;
+  if (loop->first)
+    return loop->first;
+  if (timeout_ms == 0)
+    look(loop);
+  else
+    wait(loop, timeout_ms);
   return loop->first;
 }
 
@@ -325,10 +342,14 @@ static void set_call(struct lp__loop *loop, uint64_t ns) {
   loop->call_at = ns;
 }
 
-/* The owner has been called. */
+/* The owner is called, and says when it wants to be called again. */
 static void on_call(uv_poll_t *call, int status, int events) {
+  struct lp__loop *loop = (struct lp__loop *)call->loop;
   (void)status, (void)events;
-  set_call((struct lp__loop *)call->loop, 0);
+  if (!loop->waits)
+    return;
+  set_call(loop, 0);
+  loop->called = true;
 }
 
 static int open_timer(struct lp__loop *loop) {
@@ -361,7 +382,8 @@ int lp__loop_fd(struct lp__loop *loop) {
  * milliseconds, and may be one behind. */
 static uint64_t next_round(const struct lp__loop *loop) {
   int ms = uv_backend_timeout(&loop->uv);
-  if (ms == 0 || loop->first || loop->watches_more)
+  if (ms == 0 || loop->first || loop->watches_more ||
+      !TAILQ_EMPTY(&loop->turns))
     return 0;
   return ms < 0 ? UINT64_MAX
                 : (uv_now(&loop->uv) + (uint64_t)ms + 1) * (uint64_t)MS;
@@ -373,7 +395,7 @@ void lp__loop_call_at(struct lp__loop *loop, uint64_t ns) {
   uint64_t own = next_round(loop);
   if (own < ns)
     ns = own;
-  set_call(loop, ns == UINT64_MAX ? 0 : ns == 0 ? 1 : ns);
+  set_call(loop, ns == UINT64_MAX ? 0 : ns == 0 ? DUE : ns);
 }
 
 /* libuv's part in this may be called from a signal handler. */

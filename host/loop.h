@@ -146,10 +146,10 @@ int lp__loop_fd(struct lp__loop *loop);
 
 /* The owner says when it wants to be called, to look or to do what it has put
  * off: at `ns` of uv_hrtime, 0: at once, UINT64_MAX: not before something
- * happens. To be called before waiting at the descriptor, every time: what has
- * been started or has become due since is found out here. Timers and events of
- * this loop itself are taken care of. Costs nothing as long as nobody has asked
- * for the descriptor. */
+ * happens. To be called again before anybody waits at the descriptor, since
+ * once it is time it stays so, and since what was started or has become due
+ * meanwhile is found out here. Timers and events of this loop itself are taken
+ * care of. Costs nothing as long as nobody has asked for the descriptor. */
 void lp__loop_call_at(struct lp__loop *loop, uint64_t ns);
 
 /* Ends the wait that is going on in lp__loop_next, makes the descriptor

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -271,6 +272,55 @@ static void test_call_at(void **state) {
   assert_int_equal(lp__loop_fd(loop), fd);
 }
 
+/* Looks do not change it: whoever stops before all is done comes back. */
+static void test_due_until_told(void **state) {
+  struct lp__loop *loop = *state;
+  lp__loop_fd(loop);
+  rest(loop, 0);
+  for (int i = 0; i < 3; i++) {
+    assert_null(lp__loop_next(loop, 0));
+    assert_true(is_readable(loop, 0));
+  }
+  lp__loop_call_at(loop, UINT64_MAX);
+  assert_false(is_readable(loop, 0));
+}
+
+/* It ends no wait, and is as it was afterwards. */
+static void test_waits_go_on_when_due(void **state) {
+  struct lp__loop *loop = *state;
+  struct timespec used[2];
+  lp__loop_fd(loop);
+  rest(loop, 0);
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used[0]);
+  assert_null(lp__loop_next(loop, 500));
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used[1]);
+  assert_true(used[1].tv_sec - used[0].tv_sec <= 1);
+  assert_true((used[1].tv_sec - used[0].tv_sec) * 1000000000 + used[1].tv_nsec -
+                  used[0].tv_nsec <
+              250000000);
+  assert_true(is_readable(loop, 0));
+}
+
+/* What waits for its turn is something to do. */
+static void test_turns_at_the_descriptor(void **state) {
+  struct lp__loop *loop = *state;
+  struct task tasks[TURNS];
+  prepare(tasks, loop, 1);
+  lp__loop_fd(loop);
+  lp__loop_set_deadline(loop, PAST);
+  rest(loop, UINT64_MAX);
+  work(&tasks[0]);
+  work(&tasks[1]);
+  work(&tasks[2]);
+  lp__loop_call_at(loop, UINT64_MAX);
+  assert_true(is_readable(loop, 0));
+  rest(loop, UINT64_MAX);
+  assert_true(is_readable(loop, 0));
+  rest(loop, UINT64_MAX);
+  assert_false(is_readable(loop, 0));
+  assert_int_equal(logged, 3);
+}
+
 /* Before anybody has asked for it there is nothing to be set. */
 static void test_call_at_without_descriptor(void **state) {
   int before = count_descriptors();
@@ -439,6 +489,9 @@ int main(void) {
       TEST(test_who_waited_goes_first),
       TEST(test_waits_are_not_turns),
       TEST(test_call_at),
+      TEST(test_due_until_told),
+      TEST(test_waits_go_on_when_due),
+      TEST(test_turns_at_the_descriptor),
       TEST(test_call_at_without_descriptor),
       TEST(test_timers_of_libuv),
       TEST(test_new_watches),
