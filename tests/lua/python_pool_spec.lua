@@ -456,9 +456,11 @@ describe("_TestPool", function()
   it("test_resource_warning", function()
     local output, code = support.run_script [[
       local lambdapool = require "lambdapool"
+      local self <close> = io.open "/proc/self/stat"
+      local command = "exec pgrep -x -P " .. self:read "n" .. " bootstrap"
       local function children()
-        local file <close> = io.open "/proc/thread-self/children"
-        return file:read "a"
+        local list <close> = io.popen(command)
+        return list:read "a"
       end
       local function use()
         local pool = lambdapool.pool { workers = 2 }
