@@ -4,6 +4,7 @@
 
 local files = require "lambdapool.files"
 local loop = require "lambdapool.loop"
+local progress = require "lambdapool.progress"
 local serve = require "lambdapool.serve"
 local system = require "lambdapool.system"
 
@@ -91,7 +92,7 @@ end
 -- Opening --------------------------------------------------------------------------------------
 
 local function complain(problem)
-  io.stderr:write("lambdapool: the local service: ", tostring(problem), "\n")
+  progress.world.write(("lambdapool: the local service: %s\n"):format(tostring(problem)))
 end
 
 local function open_service(dir, port)
@@ -206,7 +207,7 @@ end
 -- they will send it to who takes over. Ctrl-C ends the wait.
 local function retire(service)
   if not service:retire(NOTICE_SECONDS) then
-    io.stderr:write("lambdapool: waiting for what other programs run here\n")
+    progress.world.write("lambdapool: waiting for what other programs run here\n")
     service:retire(RETIREMENT_SECONDS)
   end
 end
