@@ -197,23 +197,6 @@ local function settle_piece(piece)
   scheduler:settled()
 end
 
--- The worker has answered, and not everything of it may be read at once.
-local function settle_pieces(scheduler, range, outcome)
-  local ok, report, position = pcall(codec.answer, outcome.bytes, range.batch.call.code)
-  if not ok then
-    return settle_damaged(scheduler, range, range.first, range.last, report, outcome)
-  elseif is_useless(scheduler, range, report, outcome) then
-    return
-  end
-  local ran = take_report(scheduler, range, report, #outcome.bytes)
-  if ran < range.first then
-    return
-  end
-  scheduler.settling = scheduler.settling + 1
-  settle_piece { scheduler = scheduler, range = range, outcome = outcome, alone = alone(report),
-    from = range.first, last = ran, position = position, origins = range.origins }
-end
-
 -- The worker has answered.
 local function settle_response(scheduler, range, outcome)
   local batch, first = range.batch, range.first
@@ -229,6 +212,25 @@ local function settle_response(scheduler, range, outcome)
     take_records(scheduler, range, first, ran, report.max_values, failures, outcome,
       alone(report))
   end
+end
+
+-- The worker has answered, and not everything of it may be read at once.
+local function settle_pieces(scheduler, range, outcome)
+  local ok, report, position = pcall(codec.answer, outcome.bytes, range.batch.call.code)
+  if not ok then
+    return settle_damaged(scheduler, range, range.first, range.last, report, outcome)
+  elseif not report then -- it is compressed, and has to be unpacked as a whole
+    return settle_response(scheduler, range, outcome)
+  elseif is_useless(scheduler, range, report, outcome) then
+    return
+  end
+  local ran = take_report(scheduler, range, report, #outcome.bytes)
+  if ran < range.first then
+    return
+  end
+  scheduler.settling = scheduler.settling + 1
+  settle_piece { scheduler = scheduler, range = range, outcome = outcome, alone = alone(report),
+    from = range.first, last = ran, position = position, origins = range.origins }
 end
 
 -- The results of tasks that ended before their worker died. Returns how many there are.

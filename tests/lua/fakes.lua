@@ -128,7 +128,9 @@ function codec.response(answer, _, origins, columns, base)
 end
 
 function codec.answer(answer)
-  return report(check_bytes(answer), answer.done), 0
+  if not check_bytes(answer).compressed then
+    return report(answer, answer.done), 0
+  end
 end
 
 -- A position is a number of tasks.

@@ -138,6 +138,17 @@ describe("answers that are read in pieces", function()
     assert.is_true(scheduler:is_idle())
   end)
 
+  it("are read at once when they are compressed", function()
+    local batch = add(100)
+    local outcome = answer(backend.tickets[1])
+    outcome.bytes.compressed = true
+    finish(1, outcome)
+    world.completion.await(batch)
+    assert.equal(100, largest())
+    assert.equal(100, kinds(batch)[100])
+    assert.is_true(scheduler:is_idle())
+  end)
+
   it("end with those of another version of a module", function()
     local batch = add(100)
     local outcome = answer(backend.tickets[1])
