@@ -1,5 +1,6 @@
 #include "heap.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 /* A sanitizer is to see every block. */
@@ -26,11 +27,20 @@ struct piece {
   char bytes[PIECE - 2 * sizeof(void *)];
 };
 
+/* What Lua has asked for. */
+struct request {
+  void *block;
+  size_t old_size, new_size;
+};
+
 struct lp__heap {
   struct lp__memory *memory;
   struct block *free[CLASSES];
   char *at, *end; /* what is left of the last piece */
   struct piece *pieces;
+  struct request refused; /* the last one that was refused, and */
+  bool pending;           /* has not been made again since */
+  uint64_t failures;
 };
 
 struct lp__heap *lp__heap_new(struct lp__memory *memory) {
@@ -97,9 +107,8 @@ static void give(struct lp__heap *heap, void *block, size_t size) {
   heap->free[class] = freed;
 }
 
-void *lp__heap_alloc(void *data, void *block, size_t old_size,
-                     size_t new_size) {
-  struct lp__heap *heap = data;
+static void *resize(struct lp__heap *heap, void *block, size_t old_size,
+                    size_t new_size) {
   if (!block)
     return new_size > 0 ? take(heap, new_size) : NULL;
   if (new_size == 0) {
@@ -116,4 +125,34 @@ void *lp__heap_alloc(void *data, void *block, size_t old_size,
     give(heap, block, old_size);
   }
   return moved;
+}
+
+/* Lua asks again when it has collected its garbage. When it is refused once
+ * more, it raises an error. */
+static void note(struct lp__heap *heap, const struct request *request,
+                 bool refused) {
+  bool again = heap->pending && heap->refused.block == request->block &&
+               heap->refused.old_size == request->old_size &&
+               heap->refused.new_size == request->new_size;
+  if (again)
+    heap->failures += refused;
+  heap->pending = again ? false : heap->pending || refused;
+  if (refused)
+    heap->refused = *request;
+}
+
+void *lp__heap_alloc(void *data, void *block, size_t old_size,
+                     size_t new_size) {
+  struct lp__heap *heap = data;
+  void *moved = resize(heap, block, old_size, new_size);
+  bool refused = !moved && new_size > 0;
+  if (refused || heap->pending) {
+    struct request request = {block, old_size, new_size};
+    note(heap, &request, refused);
+  }
+  return moved;
+}
+
+uint64_t lp__heap_failures(const struct lp__heap *heap) {
+  return heap->failures;
 }

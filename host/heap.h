@@ -22,4 +22,8 @@ void lp__heap_free(struct lp__heap *heap);
 /* A lua_Alloc; `heap` is the heap. */
 void *lp__heap_alloc(void *heap, void *block, size_t old_size, size_t new_size);
 
+/* How often Lua has raised "not enough memory", about: how often the same
+ * request was refused twice in a row. */
+uint64_t lp__heap_failures(const struct lp__heap *heap);
+
 #endif

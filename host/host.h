@@ -138,12 +138,16 @@ bool lp__is_embedded(const lp_host *host);
 /* Opens the loop at the first use. LP_OK; or what went wrong, noted. */
 int lp__open_loop(lp_host *host);
 
-/* Like lp__protected, for what changes the executor. When that runs out of
- * memory nothing of it can be relied on: all tasks that are open have ended
- * then, and it must be given up. */
+/* The executor cannot be relied on any more: all tasks that are open have
+ * ended. */
+void lp__give_up(lp_host *host);
+
+/* Like lp__protected, for what changes the executor, which is given up when
+ * memory runs out. */
 int lp__protected_change(lp_host *host, lua_CFunction f, void *argument);
 
-/* Gives it up, when it must be. To be called before it is used. */
+/* Has another executor when one was given up. To be called before it is used.
+ */
 int lp__recover(lp_host *host);
 
 /* --- host_config.c ------------------------------------------------------- */

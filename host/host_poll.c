@@ -70,13 +70,16 @@ int lp__recover(lp_host *host) {
   return status;
 }
 
+void lp__give_up(lp_host *host) {
+  host->must_reset = true;
+  lp__tasks_end_all(&host->tasks, LP_LOST,
+                    "the host ran out of memory while it was open");
+}
+
 int lp__protected_change(lp_host *host, lua_CFunction f, void *argument) {
   int status = lp__protected(host, f, argument);
-  if (status == LP_ENOMEM) {
-    host->must_reset = true;
-    lp__tasks_end_all(&host->tasks, LP_LOST,
-                      "the host ran out of memory while it was open");
-  }
+  if (status == LP_ENOMEM)
+    lp__give_up(host);
   return status;
 }
 

@@ -49,6 +49,21 @@ static int run(lua_State *L) {
   return 0;
 }
 
+static uint64_t count_events(const lp_host *host) {
+  return host->loop != NULL ? lp__loop_dropped(host->loop) : 0;
+}
+
+/* A script may have run out of memory and not say so. When that was while it
+ * waited for something, it may have been in the executor. */
+static int run_carefully(lp_host *host, struct run *work) {
+  uint64_t failures = lp__heap_failures(host->heap);
+  uint64_t events = count_events(host);
+  int status = lp__protected(host, run, work);
+  if (lp__heap_failures(host->heap) != failures && count_events(host) != events)
+    lp__give_up(host);
+  return status;
+}
+
 /* Scripts may allocate any amount: Lua collects its garbage by itself. A hook
  * that one has set ends with it. */
 static int run_freely(lp_host *host, const struct lp_task *task) {
@@ -58,7 +73,7 @@ static int run_freely(lp_host *host, const struct lp_task *task) {
   if (status != LP_OK)
     return status;
   lp__collect_freely(host->L, &host->collector, true);
-  status = lp__protected(host, run, &work);
+  status = run_carefully(host, &work);
   lua_sethook(host->L, NULL, 0, 0);
   lp__collect_freely(host->L, &host->collector, false);
   host->lent.result.data = whole.data;

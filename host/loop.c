@@ -40,6 +40,7 @@ struct lp__loop {
   TAILQ_HEAD(, lp__turn) turns;
   struct lp__event *first;
   struct lp__event **last; /* the `next` to fill in */
+  uint64_t dropped;
 };
 
 struct lp__event *lp__event_new(enum lp__event_kind kind, int64_t id) {
@@ -290,7 +291,12 @@ void lp__loop_drop(struct lp__loop *loop) {
   loop->first = event->next;
   if (!loop->first)
     loop->last = &loop->first;
+  loop->dropped++;
   lp__event_free(event);
+}
+
+uint64_t lp__loop_dropped(const struct lp__loop *loop) {
+  return loop->dropped;
 }
 
 /* --- short turns --------------------------------------------------------- */

@@ -108,6 +108,9 @@ const struct lp__event *lp__loop_next(struct lp__loop *loop,
 /* Removes and frees the event that lp__loop_next returned. */
 void lp__loop_drop(struct lp__loop *loop);
 
+/* How many events there were that are dropped. */
+uint64_t lp__loop_dropped(const struct lp__loop *loop);
+
 /* --- short turns --------------------------------------------------------- */
 
 /* Where something came to be in the way of a deadline: what goes on there is

@@ -281,6 +281,17 @@ static void test_fan_out(void **state) {
   assert_true(sweep(nothing, fan_out) > 10);
 }
 
+/* A script that waits while tasks of the program are under way. */
+static void submit_and_fan_out(struct guest *guest) {
+  submit_quick(guest);
+  fan_out(guest);
+}
+
+static void test_fan_out_beside_tasks(void **state) {
+  (void)state;
+  assert_true(sweep(submit_and_fan_out, fan_out) > 3);
+}
+
 static void test_submit(void **state) {
   (void)state;
   assert_true(sweep(nothing, submit_quick) > 10);
@@ -325,11 +336,17 @@ static void test_close(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_open),         cmocka_unit_test(test_run),
-      cmocka_unit_test(test_fan_out),      cmocka_unit_test(test_submit),
-      cmocka_unit_test(test_submit_again), cmocka_unit_test(test_poll),
-      cmocka_unit_test(test_wait),         cmocka_unit_test(test_cancel),
-      cmocka_unit_test(test_offer),        cmocka_unit_test(test_look),
+      cmocka_unit_test(test_open),
+      cmocka_unit_test(test_run),
+      cmocka_unit_test(test_fan_out),
+      cmocka_unit_test(test_fan_out_beside_tasks),
+      cmocka_unit_test(test_submit),
+      cmocka_unit_test(test_submit_again),
+      cmocka_unit_test(test_poll),
+      cmocka_unit_test(test_wait),
+      cmocka_unit_test(test_cancel),
+      cmocka_unit_test(test_offer),
+      cmocka_unit_test(test_look),
       cmocka_unit_test(test_close),
   };
   cmocka_set_message_output(CM_OUTPUT_TAP);

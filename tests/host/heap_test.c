@@ -94,11 +94,51 @@ static void test_kinds(void **state) {
   lp__heap_free(heap);
 }
 
+static void *refuse(void *data, void *block, size_t old, size_t new) {
+  int *left = data;
+  (void)old;
+  if (new > 0 && *left == 0)
+    return NULL;
+  *left -= new > 0;
+  if (new > 0)
+    return realloc(block, new);
+  free(block);
+  return NULL;
+}
+
+/* A request that is refused and made again is one failure, unless it is served
+ * then. */
+static void test_failures(void **state) {
+  int left = 1;
+  struct lp__memory memory = {.function = refuse, .data = &left};
+  struct lp__heap *heap = lp__heap_new(&memory);
+  void *block;
+  (void)state;
+  assert_null(lp__heap_alloc(heap, NULL, 4, 5000));
+  assert_int_equal(lp__heap_failures(heap), 0);
+  left = 1;
+  block = lp__heap_alloc(heap, NULL, 4, 5000);
+  assert_non_null(block);
+  assert_null(lp__heap_alloc(heap, block, 5000, 9000));
+  assert_null(lp__heap_alloc(heap, NULL, 4, 5000)); /* another one */
+  assert_int_equal(lp__heap_failures(heap), 0);
+  assert_null(lp__heap_alloc(heap, NULL, 4, 5000));
+  assert_int_equal(lp__heap_failures(heap), 1);
+  assert_null(lp__heap_alloc(heap, NULL, 4, 5000));
+  assert_int_equal(lp__heap_failures(heap), 1);
+  assert_null(lp__heap_alloc(heap, NULL, 4, 5000));
+  assert_int_equal(lp__heap_failures(heap), 2);
+  lp__heap_alloc(heap, block, 5000, 0);
+  lp__heap_free(heap);
+  assert_int_equal(memory.used, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_blocks),
       cmocka_unit_test(test_every_size),
       cmocka_unit_test(test_kinds),
+      cmocka_unit_test(test_failures),
   };
   cmocka_set_message_output(CM_OUTPUT_TAP);
   return cmocka_run_group_tests(tests, NULL, NULL);
