@@ -384,6 +384,18 @@ local function turn(limit)
   return run_queue()
 end
 
+--- Makes the descriptor readable: whoever stops before `step` has said that there is nothing to do
+--- leaves, perhaps, what nothing else would tell of.
+function loop.unfinished()
+  if held then
+    resting = false
+    handle:call_at(0)
+  end
+end
+
+-- At the end of a wait, errors included.
+local leave = setmetatable({}, { __close = loop.unfinished })
+
 --- Keeps everything going until `ready` says true or `seconds` have passed. Returns what it says.
 --- Raises errors of callbacks that ran meanwhile; what is waited for is not lost by that.
 ---@param ready fun(argument: any): boolean
@@ -391,13 +403,16 @@ end
 ---@param seconds number?
 ---@return boolean
 function loop.wait(ready, argument, seconds)
-  local limit = seconds and system.monotonic() + seconds
-  while not ready(argument) do
-    turn(limit)
-    if limit and system.monotonic() >= limit then
-      progress.hide()
-      return ready(argument)
-    end
+  if not ready(argument) then
+    local _ <close> = leave
+    local limit = seconds and system.monotonic() + seconds
+    repeat
+      turn(limit)
+      if limit and system.monotonic() >= limit then
+        progress.hide()
+        return ready(argument)
+      end
+    until ready(argument)
   end
   progress.hide()
   run_queue()
@@ -421,6 +436,7 @@ end
 --- at most `seconds`, and never longer in all, unless a callback takes longer.
 ---@param seconds number
 function loop.pump(seconds)
+  local _ <close> = leave
   local limit = system.monotonic() + seconds
   local events = 0
   interrupt.check()

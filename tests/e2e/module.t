@@ -373,6 +373,27 @@ def test_the_descriptor_tells_a_loop_when_to_poll(folder):
     """, "run"), "idle\nflow idle\ndone\n")
 
 
+def test_the_descriptor_tells_of_what_was_left_undone(folder):
+    equal(states(folder, """
+        local lambdapool = require "lambdapool"
+        local fd = lambdapool.descriptor()
+        local executor <close> = lambdapool.executor { workers = 2 }
+        local function square(x) return x * x end
+        for round = 1, 60 do
+          local ended = 0
+          for i = 1, 5 do
+            executor:submit(square, i):add_done_callback(function() ended = ended + 1 end)
+          end
+          if round % 3 == 0 then executor:submit(square, 1):result() end
+          if round % 5 == 0 then pcall(lambdapool.wait, { executor:submit(square, 1) }, { timeout = 0.001 }) end
+          while ended < 5 do
+            if not wait(fd, 20000) then error("it slept for ever in round " .. round) end
+            lambdapool.poll(0, round % 2 == 0 and 0 or 0.0001)
+          end
+        end
+    """, "run"), "done\n")
+
+
 TASKS = POOL + """
     local list = {}
     for i = 1, 50 do list[i] = i end
