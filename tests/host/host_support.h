@@ -34,7 +34,8 @@ static inline void must(lp_host *host, int status) {
 
 static inline lp_host *open_host(const struct lp_config *config) {
   lp_host *host;
-  must(host, lp_open(config, &host));
+  int status = lp_open(config, &host);
+  must(host, status);
   return host;
 }
 
