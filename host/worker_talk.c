@@ -14,6 +14,7 @@
 
 enum {
   OUTPUT_READS = 16,
+  OUTPUT_PIECE = 2048, /* while there is a deadline: lines may be short */
   LINKS_MAX = 16,
   CHUNK_MAX = 64 * 1024 /* of chunks that are put together */
 };
@@ -44,28 +45,30 @@ static void push_line(void *context, const char *text, size_t size) {
 
 /* Reads from the pipe, and stops watching it at its end. Whether there may be
  * more: a short read has emptied it, which spares the one that says so. */
-static bool read_output(struct lp__worker *worker) {
+static bool read_output(struct lp__worker *worker, size_t most) {
   char *text = worker->workers->text;
-  ssize_t size = read(worker->process.output, text, LP__OUTPUT_READ);
+  ssize_t size = read(worker->process.output, text, most);
   if (size < 0)
     return errno == EINTR;
   if (size == 0)
     uv_poll_stop(&worker->output);
   lp__lines_feed(&worker->lines, text, (size_t)size, push_line, worker);
-  return size == LP__OUTPUT_READ;
+  return (size_t)size == most;
 }
 
 void lp__worker_flush_output(struct lp__worker *worker) {
-  for (int i = 0; i < OUTPUT_READS && read_output(worker); i++)
+  for (int i = 0; i < OUTPUT_READS && read_output(worker, LP__OUTPUT_READ); i++)
     ;
   lp__lines_flush(&worker->lines, push_line, worker);
 }
 
 static void go_on_with_output(void *context) {
   struct lp__worker *worker = context;
+  struct lp__loop *loop = worker->workers->loop;
+  bool hurries = lp__loop_piece(loop) < SIZE_MAX;
   for (int i = 0; i < OUTPUT_READS; i++)
-    if (!lp__loop_admits(worker->workers->loop, &worker->read_output) ||
-        !read_output(worker))
+    if (!lp__loop_admits(loop, &worker->read_output) ||
+        !read_output(worker, hurries ? OUTPUT_PIECE : LP__OUTPUT_READ))
       return;
 }
 
