@@ -633,4 +633,57 @@ describe("the backend for functions", function()
     assert.is_nil(pool:progress(ticket))
     assert.is_nil(pool:cut(ticket, 0))
   end)
+
+  describe("where frames are drawn", function()
+    before_each(function()
+      world.load("frames").keep()
+    end)
+
+    -- Takes steps until there is nothing to do now; the most that count() rose in one of them.
+    local function most_in_a_step(count)
+      local most, before = 0, count()
+      while world.loop.step() do
+        most = math.max(most, count() - before)
+        before = count()
+      end
+      return most
+    end
+
+    it("has ready what it needs before anything is submitted", function()
+      world.open()
+      assert.is_true(world.prepared)
+    end)
+
+    it("sends nothing while tasks are submitted, and then a few at a time", function()
+      function world.respond() return nil end
+      world.open()
+      world.invoke(100)
+      assert.equal(0, #world.requests)
+      assert.equal(4, most_in_a_step(function() return #world.requests end))
+      assert.equal(100, #world.requests)
+    end)
+
+    it("ends a few at a time when none can be sent", function()
+      world.credentials = nil
+      world.open()
+      world.invoke(100)
+      assert.equal(4, most_in_a_step(function() return #world.outcomes end))
+      assert.equal(100, #world.outcomes)
+      world.invoke(10)
+      assert.equal(4, most_in_a_step(function() return #world.outcomes end))
+      assert.equal(110, #world.outcomes)
+    end)
+
+    it("ends those that come while others end", function()
+      world.credentials = nil
+      world.open()
+      world.invoke(6)
+      while #world.outcomes < 4 do
+        assert.is_true(world.loop.step())
+      end
+      world.invoke(3)
+      most_in_a_step(function() return 0 end)
+      assert.equal(9, #world.outcomes)
+    end)
+  end)
 end)

@@ -59,6 +59,9 @@ local function fake_http(world)
     cancel = function(self) self.cancelled = true end,
   } }
   return {
+    prepare = function()
+      world.prepared = true
+    end,
     send = function(given, done, argument)
       local requests, request = world.requests, copy(given)
       local transfer = setmetatable({ request = request, sent = world.now }, transfer_mt)

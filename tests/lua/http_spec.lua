@@ -270,6 +270,36 @@ describe("many requests", function()
   end)
 end)
 
+describe("requests that wait for a connection, where frames are drawn,", function()
+  local frames = require "lambdapool.frames"
+
+  before_each(frames.keep)
+
+  after_each(function()
+    frames.kept = false
+  end)
+
+  it("are sent a few at a time, but for those that are cancelled meanwhile", function()
+    local transfers, answers, most = {}, 0, 0
+    for i = 1, 30 do
+      transfers[i] = http.send({ url = url }, function(response)
+        assert.equal(200, response.status)
+        answers = answers + 1
+      end)
+    end
+    local later = loop.later
+    loop.later = function(f, argument)
+      most = math.max(most, type(argument) == "table" and #argument or 0)
+      transfers[30]:cancel()
+      return later(f, argument)
+    end
+    loop.wait(function() return answers == 29 end, nil, 60)
+    loop.later = later
+    assert.equal(29, answers)
+    assert.is_true(most > 0)
+  end)
+end)
+
 describe("a cancelled transfer", function()
   local function never()
     error "it was cancelled"
