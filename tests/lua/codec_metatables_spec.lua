@@ -453,7 +453,7 @@ describe("a __lambdapool hook", function()
     assert.equal(1, round_trip(v))
     assert.equal("not reached\n", (support.elsewhere({ v }, "print 'not reached'")
       :gsub("^.*loading runs no code.*$", "not reached\n")))
-    for _, name in ipairs { "os.exit", "error", "dofile", "load" } do
+    for _, name in ipairs { "os.exit", "error", "dofile", "loadfile" } do
       local library, field = name:match "^(%w+)%.(%w+)$"
       local c = library and _G[library][field] or _G[name]
       local w = setmetatable({}, { __lambdapool = function() return c end })
