@@ -271,6 +271,10 @@ function loop.puts_off()
   return depth < DEEPEST
 end
 
+--- Called when something that was put off has raised an error: all of that is code of ours, which
+--- is in the middle of something then. Callbacks of the user's have flows of their own.
+function loop.on_failure() end
+
 -- Runs the first of the queue. Returns what pcall does.
 local function run_next()
   local f, argument = queue[head], queue[head + 1]
@@ -280,6 +284,9 @@ local function run_next()
   depth = depth + 1
   local ok, failure = pcall(f, argument)
   depth = depth - 1
+  if not ok then
+    loop.on_failure()
+  end
   return ok, failure
 end
 
@@ -384,18 +391,6 @@ local function turn(limit)
   return run_queue()
 end
 
---- Makes the descriptor readable: whoever stops before `step` has said that there is nothing to do
---- leaves, perhaps, what nothing else would tell of.
-function loop.unfinished()
-  if held then
-    resting = false
-    handle:call_at(0)
-  end
-end
-
--- At the end of a wait, errors included.
-local leave = setmetatable({}, { __close = loop.unfinished })
-
 --- Keeps everything going until `ready` says true or `seconds` have passed. Returns what it says.
 --- Raises errors of callbacks that ran meanwhile; what is waited for is not lost by that.
 ---@param ready fun(argument: any): boolean
@@ -403,16 +398,13 @@ local leave = setmetatable({}, { __close = loop.unfinished })
 ---@param seconds number?
 ---@return boolean
 function loop.wait(ready, argument, seconds)
-  if not ready(argument) then
-    local _ <close> = leave
-    local limit = seconds and system.monotonic() + seconds
-    repeat
-      turn(limit)
-      if limit and system.monotonic() >= limit then
-        progress.hide()
-        return ready(argument)
-      end
-    until ready(argument)
+  local limit = seconds and system.monotonic() + seconds
+  while not ready(argument) do
+    turn(limit)
+    if limit and system.monotonic() >= limit then
+      progress.hide()
+      return ready(argument)
+    end
   end
   progress.hide()
   run_queue()
@@ -436,7 +428,6 @@ end
 --- at most `seconds`, and never longer in all, unless a callback takes longer.
 ---@param seconds number
 function loop.pump(seconds)
-  local _ <close> = leave
   local limit = system.monotonic() + seconds
   local events = 0
   interrupt.check()

@@ -18,31 +18,25 @@ local function check_seconds(name, value, default)
   return value
 end
 
--- Steps until there is nothing more to do or the time is over; at least one. Whether there was
--- something to do, and whether there may be more.
+-- Steps until there is nothing more to do or the time is over; at least one. True when there was
+-- something.
 local function work(limit)
-  local busy = false
-  repeat
-    if not loop.step() then
-      return busy, false
-    end
-    busy = true
-  until system.monotonic() >= limit
-  return true, true
+  if not loop.step() then
+    return false
+  end
+  while system.monotonic() < limit and loop.step() do end
+  return true
 end
 
 -- Nothing is read beyond the limit, while it is there.
 local function work_until(limit)
   loop.set_deadline(limit)
-  local ok, busy, more = pcall(work, limit)
+  local ok, result = pcall(work, limit)
   loop.set_deadline()
-  if more or not ok then
-    loop.unfinished()
-  end
   if not ok then
-    error(busy, 0)
+    error(result, 0)
   end
-  return busy
+  return result
 end
 
 local polling = {}
