@@ -72,6 +72,7 @@ struct lp_host {
   bool in_callback;             /* it is in the user's code */
   bool is_open;                 /* or it can only tell its error */
   bool commanding;              /* lp_command runs */
+  bool damaged;                 /* an error has left the executor as it was */
   bool must_reset;              /* the executor in Lua is to be given up */
   atomic_bool woken;            /* lp_wake, for lp_wait */
 
@@ -139,11 +140,11 @@ bool lp__is_embedded(const lp_host *host);
 int lp__open_loop(lp_host *host);
 
 /* The executor cannot be relied on any more: all tasks that are open have
- * ended. */
-void lp__give_up(lp_host *host);
+ * ended. `why` is static. */
+void lp__give_up(lp_host *host, const char *why);
 
 /* Like lp__protected, for what changes the executor, which is given up when
- * memory runs out. */
+ * memory runs out in it, or when it is damaged in another way. */
 int lp__protected_change(lp_host *host, lua_CFunction f, void *argument);
 
 /* Has another executor when one was given up. To be called before it is used.

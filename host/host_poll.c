@@ -70,16 +70,18 @@ int lp__recover(lp_host *host) {
   return status;
 }
 
-void lp__give_up(lp_host *host) {
+void lp__give_up(lp_host *host, const char *why) {
   host->must_reset = true;
-  lp__tasks_end_all(&host->tasks, LP_LOST,
-                    "the host ran out of memory while it was open");
+  host->damaged = false;
+  lp__tasks_end_all(&host->tasks, LP_LOST, why);
 }
 
 int lp__protected_change(lp_host *host, lua_CFunction f, void *argument) {
   int status = lp__protected(host, f, argument);
   if (status == LP_ENOMEM)
-    lp__give_up(host);
+    lp__give_up(host, "the host ran out of memory while it was open");
+  else if (host->damaged)
+    lp__give_up(host, "lambdapool has failed inside; lp_error has said why");
   return status;
 }
 

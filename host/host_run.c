@@ -59,8 +59,11 @@ static int run_carefully(lp_host *host, struct run *work) {
   uint64_t failures = lp__heap_failures(host->heap);
   uint64_t events = count_events(host);
   int status = lp__protected(host, run, work);
-  if (lp__heap_failures(host->heap) != failures && count_events(host) != events)
-    lp__give_up(host);
+  if (host->damaged)
+    lp__give_up(host, "lambdapool has failed inside of a script");
+  else if (lp__heap_failures(host->heap) != failures &&
+           count_events(host) != events)
+    lp__give_up(host, "a script ran out of memory while it was open");
   return status;
 }
 
@@ -155,5 +158,6 @@ int lp_command(lp_host *host, int argc, char **argv) {
   status = lp__protected(host, run_command, &command);
   lp__collect_freely(host->L, &host->collector, false);
   host->commanding = false;
+  host->damaged = false; /* a Ctrl-C, which the executor has survived */
   return lp__leave(host, &call, status != LP_OK ? status : command.status);
 }

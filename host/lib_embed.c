@@ -9,6 +9,7 @@
  *                            the task a lost one
  *   native.output(text)      a task has printed this
  *   native.notice(text)      something to say to the user
+ *   native.damaged()         the executor is at its end
  *   native.is_command()      whether lp_command runs, which has the terminal
  */
 #include <lauxlib.h>
@@ -81,16 +82,20 @@ static int embed_notice(lua_State *L) {
   return 0;
 }
 
+static int embed_damaged(lua_State *L) {
+  host_of(L)->damaged = true;
+  return 0;
+}
+
 static int embed_is_command(lua_State *L) {
   lua_pushboolean(L, host_of(L)->commanding);
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"finish", embed_finish},
-                                     {"is_command", embed_is_command},
-                                     {"output", embed_output},
-                                     {"notice", embed_notice},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"finish", embed_finish},         {"damaged", embed_damaged},
+    {"is_command", embed_is_command}, {"output", embed_output},
+    {"notice", embed_notice},         {NULL, NULL}};
 
 /* open(host) */
 static int open_embed(lua_State *L) {

@@ -2,8 +2,8 @@
 --- that they run, and the loop. Tasks are known by the numbers that the host in C gives them; the
 --- end of each is told to it at once (lambdapool.embed.native), and delivered by it.
 ---
---- A step in which memory runs out may leave the executor half changed. The host has told the end
---- of all its tasks then, and `reset` makes another one.
+--- A step in which memory runs out, or that fails in another way, may leave the executor half
+--- changed. The host has told the end of all its tasks then, and `reset` makes another one.
 
 local config = require "lambdapool.config"
 local engine = require "lambdapool.engine"
@@ -16,6 +16,7 @@ local native = require "lambdapool.embed.native"
 local packs = require "lambdapool.packs"
 local progress = require "lambdapool.progress"
 local retries = require "lambdapool.retry"
+local timers = require "lambdapool.timers"
 
 require "lambdapool.backend.local" -- now: scripts may do anything to `require`
 
@@ -312,6 +313,24 @@ function embed.stats()
 end
 
 -- The loop -----------------------------------------------------------------------------------
+
+-- What workers have done, what is due and what was put off is for code of ours alone: when that
+-- raises an error, it is in the middle of something. The host is told, and gives the executor up.
+local function guard(owner, name)
+  local original = owner[name]
+  owner[name] = function(argument)
+    local ok, result = pcall(original, argument)
+    if not ok then
+      native.damaged()
+      error(result, 0)
+    end
+    return result
+  end
+end
+
+guard(loop, "take_event")
+guard(timers, "run_one")
+loop.on_failure = native.damaged
 
 embed.step = loop.step
 embed.hold = loop.hold

@@ -311,6 +311,25 @@ static void test_words(void **state) {
   assert_int_equal(lp_version_number(), LP_VERSION_NUMBER);
 }
 
+/* Nothing of the kind should happen; when it does, tasks end all the same. */
+static void test_damage(void **state) {
+  const struct lp_result *result;
+  lp_id id, other;
+  (void)state;
+  run(host, "local outcomes = require 'lambdapool.outcome'\n"
+            "local settle = outcomes.settle\n"
+            "function outcomes.settle()\n"
+            "  outcomes.settle = settle error 'damage' end");
+  id = start("return 1");
+  other = start("while true do end");
+  assert_int_equal(lp_wait(host, id, LONG_US), LP_ELUA);
+  assert_non_null(strstr(lp_error(host), "damage"));
+  result = result_of(host, id);
+  assert_int_equal(result->kind, LP_LOST);
+  assert_int_equal(result_of(host, other)->kind, LP_LOST);
+  assert_int_equal(work(host, "return 1")->kind, LP_DONE);
+}
+
 /* The code of equal sources is shared, and others do not mix with it. */
 static void test_sources(void **state) {
   (void)state;
@@ -344,6 +363,7 @@ int main(void) {
       TEST(test_wake),
       TEST(test_no_host),
       TEST(test_words),
+      TEST(test_damage),
       TEST(test_sources),
   };
   cmocka_set_message_output(CM_OUTPUT_TAP);
