@@ -47,8 +47,11 @@ def build(name, *others):
     """Copies the example and builds it as its first comment says."""
     for file in (name, *others):
         shutil.copy(f"{EXAMPLES}/{file}", FOLDER)
-    with open(f"{EXAMPLES}/{name}") as file:
-        command = re.search(r"(?:c\+\+|cc) .*pkg-config.*", file.read()).group()
+    for file in (name, *others):
+        with open(f"{FOLDER}/{file}") as source:
+            check(f"{file} says that it needs no account", "Needs no account" in re.sub(r"\n\W+", " ", source.read(800)))
+    with open(f"{FOLDER}/{name}") as source:
+        command = re.search(r"(?:c\+\+|cc) .*pkg-config.*", source.read()).group()
     result = subprocess.run(command + " -Wall -Wextra -Werror", shell=True, cwd=FOLDER, env=ENVIRONMENT,
                             capture_output=True, text=True)
     check(f"{command!r} builds {name}", result.returncode == 0 and result.stderr == "", result)
