@@ -11,6 +11,7 @@
 #include "codec/dump.h"
 #include "codec/frame.h"
 #include "codec/load.h"
+#include "codec/reference.h"
 #include "codec/source.h"
 #include "state.h"
 
@@ -64,13 +65,18 @@ static int load(lua_State *L) {
   return 1;
 }
 
-/* remember(name, text): of a chunk that was loaded */
+/* remember(name, text[, module]): of a chunk that was loaded, and the name of
+ * the module that it is */
 static int remember(lua_State *L) {
   luaL_checktype(L, 1, LUA_TSTRING);
   luaL_checktype(L, 2, LUA_TSTRING);
+  luaL_optstring(L, 3, NULL);
+  lua_settop(L, 3);
   lua_pushstring(L, lua_tostring(L, 1)); /* as load takes it, up to a zero */
   lua_replace(L, 1);
   lp__source_remember(L, 1, 2);
+  if (!lua_isnil(L, 3))
+    lp__reference_note_module(L, 3, 1, 2);
   return 0;
 }
 

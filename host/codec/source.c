@@ -427,8 +427,11 @@ static int find_text(lua_State *L, const struct lp__proto *proto,
     return 1;
   if (kind == '@') {
     if (!lp__source_read(L, name + 1, 1)) {
-      lua_pushfstring(L, "has no source text any more (%s)",
-                      lua_tostring(L, -1));
+      lua_pushfstring(
+          L, "has no source text any more (%s)%s", lua_tostring(L, -1),
+          lp__own_is_guest(L)
+              ? "\n  tell lambdapool.remember its chunk name and text"
+              : "");
     } else if (try_text(L, proto, path)) {
       lp__source_remember(L, -2, -1);
       lua_replace(L, -2);

@@ -69,8 +69,9 @@ end
 --- that was loaded from memory, under a name, in a Lua of somebody else's.
 ---@param name string the chunk name, as it was given to load
 ---@param text string
-function lambdapool.remember(name, text)
-  codec.remember(name, text)
+---@param module string? the name of the module that it is: then workers have that, too
+function lambdapool.remember(name, text, module)
+  codec.remember(name, text, module)
 end
 
 --- Values for `return_when`.

@@ -337,6 +337,30 @@ def test_a_chunk_whose_text_nobody_knows_is_an_error_that_says_what_to_do(folder
                   "cannot send function .*: it was stripped of its debug information\nfalse\t.*string expected.*\n$")
 
 
+def test_modules_of_a_searcher_of_the_programs_travel_once_their_text_is_known(folder):
+    text = lua(folder, """
+        local archive = {
+          ["game.unit"] = "return { size = 10, area = function(x) return x * x end }",
+          ["game.vec"] = "local unit = require 'game.unit' return { double = function(x) return 2 * x * unit.size end }",
+        }
+        local remember
+        table.insert(package.searchers, 2, function(name)
+          local text = archive[name]
+          if remember and text then remember("@archive/" .. name, text, name) end
+          return text and assert(load(text, "@archive/" .. name))
+        end)
+        local vec = require "game.vec"
+        """ + POOL + """
+        print(select(2, pcall(pool.apply, pool, vec.double, { 1 })))
+        remember = lambdapool.remember
+        package.loaded["game.vec"], package.loaded["game.unit"] = nil, nil
+        vec = require "game.vec"
+        print(pool:apply(vec.double, { 1 }), pool:apply(function(x) return require "game.unit".area(x) end, { 3 }))
+    """)
+    matches(text, "^cannot send function archive/game.vec:1: it has no source text any more [(]cannot open archive/game.vec: "
+                  "No such file or directory[)]\n  tell lambdapool.remember its chunk name and text\n20\t9\n$")
+
+
 def test_standard_input_is_no_source(folder):
     result = subprocess.run(["lua5.4", "-"], cwd=folder.path, env={**folder.environment, **PATHS}, text=True, timeout=60,
                             input=POOL + "pool:apply(function() end)", capture_output=True)
