@@ -112,21 +112,56 @@ static void no_files(void) {
   rmdir(folder);
 }
 
-/* A locale whose decimal point is a comma changes no number. */
-static void numbers_in_any_locale(void) {
-  lp_host *host;
-  struct lp_task task = guest_task("local t = ... return t[1], t");
-  struct lp_value value = lp_json("[1.5]", 5);
+/* Sets a locale as it is in half of the world: 1,5. It need not be installed:
+ * this is how a file of the C library says it. */
+static void set_comma_locale(void) {
+  static const unsigned char numbers[] =
+      "\x14\x11\x03\x20\x06\0\0\0\x20\0\0\0\x22\0\0\0\x24\0\0\0\x28\0\0\0"
+      "\x2c\0\0\0\x30\0\0\0,\0.\0\3\3\0\0,\0\0\0.\0\0\0UTF-8";
+  char folder[] = "/tmp/guest.XXXXXX", path[64];
+  int fd;
+  CHECK(mkdtemp(folder) && chdir(folder) == 0 && mkdir("comma", 0700) == 0);
+  fd = open("comma/LC_NUMERIC", O_WRONLY | O_CREAT, 0600);
+  CHECK(write(fd, numbers, sizeof numbers) == sizeof numbers);
+  close(fd);
+  setenv("LOCPATH", folder, 1);
+  CHECK(setlocale(LC_NUMERIC, "comma") != NULL);
+  snprintf(path, sizeof path, "%.1f", 1.5);
+  SAME(path, "1,5");
+  unlink("comma/LC_NUMERIC");
+  rmdir("comma");
+  CHECK(chdir("/") == 0 && rmdir(folder) == 0);
+}
+
+static void numbers_there_and_back(lp_host *host) {
+  struct lp_task task =
+      guest_task("local t = ... return t[1] + 1, {t[1], -2.5}");
+  struct lp_value value = lp_json(" [1.5]", 6);
   const struct lp_result *result;
-  if (!setlocale(LC_ALL, "de_DE.UTF-8"))
-    setlocale(LC_ALL, "C.UTF-8");
-  host = guest_open();
   task.args = &value;
   task.count = 1;
   result = guest_result(host, guest_submit_with(host, &task));
   KIND(result, LP_DONE);
-  CHECK(result->values[0].number == 1.5);
-  SAME(result->values[1].bytes, "[1.5]");
+  CHECK(result->values[0].number == 2.5);
+  SAME(result->values[1].bytes, "[1.5,-2.5]");
+  OK(host, lp_run(host, &task, &result));
+  CHECK(result->values[0].number == 2.5);
+  SAME(result->values[1].bytes, "[1.5,-2.5]");
+}
+
+/* Set before and after the host is opened, and changed meanwhile. */
+static void numbers_in_any_locale(void) {
+  struct lp_config config = guest_config();
+  lp_host *host = guest_open();
+  numbers_there_and_back(host);
+  set_comma_locale();
+  numbers_there_and_back(host);
+  lp_close(host);
+  config.options = "{\"max_cost\": 1.5}";
+  host = guest_open_with(&config);
+  numbers_there_and_back(host);
+  setlocale(LC_ALL, "C");
+  numbers_there_and_back(host);
   lp_close(host);
 }
 

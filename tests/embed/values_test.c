@@ -353,6 +353,37 @@ static void dumps_that_are_damaged(void) {
   lp_close(host);
 }
 
+/* A result is lent until the next one: whatever else is called meanwhile. */
+static void results_stay(void) {
+  struct lp_task task = guest_task("return ...");
+  struct lp_value value = lp_json("[1,[2]]", 7);
+  const struct lp_result *result;
+  struct lp_stats stats;
+  int i;
+  host = guest_open();
+  result = guest_end_of(host, "return ('x'):rep(100000), {1, 2}, {[{}] = 1}");
+  KIND(result, LP_DONE);
+  task.args = &value;
+  task.count = 1;
+  for (i = 0; i < 1000; i++) {
+    lp_id id = guest_submit_with(host, &task);
+    if (i % 2)
+      OK(host, lp_cancel(host, id));
+    task.source = i % 3 ? "return (" : "return 1, ...";
+    lp_submit(host, &task, NULL);
+    task.source = "return ...";
+    lp_get_stats(host, &stats, sizeof stats);
+    lp_register(host, "tool", NULL, NULL);
+  }
+  EQUAL(strspn(result->values[0].bytes, "x"), 100000);
+  SAME(result->values[1].bytes, "[1,2]");
+  EQUAL(result->values[2].type, LP_DUMP);
+  value = result->values[2]; /* and what is lent may be given */
+  task.source = "return select(2, next((...)))";
+  OK(host, lp_submit(host, &task, NULL));
+  lp_close(host);
+}
+
 /* `text` at the end of a page, before one that cannot be read. */
 static const char *at_the_edge(const char *text) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE), size = strlen(text);
@@ -392,6 +423,7 @@ int main(int argc, char **argv) {
       {"tables that JSON cannot say", tables_that_json_cannot_say},
       {"results that cannot travel", results_that_cannot_travel},
       {"dumps that are damaged", dumps_that_are_damaged},
+      {"results stay", results_stay},
       {"nothing is read behind the bytes", nothing_is_read_behind}};
   return guest_main(tests, COUNT(tests), argc > 1 ? argv[1] : NULL);
 }
