@@ -199,9 +199,15 @@ static int run_rest(lua_State *L) {
   return 0;
 }
 
+/* How long a wait may collect garbage before it looks again. */
+enum { TIDYING_NS = 100000 };
+
 /* Waits for a piece of work, or until the limit. */
 static int rest_until(lp_host *host, uint64_t limit) {
-  uint64_t start = now(), left = limit > start ? limit - start : 0;
+  uint64_t start = now(), left;
+  lp__collect(host->L, &host->collector, start + TIDYING_NS);
+  start = now();
+  left = limit > start ? limit - start : 0;
   struct piece piece = {host, (lua_Number)left / 1e9, false};
   return lp__protected_change(host, run_rest, &piece);
 }
