@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -18,7 +19,9 @@ enum {
   LINGER_NS = 50000,
   MS = 1000000, /* nanoseconds */
   DUE = 1,      /* a time that is over */
-  UV_FIRST = 6  /* descriptors that libuv's first loop opens */
+  LINES_START = 256,
+  LINES_MAX = 16 * 1024, /* a longer line is an event of its own */
+  UV_FIRST = 6           /* descriptors that libuv's first loop opens */
 };
 
 struct lp__loop {
@@ -56,8 +59,60 @@ void lp__event_free(struct lp__event *event) {
   if (event && event->object)
     event->release(event->object);
   if (event)
-    lp__free(event->bytes);
+    lp__free(event->lines ? event->lines : event->bytes);
   lp__free(event);
+}
+
+/* --- lines --------------------------------------------------------------- */
+
+/* Makes room for so many bytes behind what there is. */
+static bool make_room(struct lp__event *event, size_t used, size_t size) {
+  size_t room = event->room ? event->room : LINES_START;
+  if (event->lines && used + size > LINES_MAX)
+    return false;
+  while (room < used + size)
+    room *= 2;
+  if (room == event->room)
+    return true;
+  size_t at = event->lines ? (size_t)(event->bytes - event->lines) : 0;
+  char *lines = lp__realloc(event->lines, room);
+  if (!lines)
+    return false;
+  event->lines = lines;
+  event->bytes = lines + at;
+  event->room = room;
+  return true;
+}
+
+bool lp__event_add_line(struct lp__event *event, const char *text,
+                        size_t size) {
+  bool first = !event->lines;
+  size_t used =
+      first ? 0
+            : (size_t)(event->bytes - event->lines) + event->size + event->rest;
+  if (!make_room(event, used, size + 1))
+    return false;
+  if (first) {
+    event->size = size;
+  } else {
+    event->lines[used++] = '\n';
+    event->rest += size + 1;
+  }
+  if (size > 0)
+    memcpy(event->lines + used, text, size);
+  return true;
+}
+
+/* Goes on to the next line. False when there is none. */
+static bool next_line(struct lp__event *event) {
+  if (event->rest == 0)
+    return false;
+  event->bytes += event->size + 1;
+  event->rest--;
+  const char *newline = memchr(event->bytes, '\n', event->rest);
+  event->size = newline ? (size_t)(newline - event->bytes) : event->rest;
+  event->rest -= event->size;
+  return true;
 }
 
 /* Ends the wait that goes on; one that has only begun to look, too. */
@@ -288,6 +343,8 @@ const struct lp__event *lp__loop_next(struct lp__loop *loop,
 
 void lp__loop_drop(struct lp__loop *loop) {
   struct lp__event *event = loop->first;
+  if (next_line(event))
+    return;
   loop->first = event->next;
   if (!loop->first)
     loop->last = &loop->first;

@@ -44,8 +44,10 @@ struct lp__event {
   struct lp__event *next;
   enum lp__event_kind kind;
   int64_t id;  /* of the worker, or, below 0, of the server or who sends */
-  char *bytes; /* owned (memory.h), or NULL */
+  char *bytes; /* owned (memory.h), or NULL; of OUTPUT inside of `lines` */
   size_t size;
+  char *lines;       /* owned: this line and those that follow in the queue */
+  size_t room, rest; /* of these: bytes allocated; bytes after this line */
   char type[LP__ERROR_TYPE_SIZE]; /* error type, "" when there is none */
   int code;           /* exit code, -1 when a signal ended it; an errno */
   int signal;         /* signal that ended it, or 0 */
@@ -61,6 +63,11 @@ struct lp__event {
 /* An event with every field zero but these two; NULL when memory is short.
  * Returned owned. */
 struct lp__event *lp__event_new(enum lp__event_kind kind, int64_t id);
+
+/* Adds a line, without its newline and any in it, behind those of an event of
+ * the kind OUTPUT; lp__loop_drop goes on to it. Many short lines would be many
+ * events. False when the event has enough, or memory is short. */
+bool lp__event_add_line(struct lp__event *event, const char *text, size_t size);
 
 /* Frees an event that is not in a queue, its bytes and its hold of `object`. */
 void lp__event_free(struct lp__event *event);
@@ -105,7 +112,8 @@ void lp__loop_watches_more(struct lp__loop *loop);
 const struct lp__event *lp__loop_next(struct lp__loop *loop,
                                       int64_t timeout_ms);
 
-/* Removes and frees the event that lp__loop_next returned. */
+/* Removes and frees the event that lp__loop_next returned, or makes it that of
+ * its next line. */
 void lp__loop_drop(struct lp__loop *loop);
 
 /* How many events there were that are dropped. */

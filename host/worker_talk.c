@@ -40,7 +40,16 @@ static bool push_bytes(struct lp__worker *worker, enum lp__event_kind kind,
 
 /* When memory is short a line is lost, not the task. */
 static void push_line(void *context, const char *text, size_t size) {
-  push_bytes(context, LP__EVENT_OUTPUT, text, size);
+  struct lp__worker *worker = context;
+  struct lp__event *last = lp__loop_last(worker->workers->loop);
+  if (last && last->id == worker->id && last->kind == LP__EVENT_OUTPUT &&
+      lp__event_add_line(last, text, size))
+    return;
+  struct lp__event *event = lp__event_new(LP__EVENT_OUTPUT, worker->id);
+  if (event && lp__event_add_line(event, text, size))
+    lp__loop_push(worker->workers->loop, event);
+  else
+    lp__event_free(event);
 }
 
 /* Reads from the pipe, and stops watching it at its end. Whether there may be

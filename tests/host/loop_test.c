@@ -69,6 +69,59 @@ static void test_left_events_are_freed(void **state) {
   push(*state, 2);
 }
 
+static struct lp__event *push_line(struct lp__loop *loop, const char *line) {
+  struct lp__event *event = lp__event_new(LP__EVENT_OUTPUT, 5);
+  assert_true(lp__event_add_line(event, line, strlen(line)));
+  lp__loop_push(loop, event);
+  return event;
+}
+
+static void expect_line(struct lp__loop *loop, const char *line) {
+  const struct lp__event *event = lp__loop_next(loop, 0);
+  assert_non_null(event);
+  assert_int_equal(event->id, 5);
+  assert_int_equal(event->size, strlen(line));
+  assert_memory_equal(event->bytes, line, strlen(line));
+  lp__loop_drop(loop);
+}
+
+/* Several in one event come one by one, whatever is added meanwhile. */
+static void test_lines(void **state) {
+  static const char *const lines[] = {"", "one", "", "", "two", ""};
+  struct lp__loop *loop = *state;
+  struct lp__event *event = push_line(loop, "first");
+  for (int i = 0; i < 6; i++)
+    assert_true(lp__event_add_line(event, lines[i], strlen(lines[i])));
+  expect_line(loop, "first");
+  assert_true(lp__event_add_line(event, "last", 4));
+  for (int i = 0; i < 6; i++)
+    expect_line(loop, lines[i]);
+  expect_line(loop, "last");
+  assert_null(lp__loop_next(loop, 0));
+  push_line(loop, "");
+  push_line(loop, "left");
+  expect_line(loop, "");
+}
+
+static void test_an_event_takes_so_many_lines(void **state) {
+  static char line[70000];
+  struct lp__loop *loop = *state;
+  memset(line, 'x', sizeof line - 1);
+  struct lp__event *event = push_line(loop, line);
+  assert_false(lp__event_add_line(event, "more", 4));
+  event = push_line(loop, "short");
+  assert_false(lp__event_add_line(event, line, sizeof line - 1));
+  int count = 1;
+  while (lp__event_add_line(event, line, 9))
+    count++;
+  assert_in_range(count, 1000, 2000);
+  expect_line(loop, line);
+  expect_line(loop, "short");
+  while (--count > 0)
+    expect_line(loop, "xxxxxxxxx");
+  assert_null(lp__loop_next(loop, 0));
+}
+
 static void test_nothing_alive(void **state) {
   assert_null(lp__loop_next(*state, -1));
 }
@@ -257,6 +310,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_order),
       TEST(test_left_events_are_freed),
+      TEST(test_lines),
+      TEST(test_an_event_takes_so_many_lines),
       TEST(test_nothing_alive),
       TEST(test_waits),
       TEST(test_zero_does_not_wait),
