@@ -88,9 +88,10 @@ def test_the_command_in_its_first_comment_builds_it(_):
     equal(game.run("sh", "-c", command + " -Wall -Wextra -Werror"), "")
 
 
-def test_the_map_shows_what_the_module_bakes(_):
-    seen = play("--frames", "40", "--map", "--settle", "--seed", "11", "--screenshot", "map.bmp")
-    equal((seen["missing"], seen["failed"]), (0, 0))
+def test_the_map_shows_what_was_baked_while_frames_went_on(_):
+    seen = play("--frames", "20", "--map", "--settle", "--seed", "11", "--screenshot", "map.bmp")
+    equal((seen["missing"], seen["failed"], seen["baked"] >= seen["wanted"] > 50), (0, 0, True))
+    equal(seen["baking"] > 4, True)
     left, top = seen["map"]
     tiles = [(x, y) for y in range(top // TILE, (top + HEIGHT - 1) // TILE + 1)
              for x in range(left // TILE, (left + WIDTH - 1) // TILE + 1)]
@@ -114,16 +115,13 @@ def test_the_graph_has_a_bar_for_each_frame(_):
         equal(len(limits), 1)
 
 
-def test_frames_go_on_while_tiles_are_baked(_):
+def test_frames_do_not_wait_for_tiles(_):
     seen = play("--frames", "4", "--workers", "1")
     equal((seen["frames"], seen["missing"] > 0), (4, True))
-    seen = play("--frames", "4", "--workers", "1", "--settle")
-    equal((seen["missing"], seen["failed"], seen["baked"] >= seen["wanted"] > 50), (0, 0, True))
-    equal(seen["baking"] > 4, True)
 
 
 def test_the_camera_sees_the_terrain_below_the_sky(_):
-    play("--frames", "60", "--settle", "--screenshot", "view.bmp")
+    play("--frames", "10", "--settle", "--screenshot", "view.bmp")
     picture = Picture("view.bmp")
     sky = {picture.at(x, 2) for x in range(WIDTH)}
     equal(all(blue > red and blue > green for red, green, blue in sky), True)
