@@ -111,8 +111,20 @@ int lp__config_check(lp_host *host, const struct lp_config *config) {
 
 /* --- telling Lua --------------------------------------------------------- */
 
-/* Puts "folder/?.lua;folder/?/init.lua;" of every folder in front of
- * package.path.  [-0, +0, e] */
+/* Adds "folder/?.lua;folder/?/init.lua;"; a slash that it ends with is not
+ * repeated. */
+static void add_folder(luaL_Buffer *path, const char *folder, size_t size) {
+  if (size == 0)
+    return;
+  while (size > 0 && folder[size - 1] == '/')
+    size--;
+  luaL_addlstring(path, folder, size);
+  luaL_addstring(path, "/?.lua;");
+  luaL_addlstring(path, folder, size);
+  luaL_addstring(path, "/?/init.lua;");
+}
+
+/* Puts all of the folders in front of package.path.  [-0, +0, e] */
 static void add_folders(lua_State *L, const char *folders) {
   int top = lua_gettop(L);
   luaL_Buffer path;
@@ -120,12 +132,7 @@ static void add_folders(lua_State *L, const char *folders) {
   luaL_buffinit(L, &path);
   while (*folders != '\0') {
     size_t size = strcspn(folders, ";");
-    if (size > 0) {
-      luaL_addlstring(&path, folders, size);
-      luaL_addstring(&path, "/?.lua;");
-      luaL_addlstring(&path, folders, size);
-      luaL_addstring(&path, "/?/init.lua;");
-    }
+    add_folder(&path, folders, size);
     folders += size + (folders[size] == ';');
   }
   luaL_pushresult(&path); /* package path */

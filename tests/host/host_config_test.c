@@ -87,7 +87,7 @@ static void test_path(void **state) {
   struct lp_config config = test_config();
   lp_host *host;
   (void)state;
-  config.path = "/first;;/second folder/x";
+  config.path = "/first/;;/second folder/x";
   host = open_host(&config);
   run(host, "local path = package.path\n"
             "assert(path:find('/first/?.lua;/first/?/init.lua;"
