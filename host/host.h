@@ -153,6 +153,10 @@ int lp__recover(lp_host *host);
 
 /* --- host_config.c ------------------------------------------------------- */
 
+/* Limits of time, in milliseconds: with any clock's time they can be added up.
+ */
+#define LP__LONGEST_MS 1000000000000
+
 /* Fills in what the user has not given; `config` may be NULL. False when it is
  * not one of lp_config_init. */
 bool lp__config_complete(struct lp_config *whole,

@@ -62,8 +62,8 @@ static int check_numbers(lp_host *host, const struct lp_config *config) {
       (config->memory_mb < 128 || config->memory_mb > 10240))
     return refuse(host, "memory_mb", "0 or from 128 to 10240",
                   config->memory_mb);
-  if (config->timeout_ms < 0)
-    return refuse(host, "timeout_ms", "0 or more", config->timeout_ms);
+  if (config->timeout_ms < 0 || config->timeout_ms > LP__LONGEST_MS)
+    return refuse(host, "timeout_ms", "from 0 to 1e12", config->timeout_ms);
   if (config->retries < 0)
     return refuse(host, "retries", "0 or more", config->retries);
   if (config->nice < 0 || config->nice > 19)

@@ -23,8 +23,8 @@ int lp__task_check(lp_host *host, const struct lp_task *given,
                         "must be set");
   if (task->count < 0 || (task->count > 0 && task->args == NULL))
     return refuse(host, "lp_task: args and count do not agree");
-  if (task->timeout_ms < 0)
-    return refuse(host, "lp_task: timeout_ms must be 0 or more");
+  if (task->timeout_ms < 0 || task->timeout_ms > LP__LONGEST_MS)
+    return refuse(host, "lp_task: timeout_ms must be from 0 to 1e12");
   if (task->retries < -1)
     return refuse(host, "lp_task: retries must be -1 or more");
   return LP_OK;

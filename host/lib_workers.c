@@ -74,7 +74,6 @@
 #include <lualib.h>
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -180,7 +179,8 @@ static void check_invocation(lua_State *L, struct lp__invocation *invocation,
   lp__check_options(L, 4, names);
   invocation->deadline_ms =
       (uint64_t)lp__integer_option(L, 4, "deadline_ms", 0, LUA_MAXINTEGER, 0);
-  *kill_ms = (uint64_t)lp__integer_option(L, 4, "kill_ms", 1, INT_MAX, 0);
+  *kill_ms =
+      (uint64_t)lp__integer_option(L, 4, "kill_ms", 1, LUA_MAXINTEGER, 0);
   const char *request_id = lp__string_option(L, 4, "request_id");
   if (request_id && !lp__request_id_ok(request_id))
     lp__option_error(L, 4, "request_id",

@@ -33,6 +33,7 @@ static void test_numbers(void **state) {
   REFUSED(memory_mb, -1)
   REFUSED(memory_mb, 10241)
   REFUSED(timeout_ms, -1)
+  REFUSED(timeout_ms, INT64_MAX)
   REFUSED(retries, -1)
   REFUSED(nice, -1)
   REFUSED(nice, 20)

@@ -128,6 +128,10 @@ static void test_tasks_that_make_no_sense(void **state) {
   task = source_task("return 1");
   task.timeout_ms = -1;
   refused(&task, "timeout_ms");
+  task.timeout_ms = INT64_MAX;
+  refused(&task, "timeout_ms");
+  task.timeout_ms = 1000000000000; /* is fine */
+  assert_int_equal(result_of(host, submit(host, &task))->kind, LP_DONE);
   task = source_task("return 1");
   task.retries = -2;
   refused(&task, "retries");
