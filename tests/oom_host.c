@@ -27,10 +27,15 @@ struct guest {
   size_t used;      /* bytes */
   int tasks, ended; /* that were submitted, and that have told their end */
   lp_id last;       /* of these */
+  uint32_t one_in;  /* so many allocations fails, by chance; 0: none */
+  uint32_t seed;
 };
 
 /* Whether memory is refused this time. */
 static bool refuses(struct guest *guest) {
+  guest->seed = guest->seed * 1664525 + 1013904223;
+  if (guest->one_in > 0 && (guest->seed >> 8) % guest->one_in == 0)
+    return guest->failed = true;
   if (guest->left == NEVER)
     return false;
   if (guest->left > 0) {
@@ -162,6 +167,13 @@ static void poll(struct guest *guest) {
   }
 }
 
+static void poll_once(struct guest *guest) {
+  const struct lp_result *result;
+  expect(guest, lp_poll(guest->host, 500));
+  while (lp_next(guest->host, &result) == 1)
+    guest->ended++;
+}
+
 static void wait(struct guest *guest) {
   int status = lp_wait(guest->host, 0, LONG_US);
   if (status != LP_OK && status != LP_ETIMEDOUT)
@@ -236,7 +248,7 @@ static void check(struct guest *guest) {
 /* Whether `act` went well without memory after `n` allocations. */
 static bool try_at(void (*prepare)(struct guest *), void (*act)(struct guest *),
                    long n, bool lasts) {
-  struct guest guest = {NULL, NEVER, lasts, false, 0, 0, 0, 0};
+  struct guest guest = {NULL, NEVER, lasts, false, 0, 0, 0, 0, 0, 0};
   if (prepare != NULL) {
     assert_int_equal(open_host(&guest), LP_OK);
     prepare(&guest);
@@ -327,6 +339,26 @@ static void test_look(void **state) {
   assert_true(sweep(nothing, look) > 3);
 }
 
+/* Memory is short now and then, for a long time. */
+static void test_hard_times(void **state) {
+  static void (*const acts[])(struct guest *) = {
+      submit_quick, poll_once, submit_quick, cancel, run,
+      submit_quick, poll_once, look,         offer,  poll_once};
+  (void)state;
+  for (uint32_t seed = 1; seed <= 12; seed++) {
+    struct guest guest = {.left = NEVER, .seed = seed};
+    assert_int_equal(open_host(&guest), LP_OK);
+    for (int i = 0; i < 200; i++) {
+      guest.one_in = 1 + seed % 4 * 20 + i % 7;
+      acts[i % 10](&guest);
+    }
+    guest.one_in = 0;
+    check(&guest);
+    close_host(&guest);
+    assert_int_equal(guest.used, 0);
+  }
+}
+
 /* Needs no memory, or does without. */
 static void test_close(void **state) {
   (void)state;
@@ -348,6 +380,7 @@ int main(void) {
       cmocka_unit_test(test_offer),
       cmocka_unit_test(test_look),
       cmocka_unit_test(test_close),
+      cmocka_unit_test(test_hard_times),
   };
   cmocka_set_message_output(CM_OUTPUT_TAP);
   return cmocka_run_group_tests(tests, NULL, NULL);
