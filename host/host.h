@@ -187,8 +187,10 @@ void lp__values_fill(lua_State *L, int first, int count,
                      struct lp_value *values);
 
 /* Takes the message and the traceback, strings, and the `count` values at the
- * top of the stack into a result.  [-(count + 2), +0, e] */
-void lp__values_keep(lua_State *L, int count, struct lp__ended *ended);
+ * top of the stack into a result; `json` says which of them are texts in JSON:
+ * the first one if its bit 0 is set.  [-(count + 2), +0, e] */
+void lp__values_keep(lua_State *L, int count, lua_Integer json,
+                     struct lp__ended *ended);
 
 /* The result is not used any more. */
 void lp__values_release(lp_host *host, struct lp__ended *ended);

@@ -30,7 +30,7 @@ static int lend_error(lua_State *L, lp_host *host, int notes) {
     lua_pop(L, 1);
     lua_pushliteral(L, "");
   }
-  lp__values_keep(L, 0, &host->lent);
+  lp__values_keep(L, 0, 0, &host->lent);
   return lua_error(L);
 }
 
@@ -45,7 +45,7 @@ static int run(lua_State *L) {
   int count = lp__task_push(L, work->host, work->task);
   if (lua_pcall(L, count, LUA_MULTRET, HANDLER) != LUA_OK)
     return lend_error(L, work->host, NOTES);
-  lp__values_keep(L, lua_gettop(L) - TRACEBACK, &work->host->lent);
+  lp__values_keep(L, lua_gettop(L) - TRACEBACK, 0, &work->host->lent);
   return 0;
 }
 

@@ -12,7 +12,6 @@
 #include "codec/load.h"
 #include "host.h"
 #include "json.h"
-#include "json_check.h"
 
 /* --- to Lua -------------------------------------------------------------- */
 
@@ -83,20 +82,6 @@ void lp__value_push(lua_State *L, lp_host *host, const struct lp_value *value,
 
 /* --- to the user --------------------------------------------------------- */
 
-/* encode(value) -> JSON; raises when JSON cannot say it. */
-static int encode_json(lua_State *L) {
-  struct lp__buffer out = {NULL, 0, 0, 2};
-  struct lp__json_problem problem;
-  lua_settop(L, 1);
-  lua_pushnil(L); /* the place of the buffer */
-  lp__json_encode_exact(L, 1, &out);
-  if (lp__json_check((const char *)out.bytes, out.size, LP__JSON_UTF8,
-                     &problem) != LP_OK)
-    return luaL_error(L, "%s", problem.message);
-  lua_pushlstring(L, (const char *)out.bytes, out.size);
-  return 1;
-}
-
 static int dump_one(lua_State *L) {
   lp__dump_values(L, 1);
   return 1;
@@ -111,7 +96,7 @@ static int dump_value(lua_State *L) {
 /* Replaces the value at `index` by a string that says it. */
 static enum lp_type make_string(lua_State *L, int index) {
   if (lua_istable(L, index)) {
-    lua_pushcfunction(L, encode_json);
+    lua_pushcfunction(L, lp__json_text);
     lua_pushvalue(L, index);
     int status = lua_pcall(L, 1, 1, 0);
     if (status == LUA_ERRMEM)
@@ -164,7 +149,15 @@ void lp__values_fill(lua_State *L, int first, int count,
     fill(L, first + i, &values[i]);
 }
 
-void lp__values_keep(lua_State *L, int count, struct lp__ended *ended) {
+/* The texts that `json` says are JSON. */
+static void mark_json(struct lp_value *values, int count, lua_Integer json) {
+  for (int i = 0; i < count && json >> i; i++)
+    if ((json >> i & 1) && values[i].type == LP_STRING)
+      values[i].type = LP_JSON;
+}
+
+void lp__values_keep(lua_State *L, int count, lua_Integer json,
+                     struct lp__ended *ended) {
   int first = lua_gettop(L) - count + 1;
   luaL_checkstack(L, 4, "too many results");
   lua_createtable(L, count + 3, 0);
@@ -173,6 +166,7 @@ void lp__values_keep(lua_State *L, int count, struct lp__ended *ended) {
   lua_rawseti(L, -2, 1);
   lua_insert(L, first - 2); /* t message traceback ... */
   lp__values_fill(L, first + 1, count, values);
+  mark_json(values, count, json);
   const char *message = lua_tostring(L, first - 1);
   const char *traceback = lua_tostring(L, first);
   for (int i = count + 2; i > 0; i--)

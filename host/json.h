@@ -35,6 +35,10 @@ void lp__json_encode_sorted(lua_State *L, int index, struct lp__buffer *out);
  * numbers from 1 on.  [-0, +0, e] */
 void lp__json_encode_exact(lua_State *L, int index, struct lp__buffer *out);
 
+/* A function in Lua: encode(value) -> JSON in UTF-8; raises when JSON cannot
+ * say the value exactly. */
+int lp__json_text(lua_State *L);
+
 /* Marks the table at the top, which gets a metatable: it is an array also when
  * it is empty.  [-0, +0, m] */
 void lp__json_mark_array(lua_State *L);

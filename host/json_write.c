@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_check.h"
 #include "json_plain.h"
+#include "lambdapool.h"
 #include "own.h"
 
 #define DEPTH_MAX 1000
@@ -313,4 +315,17 @@ void lp__json_encode_exact(lua_State *L, int index, struct lp__buffer *out) {
 void lp__json_mark_array(lua_State *L) {
   lp__own_metatable(L, ARRAY); /* t meta */
   lua_setmetatable(L, -2);
+}
+
+int lp__json_text(lua_State *L) {
+  struct lp__buffer out = {NULL, 0, 0, 2};
+  struct lp__json_problem problem;
+  lua_settop(L, 1);
+  lua_pushnil(L); /* the place of the buffer */
+  lp__json_encode_exact(L, 1, &out);
+  if (lp__json_check((const char *)out.bytes, out.size, LP__JSON_UTF8,
+                     &problem) != LP_OK)
+    return luaL_error(L, "%s", problem.message);
+  lua_pushlstring(L, (const char *)out.bytes, out.size);
+  return 1;
 }

@@ -3,8 +3,9 @@
  * the host of its tasks.
  *
  *   native.config            a table: what struct lp_config says
- *   native.finish(id, kind, attempts, message, traceback, ...)
- *                            the task has ended; the rest are its results.
+ *   native.finish(id, kind, attempts, message, traceback, json, ...)
+ *                            the task has ended; the rest are its results, of
+ *                            which `json` tells, bit by bit, which are JSON.
  *                            Raises nothing: what cannot be handed out makes
  *                            the task a lost one
  *   native.output(text)      a task has printed this
@@ -37,9 +38,11 @@ static enum lp_kind kind_of(const char *name) {
   return LP_LOST;
 }
 
-/* keep(ended, message, traceback, ...) */
+/* keep(ended, message, traceback, json, ...) */
 static int keep(lua_State *L) {
-  lp__values_keep(L, lua_gettop(L) - 3, lua_touserdata(L, 1));
+  lua_Integer json = lua_tointeger(L, 4);
+  lua_remove(L, 4);
+  lp__values_keep(L, lua_gettop(L) - 3, json, lua_touserdata(L, 1));
   return 0;
 }
 

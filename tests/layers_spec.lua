@@ -71,7 +71,7 @@ local EVENTS = set "uv.h http_parser.h"
 
 -- What the codec may see: bytes, the sources and fresh globals of its state, the result codes, and
 -- the page on which it tells how far it is.
-local BELOW_CODEC = set "buffer.h base64.h hash.h state.h own.h lambdapool.h progress.h"
+local BELOW_CODEC = set "buffer.h base64.h hash.h json.h state.h own.h lambdapool.h progress.h"
 
 local ours, codec = {}, {}
 for _, path in ipairs(files "host/*.h host/codec/*.h agent/*.h") do

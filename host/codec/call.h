@@ -1,20 +1,22 @@
 /*
  * A call: a function and the argument lists to run it with.
  *
- *   request  = {"lambdapool":2,"call":"<base64 of a sealed call>"}
+ *   request  = {"lambdapool":3,"call":"<base64 of a sealed call>"}
  *   call     = varint(timeout in ms, 0: none) varint(compress from)
- *              varint(stop in ms, 0: 1000) u64(seed) varint(position)
- *              u32(size) code  u32(tasks)  { u32(size) body }
- *   code     = the dump of the function
- *   body     = the task's arguments, as in wire.h
+ *              varint(stop in ms, 0: 1000) varint(1: results as JSON)
+ *              u64(seed) varint(position) u32(size) code  u32(tasks)  {
+ * u32(size) body } code     = the dump of the function body     = the task's
+ * arguments, as in wire.h
  *
  *   response = sealed, compressed from that size on
  *              16 bytes (XXH3-128 of the code that ran) byte(cold)
  *              u64(us) u64(peak memory in bytes) u32(tasks that ran)
  *              { record } module*
  *   record   = byte(end) u32(size) body
- *   end      = enum lp__task_end; the body has the task's results, or for
- *              another end than OK message, traceback and error value
+ *   end      = enum lp__task_end; the body has the task's results, with
+ *              OK_JSON behind an integer whose bit k tells that the text of
+ *              result k + 1 is JSON; for other ends than these two it has
+ *              message, traceback and error value
  *   module   = 16 bytes u32(size) name: a module that the worker has of its
  *              own was used, and this is the hash of its text (deployed.h)
  *
@@ -39,8 +41,8 @@
 
 /* A worker runs calls of its own version only: one that was deployed long ago,
  * or by a newer client, says so instead of guessing. */
-#define LP__CALL_VERSION 2
-#define LP__CALL_PREFIX  "{\"lambdapool\":2,\"call\":\""
+#define LP__CALL_VERSION 3
+#define LP__CALL_PREFIX  "{\"lambdapool\":3,\"call\":\""
 #define LP__CALL_SUFFIX  "\"}"
 
 /* AWS's limits of a synchronous invocation, in bytes. */
@@ -51,7 +53,8 @@ enum lp__task_end {
   LP__TASK_ERROR,
   LP__TASK_TIMEOUT,
   LP__TASK_OUT_OF_MEMORY,
-  LP__TASK_TOO_LARGE
+  LP__TASK_TOO_LARGE,
+  LP__TASK_OK_JSON
 };
 
 /* --- the caller's side: functions of the module "lambdapool.codec" ---------
@@ -85,6 +88,8 @@ int lp__call_encode(lua_State *L);
  *   timeout_ms     for each task; 0: none
  *   compress_from  bytes of the response; 0: never
  *   stop_ms        no task begins that long after the call has; 0: 1000
+ *   json           tables among the results come as JSON text, where that can
+ *                  say them
  *   seed           of math.random; an integer
  *   position       of list[0]: list[i] has the index position + i
  *   soft_limit     bytes: a request that is larger takes no more; 0: any */
@@ -93,7 +98,9 @@ int lp__call_request(lua_State *L);
 /* response(bytes, code, origins, columns, base) -> report, errors
  * Value j of task k goes to columns[j][base + k].  When columns.counts is a
  * table, counts[base + k] is how many values there are, unless that is 1; when
- * columns.n is a number, columns are made with room for n rows.
+ * columns.n is a number, columns are made with room for n rows. For tasks with
+ * results that are JSON, columns.json[base + k] tells which: an integer, see
+ * above.
  * report: { done, values, max_values, cold, run_us, peak_memory, stale }, where
  * `values` is the last task's number of values, and `stale` the name of a
  * module that the worker has in another version than this state, or nil.

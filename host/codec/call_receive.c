@@ -26,8 +26,8 @@ enum {
   MOST
 };
 
-static const char *const kinds[] = {"ok", "error", "timeout", "out_of_memory",
-                                    "too_large"};
+static const char *const kinds[] = {
+    "ok", "error", "timeout", "out_of_memory", "too_large", "ok"};
 
 enum { KINDS = sizeof kinds / sizeof kinds[0], RECORD_HEAD = 5 };
 
@@ -143,6 +143,24 @@ static int has_record(const struct response *r) {
          lp__get_u32(r->at.at + 1) <= left - RECORD_HEAD;
 }
 
+/* Puts results into row `row`, behind an integer that tells which of them are
+ * JSON; returns how many they are. */
+static int put_json_row(lua_State *L, int first, int n, lua_Integer row) {
+  if (n == 0)
+    return 0;
+  if (lua_getfield(L, COLUMNS, "json") != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, COLUMNS, "json");
+  }
+  lua_pushinteger(L, lua_tointeger(L, first));
+  lua_rawseti(L, -2, row);
+  lua_pop(L, 1);
+  put_row(L, first + 1, n - 1, row);
+  return n - 1;
+}
+
 /* Reads the record that comes next; returns its number of values. */
 static int get_record(lua_State *L, struct response *r, lua_Integer task) {
   int first = lua_gettop(L) + 1, n;
@@ -154,6 +172,8 @@ static int get_record(lua_State *L, struct response *r, lua_Integer task) {
   if (n < 0) {
     set_error(L, task, "error", first);
     n = 0;
+  } else if (end == LP__TASK_OK_JSON) {
+    n = put_json_row(L, first, n, r->base + task);
   } else if (end != LP__TASK_OK) {
     set_error(L, task, kinds[end], first);
     n = 0;

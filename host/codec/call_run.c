@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "../base64.h"
+#include "../json.h"
 #include "../lambdapool.h"
 #include "../progress.h"
 #include "../state.h"
@@ -41,6 +42,7 @@ struct run {
   uint64_t timeout_ms; /* for a task, from the call */
   uint64_t limit_ms;   /* in force for the current task */
   uint64_t compress_from;
+  int json;          /* tables among the results go as JSON */
   uint64_t position; /* the index of the task in front of the first one */
   struct lp__random random;
   struct lp__rope out; /* the response */
@@ -53,7 +55,8 @@ struct run {
   unsigned segments_before;
   size_t size_before;
   struct lp__bytes at_before; /* and what was left of the call */
-  enum lp__task_end end;      /* how the last task ended */
+  enum lp__task_end end;      /* how the last task ended, */
+  enum lp__task_end returned; /* and how it returned, while it is put */
   int in_limits;              /* between hooks->begin and hooks->end */
   uint64_t began;             /* when hooks->begin was called */
   const char *where;
@@ -143,7 +146,7 @@ static int dump_results(lua_State *L) {
   d.out.anchors = 3;
   d.origins = 4;
   d.numbered = LP__BY_RESULT;
-  position = begin_record(L, &d.out, LP__TASK_OK);
+  position = begin_record(L, &d.out, r->returned);
   lp__dump_body(L, &d, 5, n);
   end_record(&d.out, position);
   r->out = d.out;
@@ -151,15 +154,48 @@ static int dump_results(lua_State *L) {
   return 1;
 }
 
+/* Replaces tables among the results above index `base` by their JSON, where it
+ * can say them, and puts below them which these are. Those with a metatable may
+ * have their own way to travel. */
+static enum lp__task_end make_json(lua_State *L, int base) {
+  enum { MOST = 62 };
+  int i, n = lua_gettop(L) - base;
+  lua_Integer which = 0;
+  luaL_checkstack(L, 10, "too many results");
+  for (i = 0; i < n && i < MOST; i++) {
+    int status;
+    if (!lua_istable(L, base + 1 + i) || lua_getmetatable(L, base + 1 + i)) {
+      lua_settop(L, base + n);
+      continue;
+    }
+    lua_pushcfunction(L, lp__json_text);
+    lua_pushvalue(L, base + 1 + i);
+    status = lua_pcall(L, 1, 1, 0);
+    if (status == LUA_ERRMEM)
+      lua_error(L);
+    if (status == LUA_OK) {
+      lua_replace(L, base + 1 + i);
+      which |= (lua_Integer)1 << i;
+    }
+    lua_settop(L, base + n);
+  }
+  if (which == 0)
+    return LP__TASK_OK;
+  lua_pushinteger(L, which);
+  lua_insert(L, base + 1);
+  return LP__TASK_OK_JSON;
+}
+
 /* Adds the record of the results above index `base`, without a session when
  * they are simple. */
 static void put_results(lua_State *L, struct run *r, int base) {
+  r->returned = r->json ? make_json(L, base) : LP__TASK_OK;
   int n = lua_gettop(L) - base;
   struct lp__buffer *b = &r->out.buffer;
   unsigned char *at = lp__buffer_reserve(L, b, RECORD_HEAD + LP__SIMPLE_MAX);
   size_t size = lp__dump_simple(L, base + 1, n, at + RECORD_HEAD);
   if (size) {
-    at[0] = LP__TASK_OK;
+    at[0] = (unsigned char)r->returned;
     lp__put_u32(at + 1, (uint32_t)size);
     b->size += RECORD_HEAD + size;
     return;
@@ -590,6 +626,7 @@ static int run_call(lua_State *L) {
   r->timeout_ms = get_varint(L, r);
   r->compress_from = get_varint(L, r);
   r->stop = get_stop(L, r);
+  r->json = get_varint(L, r) != 0;
   lp__random_begin(L, &r->random, get_u64(L, r));
   r->position = get_varint(L, r);
   code = get_sized(L, r);

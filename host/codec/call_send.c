@@ -340,6 +340,7 @@ static size_t put_head(lua_State *L, struct sender *s, lua_Integer from) {
   put_varint(L, b, (uint64_t)get_option(L, "timeout_ms"));
   put_varint(L, b, (uint64_t)get_option(L, "compress_from"));
   put_varint(L, b, (uint64_t)get_option(L, "stop_ms"));
+  put_varint(L, b, get_option(L, "json") != 0);
   put_u64(L, b, (uint64_t)get_option(L, "seed"));
   put_varint(L, b, (uint64_t)(get_option(L, "position") + from - 1));
   lua_rawgeti(L, CODE, LP__CODE_BYTES);

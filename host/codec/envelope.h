@@ -1,5 +1,5 @@
 /*
- * The JSON around a call, as a worker gets it: {"lambdapool":2,"call":"..."}.
+ * The JSON around a call, as a worker gets it: {"lambdapool":3,"call":"..."}.
  * What our clients send is read without a JSON parser.
  */
 #ifndef LP__ENVELOPE_H

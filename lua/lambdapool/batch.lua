@@ -19,6 +19,7 @@ local tallies = require "lambdapool.tally"
 ---@field cost number? microseconds of a task, as measured
 ---@field bytes number? of the answer to a task, as measured
 ---@field retry lambdapool.Retry?
+---@field json boolean? tables among the results come as JSON text
 ---@field tally lambdapool.Tally how far it is
 ---@field totals lambdapool.Tally how far all calls of the scheduler are
 ---@field line table? the progress line

@@ -199,6 +199,7 @@ local function find_packs(timeout_ms, times)
     found = packs.new(executor.scheduler, {
       timeout_ms = timeout_ms > 0 and timeout_ms or nil,
       retry = times >= 0 and retries.new("lp_submit", { retries = times }, 1) or nil,
+      json = true, -- the workers make it: a large table would take longer than a frame
     })
     packs_of[key] = found
   end
@@ -224,7 +225,7 @@ local function finish_failed(task, failure)
   local is_error = type(failure) == "table" and failure.kind
   local kind = is_error and failure.kind or failure == "not enough memory" and "lost" or "error"
   native.finish(task.id, kind, task.attempts, message_of(failure),
-    is_error and failure.traceback or "")
+    is_error and failure.traceback or "", 0)
 end
 
 -- A task has ended: the host is told.
@@ -233,10 +234,10 @@ local function on_end(task)
   if task.failed then
     finish_failed(task, task.error)
   elseif task.values then
-    native.finish(task.id, "done", task.attempts, "", "",
+    native.finish(task.id, "done", task.attempts, "", "", task.json or 0,
       table.unpack(task.values, 1, task.values.n))
   else
-    native.finish(task.id, "done", task.attempts, "", "", task.value)
+    native.finish(task.id, "done", task.attempts, "", "", task.json or 0, task.value)
   end
 end
 

@@ -24,7 +24,7 @@ end
 
 local function settle_values(future, columns, i, attempts)
   local n = columns.counts[i] or 1
-  future.attempts = attempts
+  future.attempts, future.json = attempts, columns.json and columns.json[i]
   if n == 1 then
     future.value = columns[1][i]
     columns[1][i] = nil
@@ -75,6 +75,7 @@ local function new_batch(self, code)
       target_us = TARGET_US,
       timeout_ms = self.defaults.timeout_ms,
       retry = self.defaults.retry,
+      json = self.defaults.json,
     }
     call.size = nil
     self.calls[code] = call

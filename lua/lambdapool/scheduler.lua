@@ -46,6 +46,7 @@ local function request_options(batch)
     stop_ms = sizer.stop_ms(call),
     soft_limit = sizer.request_bytes(),
     seed = call.seed,
+    json = call.json,
     position = batch.seeds,
   }
   batch.request_options = options

@@ -311,14 +311,14 @@ end)
 describe("a call", function()
   it("that cannot be decoded is an error of its own type", function()
     for _, call in ipairs { "", "!", "AAAA", "bm9uc2Vuc2U=" } do
-      local envelope = ('{"lambdapool":2,"call":"%s"}'):format(call)
+      local envelope = ('{"lambdapool":3,"call":"%s"}'):format(call)
       local post = answer("", envelope, 0, { _HANDLER = "lambdapool" })
       assert_failure(post, "Runtime.InvalidCall", "Lambdapool.InvalidCall", ".")
     end
   end)
 
   it("of another version says whose program is the older one", function()
-    for version, age in pairs { ["1"] = "newer", ["3"] = "older", ["99999999999"] = "older",
+    for version, age in pairs { ["1"] = "newer", ["4"] = "older", ["99999999999"] = "older",
       ['"x"'] = "newer" } do
       for _, space in ipairs { "", " " } do
         local envelope = ('{"lambdapool":%s%s, "call":"AAAA"}'):format(space, version)

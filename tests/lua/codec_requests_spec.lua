@@ -244,6 +244,16 @@ describe("records that were kept", function()
     assert.equal("timeout", errors[6].kind)
   end)
 
+  it("tell which of the results are JSON", function()
+    local report, errors, columns = kept(record(5, body(1, "[1]")) .. record(0, body("[2]")) ..
+      record(5, body(2, 3, "{}")) .. record(5, body()) .. record(5, body("x")), 10)
+    assert.equal(5, report.done)
+    assert.is_nil(errors)
+    assert.same({ 1, [3] = 2, [5] = 0 }, columns.json)
+    assert.same({ "[1]", "[2]", 3 }, columns[1])
+    assert.same({ [3] = "{}" }, columns[2])
+  end)
+
   it("are no more than there were tasks", function()
     local bytes = record(0, body(1)):rep(10)
     for tasks = -1, 12 do
@@ -264,7 +274,7 @@ describe("records that were kept", function()
       end
       assert.equal(done, kept(bytes:sub(1, size), 3).done)
     end
-    assert.equal(1, kept(record(0, body(1)) .. record(5, body(2)) .. record(0, body(3)), 3).done)
+    assert.equal(1, kept(record(0, body(1)) .. record(6, body(2)) .. record(0, body(3)), 3).done)
     assert.equal(0, kept("\0\xff\xff\xff\xff" .. body(1), 3).done)
   end)
 

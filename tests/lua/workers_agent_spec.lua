@@ -109,6 +109,31 @@ describe("a worker with the agent", function()
     assert.equal(0, progress.begun)
   end)
 
+  it("makes JSON of tables, where it is asked to and can", function()
+    local code = codec.code(function()
+      return { 1, { a = 2.5 } }, "text", { print }, {}, setmetatable({}, {}), nil,
+        { ("x"):rep(50000) }
+    end)
+    local request, origins = codec.request(code, { 1 }, 1, 1, { json = true })
+    assert(loop:invoke(id, request))
+    local columns = { counts = {} }
+    codec.response(select(3, next_event()), code, origins, columns, 0)
+    assert.equal(1 | 8 | 64, columns.json[1])
+    assert.equal(7, columns.counts[1])
+    assert.equal('[1,{"a":2.5}]', columns[1][1])
+    assert.equal("text", columns[2][1])
+    assert.equal("table", type(columns[3][1]))
+    assert.equal("{}", columns[4][1])
+    assert.equal("table", type(columns[5][1]))
+    assert.equal(50004, #columns[7][1])
+    request = codec.request(code, { 1 }, 1, 1, {})
+    assert(loop:invoke(id, request))
+    columns = { counts = {} }
+    codec.response(select(3, next_event()), code, origins, columns, 0)
+    assert.is_nil(columns.json)
+    assert.same({ 1, { a = 2.5 } }, columns[1][1])
+  end)
+
   it("gives an answer that can be read in pieces", function()
     local code = codec.code(function(k)
       if k == 3 then error "no" end
