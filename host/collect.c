@@ -3,8 +3,8 @@
 #include <time.h>
 
 /* The work of a step, as a power of two of bytes, and how much work Lua takes
- * for a byte: together some 10 to 30 us. */
-enum { STEP_LOG = 9, STEP_MULTIPLIER = 100 };
+ * for a byte: together some 10 to 30 us. Lua's own steps are larger. */
+enum { STEP_LOG = 9, STEP_MULTIPLIER = 100, USUAL_STEP_LOG = 13 };
 
 /* A cycle begins when so many bytes more are in use than were left after the
  * last one, or a half more; from the second amount on it must go on, whatever
@@ -36,7 +36,9 @@ void lp__collect_open(lua_State *L, struct lp__collector *collector) {
 void lp__collect_freely(lua_State *L, struct lp__collector *collector,
                         bool freely) {
   if (freely) {
+    lua_gc(L, LUA_GCINC, 0, STEP_MULTIPLIER, USUAL_STEP_LOG);
     lua_gc(L, LUA_GCRESTART);
+    lua_gc(L, LUA_GCSTEP, -(EARLY / 1024)); /* not at once */
     return;
   }
   /* A script may have chosen a mode of its own. */
