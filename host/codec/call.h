@@ -4,9 +4,10 @@
  *   request  = {"lambdapool":3,"call":"<base64 of a sealed call>"}
  *   call     = varint(timeout in ms, 0: none) varint(compress from)
  *              varint(stop in ms, 0: 1000) varint(1: results as JSON)
- *              u64(seed) varint(position) u32(size) code  u32(tasks)  {
- * u32(size) body } code     = the dump of the function body     = the task's
- * arguments, as in wire.h
+ *              u64(seed) varint(position) u32(size) code
+ *              u32(tasks) { u32(size) body }
+ *   code     = the dump of the function
+ *   body     = the task's arguments, as in wire.h
  *
  *   response = sealed, compressed from that size on
  *              16 bytes (XXH3-128 of the code that ran) byte(cold)
