@@ -172,6 +172,13 @@ static int init_above_streams(uv_loop_t *uv) {
   return status;
 }
 
+int lp__loop_init_apart(uv_loop_t *uv) {
+  struct lp__memory *of_host = lp__memory_enter(NULL);
+  int status = init_above_streams(uv);
+  lp__memory_enter(of_host);
+  return status;
+}
+
 int lp__loop_open(struct lp__loop **out) {
   struct lp__loop *loop = lp__calloc(1, sizeof *loop);
   if (!loop)

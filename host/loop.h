@@ -77,6 +77,10 @@ struct lp__loop;
 /* Makes a loop; 0 or a negative errno. */
 int lp__loop_open(struct lp__loop **out);
 
+/* Makes a loop of libuv's alone, for a thread of ours: what is allocated for it
+ * is not from the host's memory. 0 or a negative errno. */
+int lp__loop_init_apart(uv_loop_t *uv);
+
 /* Frees the loop and the events nobody took. Everything that was started on
  * it must have been closed before. NULL is fine. */
 void lp__loop_close(struct lp__loop *loop);

@@ -14,6 +14,7 @@ struct lp__loop_port {
   void (*push)(struct lp__loop *loop, struct lp__event *event);
   void (*count_far)(struct lp__loop *loop, int change);
   void (*watches_more)(struct lp__loop *loop);
+  int (*init_apart)(uv_loop_t *uv);
 };
 
 /* Fills in the functions. */
@@ -25,7 +26,8 @@ static inline void lp__loop_port_init(struct lp__loop_port *port,
                                  .event_free = lp__event_free,
                                  .push = lp__loop_push,
                                  .count_far = lp__loop_count_far,
-                                 .watches_more = lp__loop_watches_more};
+                                 .watches_more = lp__loop_watches_more,
+                                 .init_apart = lp__loop_init_apart};
 }
 
 #endif

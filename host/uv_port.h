@@ -7,10 +7,10 @@
 /* Every function that is passed. A new one stands here and below. */
 /* clang-format off */
 #define LP__UV_PORT(F)                                                         \
-  F(uv_async_init) F(uv_async_send) F(uv_close) F(uv_hrtime) F(uv_loop_close)  \
-  F(uv_loop_init) F(uv_now) F(uv_poll_init) F(uv_poll_start) F(uv_poll_stop)   \
-  F(uv_ref) F(uv_run) F(uv_stop) F(uv_timer_init) F(uv_timer_start)            \
-  F(uv_timer_stop) F(uv_unref) F(uv_update_time)
+  F(uv_async_init) F(uv_async_send) F(uv_close) F(uv_hrtime)                   \
+  F(uv_loop_close) F(uv_now) F(uv_poll_init) F(uv_poll_start)                  \
+  F(uv_poll_stop) F(uv_ref) F(uv_run) F(uv_stop) F(uv_timer_init)              \
+  F(uv_timer_start) F(uv_timer_stop) F(uv_unref) F(uv_update_time)
 /* clang-format on */
 
 #define LP__POINTER(name) __typeof__(name) *name;
@@ -27,7 +27,6 @@ extern const struct lp__uv_port *lp__uv; /* part.c */
 #define uv_close       lp__uv->uv_close
 #define uv_hrtime      lp__uv->uv_hrtime
 #define uv_loop_close  lp__uv->uv_loop_close
-#define uv_loop_init   lp__uv->uv_loop_init
 #define uv_now         lp__uv->uv_now
 #define uv_poll_init   lp__uv->uv_poll_init
 #define uv_poll_start  lp__uv->uv_poll_start

@@ -212,7 +212,7 @@ struct lp__thread *lp__thread_open(struct lp__transfers *transfers) {
   if (!thread)
     return NULL;
   thread->news = malloc(sizeof *thread->news);
-  if (!thread->news || uv_loop_init(&thread->lane.uv) < 0)
+  if (!thread->news || transfers->port->init_apart(&thread->lane.uv) < 0)
     return give_up(thread);
   set_up(thread, transfers);
   /* These cannot fail: a loop has its descriptor for them from its start. */

@@ -84,6 +84,18 @@ static void test_leaves_nothing(void **state) {
   lp__memory_enter(outside);
 }
 
+/* One that another thread is to use has nothing of the host's. */
+static void test_apart(void **state) {
+  (void)state;
+  uv_loop_t uv;
+  struct lp__memory memory = {.function = NULL};
+  struct lp__memory *outside = lp__memory_enter(&memory);
+  assert_int_equal(lp__loop_init_apart(&uv), 0);
+  assert_int_equal(memory.used, 0);
+  assert_ptr_equal(lp__memory_enter(outside), &memory);
+  assert_int_equal(uv_loop_close(&uv), 0);
+}
+
 /* A program without standard streams is left without. */
 static void test_closed_streams(void **state) {
   (void)state;
@@ -482,6 +494,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_no_room),
       cmocka_unit_test(test_leaves_nothing),
+      cmocka_unit_test(test_apart),
       cmocka_unit_test(test_closed_streams),
       TEST(test_without_a_deadline),
       TEST(test_with_time),
