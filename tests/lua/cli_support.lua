@@ -1,6 +1,26 @@
 --- Runs commands in this process and looks at what they print.
 
+local output = require "lambdapool.cli.output"
+
 local cli_support = {}
+
+-- The library `io` of lambdapool's own modules, which is a copy.
+local function own_io()
+  local i, name, globals = 0, nil, nil
+  repeat
+    i = i + 1
+    name, globals = debug.getupvalue(output.say, i)
+  until name == "_ENV"
+  return globals.io
+end
+
+local function set_streams(stdout, stderr)
+  io.output(stdout)
+  for _, library in ipairs { io, own_io() } do
+    rawset(library, "stdout", stdout)
+    rawset(library, "stderr", stderr)
+  end
+end
 
 local function read_and_remove(file, path)
   file:close()
@@ -18,13 +38,9 @@ function cli_support.capture(f, ...)
   local paths = { os.tmpname(), os.tmpname() }
   local files = { assert(io.open(paths[1], "w")), assert(io.open(paths[2], "w")) }
   local stdout, stderr = io.stdout, io.stderr
-  io.output(files[1])
-  rawset(io, "stdout", files[1])
-  rawset(io, "stderr", files[2])
+  set_streams(files[1], files[2])
   local result = table.pack(pcall(f, ...))
-  rawset(io, "stdout", stdout)
-  rawset(io, "stderr", stderr)
-  io.output(stdout)
+  set_streams(stdout, stderr)
   local out, err = read_and_remove(files[1], paths[1]), read_and_remove(files[2], paths[2])
   assert(result[1], result[2])
   return out, err, table.unpack(result, 2, result.n)
