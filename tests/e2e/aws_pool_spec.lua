@@ -276,8 +276,9 @@ done]] }), "none")
       lambdapool.pool {}:map(function() os.execute "sleep 60" end, range(4), { chunksize = 1 })
     ]])
     local out, code = support.run(([[cd '%s' && AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s \
-      AWS_REGION=us-east-1 LAMBDAPOOL_ENDPOINT_URL=%s timeout -s INT -k 20 --preserve-status 2 \
-      '%s/lambdapool' run --backend aws --function-name algorithms script.lua 2>&1]]):format(
+      AWS_REGION=us-east-1 LAMBDAPOOL_ENDPOINT_URL=%s \
+      timeout --foreground -s INT -k 20 --preserve-status 2 '%s/lambdapool' run \
+      --backend aws --function-name algorithms script.lua 2>&1]]):format(
       server.folder, support.access_key, support.secret_key, server.url, support.build))
     assert.equal("lambdapool: interrupted: 0 tasks done, 0 failed, 4 not done\n", out)
     assert.equal(130, code)
