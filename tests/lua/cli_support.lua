@@ -6,11 +6,11 @@ local cli_support = {}
 
 -- The library `io` of lambdapool's own modules, which is a copy.
 local function own_io()
-  local i, name, globals = 0, nil, nil
-  repeat
+  local i = 1
+  while debug.getupvalue(output.say, i) ~= "_ENV" do
     i = i + 1
-    name, globals = debug.getupvalue(output.say, i)
-  until name == "_ENV"
+  end
+  local _, globals = debug.getupvalue(output.say, i)
   return globals.io
 end
 
