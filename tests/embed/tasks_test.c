@@ -142,7 +142,7 @@ static void large_results(void) {
 
 static void too_large(void) {
   struct lp_task task = guest_task("return 1");
-  size_t size = 50000000, i;
+  size_t size = 12000000, i;
   char *bytes = malloc(size);
   struct lp_value value = lp_string(bytes, size);
   const struct lp_result *result;
@@ -161,7 +161,7 @@ static void too_large(void) {
   } else
     EQUAL(code, LP_ELUA);
   free(bytes);
-  result = guest_end_of(host, "local t = {} for i = 1, 3e6 do "
+  result = guest_end_of(host, "local t = {} for i = 1, 1e6 do "
                               "t[i] = math.random(0) end return t");
   CHECK(result->kind == LP_TOO_LARGE || result->kind == LP_OUT_OF_MEMORY);
   goes_on();
