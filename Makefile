@@ -189,7 +189,8 @@ $(BUILD)/bootstrap: $(BUILD)/agent/main.o $(BUILD)/agent/malloc.o $(ARCHIVE) $(B
 # a shared library: they get others, in host/foreign.c.
 FOREIGN       = $(addprefix $(BUILD)/foreign/,liblua5.4.a liblua5.4-cjson.a libuv_a.a libhttp_parser.a libzstd.a)
 FOREIGN_NAMES = stdin stdout stderr environ in6addr_any pthread_atfork \
-  $(foreach end,compress decompress,ZSTD_trace_$(end)_begin ZSTD_trace_$(end)_end)
+  $(foreach end,compress decompress,ZSTD_trace_$(end)_begin ZSTD_trace_$(end)_end) \
+  $(if $(findstring sanitize=thread,$(CFLAGS)),syscall)
 
 $(BUILD)/foreign/%.a: Makefile
 	@mkdir -p $(@D)
