@@ -29,6 +29,8 @@
  *                           coroutine, but for lambdapool's own; until nil
  *   system.guest            true in a Lua of somebody else's, which has none of
  *                           catch_interrupts and insist
+ *   system.await_input(fd)  waits until there is something to read, or an
+ *                           interrupt is pending, also one that came before
  *   system.interrupted()    true once for each of them that was caught, and
  *                           whether it was SIGTERM
  */
@@ -37,6 +39,7 @@
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -239,6 +242,16 @@ static int system_insist(lua_State *L) {
   return 0;
 }
 
+static int system_await_input(lua_State *L) {
+  struct pollfd files[] = {
+      {.fd = (int)luaL_checkinteger(L, 1), .events = POLLIN},
+      {.fd = lp__interrupt_fd(), .events = POLLIN}, /* -1 is left out */
+  };
+  while (poll(files, 2, -1) < 0 && errno == EINTR)
+    ;
+  return 0;
+}
+
 static int system_interrupted(lua_State *L) {
   remove_hook(L);
   lua_pushboolean(L, lp__interrupt_take());
@@ -262,6 +275,7 @@ static const luaL_Reg functions[] = {
 static const luaL_Reg interrupts[] = {
     {"catch_interrupts", system_catch_interrupts},
     {"insist", system_insist},
+    {"await_input", system_await_input},
     {"interrupted", system_interrupted},
     {NULL, NULL},
 };

@@ -118,6 +118,8 @@ function methods:confirm(question)
       failure.USAGE)
   end
   io.stderr:write(question, " [y/N] ")
+  system.await_input(0)
+  interrupt.check()
   local answer = io.read "l"
   interrupt.check()
   return answer ~= nil and answer:lower():find "^%s*y" ~= nil
