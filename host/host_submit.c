@@ -49,14 +49,20 @@ static void push_code(lua_State *L, const struct lp_task *task) {
   }
 }
 
+/* [-0, +n, e] */
+static void push_arguments(lua_State *L, lp_host *host,
+                           const struct lp_task *task) {
+  luaL_checkstack(L, task->count + 8, "too many arguments");
+  for (int i = 0; i < task->count; i++)
+    lp__value_push(L, host, &task->args[i], "argument", i + 1);
+}
+
 int lp__task_push(lua_State *L, lp_host *host, const struct lp_task *task) {
   luaL_checkstack(L, 8, NULL);
   lp__push_embedded(L, host, LP__EMBED_CHUNK);
   push_code(L, task);
   lua_call(L, 3, 1);
-  luaL_checkstack(L, task->count + 8, "too many arguments");
-  for (int i = 0; i < task->count; i++)
-    lp__value_push(L, host, &task->args[i], "argument", i + 1);
+  push_arguments(L, host, task);
   return task->count;
 }
 
@@ -76,8 +82,9 @@ static int prepare(lua_State *L) {
   lp__push_embedded(L, submission->host, LP__EMBED_PREPARE);
   lua_pushinteger(L, task->timeout_ms);
   lua_pushinteger(L, task->retries);
-  int count = lp__task_push(L, submission->host, task);
-  lua_call(L, count + 3, 1);
+  push_code(L, task);
+  push_arguments(L, submission->host, task);
+  lua_call(L, task->count + 5, 1);
   submission->prepared = luaL_ref(L, LUA_REGISTRYINDEX);
   return 0;
 }

@@ -65,24 +65,37 @@ static int load(lua_State *L) {
   return 1;
 }
 
-/* remember(name, text[, module]): of a chunk that was loaded, and the name of
- * the module that it is */
-static int remember(lua_State *L) {
+/* Puts the chunk name at index 1 as load takes it, up to a zero. */
+static void check_chunk(lua_State *L) {
   luaL_checktype(L, 1, LUA_TSTRING);
   luaL_checktype(L, 2, LUA_TSTRING);
+  lua_pushstring(L, lua_tostring(L, 1));
+  lua_replace(L, 1);
+}
+
+/* remember(name, text[, module]) -> whether that is new: of a chunk that was
+ * loaded, and the name of the module that it is */
+static int remember(lua_State *L) {
+  check_chunk(L);
   luaL_optstring(L, 3, NULL);
   lua_settop(L, 3);
-  lua_pushstring(L, lua_tostring(L, 1)); /* as load takes it, up to a zero */
-  lua_replace(L, 1);
-  lp__source_remember(L, 1, 2);
+  lua_pushboolean(L, lp__source_remember(L, 1, 2));
   if (!lua_isnil(L, 3))
     lp__reference_note_module(L, 3, 1, 2);
+  return 1;
+}
+
+/* forget(name, text): what was remembered last */
+static int forget(lua_State *L) {
+  check_chunk(L);
+  lp__source_forget(L, 1, 2);
   return 0;
 }
 
 static const luaL_Reg functions[] = {{"dump", dump},
                                      {"load", load},
                                      {"remember", remember},
+                                     {"forget", forget},
                                      {"code", lp__call_code},
                                      {"arguments", lp__call_arguments},
                                      {"encode", lp__call_encode},

@@ -118,7 +118,7 @@ void lp__cache_add(lua_State *L, const void *name,
   place = find(cache, key);
   if (place->key == NULL) {
     cache->count++;
-    cache->bytes += bytes;
+    cache->bytes += bytes + LP__CACHE_COST;
   }
   *place = slot;
   lua_settop(L, top - 2);

@@ -18,7 +18,13 @@ struct lp__cache_key {
   const void *wanted;
 };
 
-enum { LP__CACHE_ENTRIES = 20000, LP__CACHE_BYTES = 64 << 20 };
+/* It starts over when it has so many entries or bytes, each entry with some of
+ * its own. */
+enum {
+  LP__CACHE_ENTRIES = 20000,
+  LP__CACHE_BYTES = 8 << 20,
+  LP__CACHE_COST = 2048
+};
 
 /* Pushes the value and returns 1, or returns 0.  `name` is the address that
  * the cache has in the registry.  [-0, +0|+1, m] */

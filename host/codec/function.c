@@ -30,10 +30,12 @@ static void push_path(lua_State *L, const struct lp__path *path) {
 static const char chunks_name = 0;
 
 /* Replaces the text on top by the table of its chunk: the one that there is
- * for this name, text and number of newlines as long as a function has it. */
-static void push_chunk(lua_State *L, struct lp__bytes name,
-                       lua_Integer newlines) {
+ * for this name, text and number of newlines as long as a function has it.
+ * Returns about how many bytes it has, when it is new. */
+static size_t push_chunk(lua_State *L, struct lp__bytes name,
+                         lua_Integer newlines) {
   int text = lua_gettop(L);
+  size_t bytes = 0;
   lp__push_weak_table(L, &chunks_name);
   lua_pushfstring(L, "%I ", (LUAI_UACINT)newlines);
   lua_pushlstring(L, (const char *)name.at, (size_t)(name.end - name.at));
@@ -43,6 +45,7 @@ static void push_chunk(lua_State *L, struct lp__bytes name,
   lua_pushvalue(L, -1);
   if (lua_rawget(L, text + 1) == LUA_TNIL) { /* text chunks key nil */
     lua_pop(L, 1);
+    bytes = 2 * lua_rawlen(L, text); /* the key has it, too */
     lua_createtable(L, LP__CHUNK_NEWLINES, 0);
     lua_pushlstring(L, (const char *)name.at, (size_t)(name.end - name.at));
     lua_rawseti(L, -2, LP__CHUNK_NAME);
@@ -56,10 +59,13 @@ static void push_chunk(lua_State *L, struct lp__bytes name,
   }
   lua_replace(L, text);
   lua_settop(L, text);
+  return bytes;
 }
 
-/* Pushes the description of a binary not seen before, or why there is none. */
-static int describe(lua_State *L, const struct lp__buffer *binary) {
+/* Pushes the description of a binary not seen before, which takes about *bytes,
+ * or why there is none. */
+static int describe(lua_State *L, const struct lp__buffer *binary,
+                    size_t *bytes) {
   struct lp__proto proto;
   struct lp__source where;
   int top = lua_gettop(L);
@@ -70,7 +76,8 @@ static int describe(lua_State *L, const struct lp__buffer *binary) {
   }
   if (!lp__source_find(L, &proto, proto.source, &where))
     return 0;
-  push_chunk(L, proto.source, where.newlines); /* chunk */
+  *bytes = 3 * binary->size;
+  *bytes += push_chunk(L, proto.source, where.newlines); /* chunk */
   lua_createtable(L, LP__CODE_BINARY, 0);
   lua_insert(L, -2); /* code chunk */
   lua_rawseti(L, top + 1, LP__CODE_CHUNK);
@@ -88,15 +95,16 @@ static int describe(lua_State *L, const struct lp__buffer *binary) {
 int lp__function_push(lua_State *L, const struct lp__buffer *binary,
                       int *is_new) {
   struct lp__cache_key key = {0, is_equal, NULL};
+  size_t bytes;
   key.hash = XXH3_64bits(binary->bytes, binary->size);
   key.wanted = binary;
   *is_new = !lp__cache_get(L, &cache_name, &key);
   if (!*is_new)
     return 1;
-  if (!describe(L, binary))
+  if (!describe(L, binary, &bytes))
     return 0;
   lua_rawgeti(L, -1, LP__CODE_BINARY);
   lua_pushvalue(L, -2);
-  lp__cache_add(L, &cache_name, &key, 3 * binary->size);
+  lp__cache_add(L, &cache_name, &key, bytes);
   return 1;
 }

@@ -139,15 +139,16 @@ static int is_newest(lua_State *L, int list, int text) {
   return same;
 }
 
-void lp__source_remember(lua_State *L, int name, int text) {
-  int home = lua_gettop(L) + 1;
+int lp__source_remember(lua_State *L, int name, int text) {
+  int home = lua_gettop(L) + 1, is_new;
   if (lua_rawequal(L, name, text))
-    return;
+    return 0;
   name = lua_absindex(L, name);
   text = lua_absindex(L, text);
   push_home(L);
   push_texts(L, home, name); /* home list */
-  if (!is_newest(L, home + 1, text)) {
+  is_new = !is_newest(L, home + 1, text);
+  if (is_new) {
     lua_pushvalue(L, text);
     push_back(L, home + 1);
     lua_rawgeti(L, home, QUEUE); /* home list queue */
@@ -157,6 +158,37 @@ void lp__source_remember(lua_State *L, int name, int text) {
   }
   while (get_number(L, home, BYTES) > KEPT_BYTES)
     forget_oldest(L, home);
+  lua_settop(L, home - 1);
+  return is_new;
+}
+
+/* Removes the last element of the list.  [-0, +0, -] */
+static void drop_back(lua_State *L, int list) {
+  lua_Integer last = get_number(L, list, LIST_LAST);
+  lua_pushnil(L);
+  lua_rawseti(L, list, last);
+  set_number(L, list, LIST_LAST, last - 1);
+}
+
+void lp__source_forget(lua_State *L, int name, int text) {
+  int home = lua_gettop(L) + 1;
+  name = lua_absindex(L, name);
+  text = lua_absindex(L, text);
+  push_home(L);
+  lua_rawgeti(L, home, TEXTS);
+  lua_rawgeti(L, home, QUEUE);
+  lua_pushvalue(L, name);
+  if (lua_rawget(L, home + 1) == LUA_TTABLE && /* home texts queue list */
+      is_newest(L, home + 2, name) && is_newest(L, home + 3, text)) {
+    drop_back(L, home + 2);
+    drop_back(L, home + 3);
+    add_bytes(L, home, -(lua_Integer)lua_rawlen(L, text) - TEXT_COST);
+    if (is_empty(L, home + 3)) {
+      lua_pushvalue(L, name);
+      lua_pushnil(L);
+      lua_rawset(L, home + 1);
+    }
+  }
   lua_settop(L, home - 1);
 }
 
@@ -326,6 +358,18 @@ int lp__source_read(lua_State *L, const char *name, int only_regular) {
   return error == 0;
 }
 
+/* Whether the text on top may have so many lines. Lua ends them in four ways.
+ */
+static int has_lines(lua_State *L, unsigned lines) {
+  size_t size;
+  const char *text = lua_tolstring(L, -1, &size), *end = text + size;
+  while (lines > 1 && text < end) {
+    lines -= *text == '\n' || *text == '\r';
+    text++;
+  }
+  return lines <= 1;
+}
+
 /* Whether the text on top compiles to a chunk with the function. */
 static int try_text(lua_State *L, const struct lp__proto *proto,
                     struct lp__path *path) {
@@ -333,6 +377,8 @@ static int try_text(lua_State *L, const struct lp__proto *proto,
   size_t size;
   const char *binary;
   int found = 0;
+  if (!has_lines(L, proto->last_line))
+    return 0;
   if (lp__source_compile_cached(L, lua_gettop(L))) {
     binary = lua_tolstring(L, -1, &size);
     found = lp__proto_main(binary, size, &root) == 0 &&

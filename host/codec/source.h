@@ -11,8 +11,14 @@
 
 /* Keeps the text (string at index `text`) of a chunk loaded under the name at
  * index `name`, as given to lua_load ("@file", "=name" or text).  The last
- * 64 MiB of texts are kept.  [-0, +0, m] */
-void lp__source_remember(lua_State *L, int name, int text);
+ * 64 MiB of texts are kept.  Returns whether it was not the newest of its name
+ * already.  [-0, +0, m] */
+int lp__source_remember(lua_State *L, int name, int text);
+
+/* Forgets the text (at index `text`) again when nothing was remembered since:
+ * of chunks that nobody runs here, and that are remembered while they are
+ * dumped.  [-0, +0, -] */
+void lp__source_forget(lua_State *L, int name, int text);
 
 /* Pushes the text last loaded under the chunk name at index `name` and returns
  * 1, or returns 0.  [-0, +0|+1, -] */

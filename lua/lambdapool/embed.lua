@@ -5,6 +5,7 @@
 --- A step in which memory runs out, or that fails in another way, may leave the executor half
 --- changed. The host has told the end of all its tasks then, and `reset` makes another one.
 
+local codec = require "lambdapool.codec"
 local config = require "lambdapool.config"
 local engine = require "lambdapool.engine"
 local errors = require "lambdapool.errors"
@@ -160,13 +161,17 @@ end
 
 local kinds = { source = load_chunk, file = load_file, ["function"] = load_call }
 
---- The function of a task. Raises when there is none.
+--- The function of what runs here. Raises when there is none.
 ---@param kind "source" | "file" | "function"
 ---@param text string the source, or the name of the file or function
 ---@param name string? of the source
 ---@return function
 function embed.chunk(kind, text, name)
-  return kinds[kind](text, name)
+  local chunk = kinds[kind](text, name)
+  if kind == "source" then
+    codec.remember(name, text) -- what it defines may be sent
+  end
+  return chunk
 end
 
 -- The executor -------------------------------------------------------------------------------
@@ -243,16 +248,32 @@ end
 
 local watchers = { on_end } -- of all of them
 
---- Makes ready what runs f(...) on a worker. Raises when something of it cannot be sent; nothing
---- has happened then.
+local function prepare(owner, kind, text, name, ...)
+  return owner:prepare(kinds[kind](text, name), ...)
+end
+
+--- Makes ready what runs a task on a worker. Raises when something of it cannot be sent; nothing
+--- has happened then. A source that nobody runs here is known only for as long as that takes: there
+--- may be any number of them.
 ---@param timeout_ms integer 0: that of the host
 ---@param times integer retries, -1: those of the host
----@param f function
----@param ... any
+---@param kind "source" | "file" | "function"
+---@param text string the source, or the name of the file or function
+---@param name string? of the source
+---@param ... any arguments
 ---@return table prepared
-function embed.prepare(timeout_ms, times, f, ...)
+function embed.prepare(timeout_ms, times, kind, text, name, ...)
   local owner = find_packs(timeout_ms, times)
-  return table.pack(owner, owner:prepare(f, ...))
+  local passing = kind == "source" and codec.remember(name, text)
+  local prepared = table.pack(pcall(prepare, owner, kind, text, name, ...))
+  if passing then
+    codec.forget(name, text)
+  end
+  if not prepared[1] then
+    error(prepared[2], 0)
+  end
+  prepared[1] = owner
+  return prepared
 end
 
 --- Hands to a worker what was prepared; its end will be told as that of number `id`.

@@ -90,6 +90,33 @@ static void test_functions(void **state) {
   }
 }
 
+/* Sources of tasks are many; that of a function that is sent is still known. */
+static void test_sources_are_forgotten(void **state) {
+  struct lp_task task = source_task(NULL);
+  struct lp_stats before, after;
+  (void)state;
+  run(host, "function first() return 'first' end");
+  must(host, lp_get_stats(host, &before, sizeof before));
+  for (int i = 0; i < 1000; i++) { /* 40 MB of them, each in several forms */
+    static char source[40100];
+    task = source_task(source);
+    snprintf(source, sizeof source, "return %d --%040000d", i, i);
+    assert_int_equal(result_of(host, submit(host, &task))->kind, LP_DONE);
+  }
+  must(host, lp_get_stats(host, &after, sizeof after));
+  assert_true(after.memory < before.memory + (40 << 20));
+  task = source_task("function second() return 'second' end");
+  result_of(host, submit(host, &task)); /* not here */
+  run(host, task.source);
+  task = source_task(NULL);
+  task.function = "first";
+  assert_string_equal(result_of(host, submit(host, &task))->values->bytes,
+                      "first");
+  task.function = "second";
+  assert_string_equal(result_of(host, submit(host, &task))->values->bytes,
+                      "second");
+}
+
 static void test_files(void **state) {
   static const char path[] = "/tmp/lambdapool-host-run.lua";
   struct lp_task task = source_task(NULL);
@@ -320,11 +347,17 @@ static void test_command(void **state) {
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_one, close_one)
   const struct CMUnitTest tests[] = {
-      TEST(test_errors),   TEST(test_functions),
-      TEST(test_files),    TEST(test_tasks_that_make_no_sense),
-      TEST(test_register), TEST(test_busy),
-      TEST(test_log),      TEST(test_guards),
-      TEST(test_vandals),  TEST(test_command),
+      TEST(test_errors),
+      TEST(test_functions),
+      TEST(test_sources_are_forgotten),
+      TEST(test_files),
+      TEST(test_tasks_that_make_no_sense),
+      TEST(test_register),
+      TEST(test_busy),
+      TEST(test_log),
+      TEST(test_guards),
+      TEST(test_vandals),
+      TEST(test_command),
   };
   cmocka_set_message_output(CM_OUTPUT_TAP);
   return cmocka_run_group_tests(tests, NULL, NULL);
