@@ -38,7 +38,7 @@ struct guest_test {
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-enum { SECONDS = 20, REPORT = 200 /* descriptor of what has failed */ };
+enum { SECONDS = 60, REPORT = 200 /* descriptor of what has failed */ };
 
 /* Prints what was wrong and ends the test. */
 __attribute__((noreturn, format(printf, 3, 4))) static inline void

@@ -165,10 +165,10 @@ static void a_program_that_comes_late(void) {
   lp_id id;
   host = guest_open();
   KIND(guest_end_of(host, "return 1"), LP_DONE); /* there is a worker */
-  task.timeout_ms = 150;
+  task.timeout_ms = 1000;
   id = guest_submit_with(host, &task);
   OK(host, lp_poll(host, 1000));
-  guest_sleep_ms(600);
+  guest_sleep_ms(1300);
   RETURNS(guest_result(host, id), 5);
   lp_close(host);
 }
