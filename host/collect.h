@@ -46,6 +46,6 @@ void lp__collect(lua_State *L, struct lp__collector *collector,
 void lp__collect_owed(lua_State *L, struct lp__collector *collector, int most);
 
 /* Steps for a frame, some hundred microseconds; and for something short. */
-enum { LP__COLLECT_MOST = 8, LP__COLLECT_LEAST = 1 };
+enum { LP__COLLECT_MOST = 4, LP__COLLECT_LEAST = 1 };
 
 #endif

@@ -65,6 +65,7 @@ struct lp_host {
   int require, config;        /* references in the registry */
   int embedded[LP__EMBEDDED]; /* the same; 0 before the first use */
   struct lp__collector collector;
+  uint64_t piece_ns;               /* what a longer piece of work takes */
   _Atomic(struct lp__loop *) loop; /* NULL before the first use */
 
   pid_t process;                /* that has opened it: no child of its own */

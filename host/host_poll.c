@@ -139,14 +139,34 @@ static int work(lp_host *host, bool *active) {
 
 /* --- lp_poll ------------------------------------------------------------- */
 
-/* Pieces of work until there are none, until the limit, or until one goes
+/* Does a piece of work, and learns how long the longer ones take. */
+static int work_measured(lp_host *host, bool *active) {
+  uint64_t start = now(), took;
+  int status = work(host, active);
+  took = now() - start;
+  if (took > host->piece_ns)
+    host->piece_ns = took;
+  else
+    host->piece_ns -= host->piece_ns / 16;
+  return status;
+}
+
+/* When no piece should begin any more, so that the last one ends in time; at
+ * most a quarter of the budget is given up for that. */
+static uint64_t last_start(const lp_host *host, uint64_t start,
+                           uint64_t limit) {
+  uint64_t part = limit > start ? (limit - start) / 4 : 0;
+  return limit - (host->piece_ns < part ? host->piece_ns : part);
+}
+
+/* Pieces of work until there are none, until it is time, or until one goes
  * wrong: the user is told of every error, and what is left is for later. */
-static int work_until(lp_host *host, uint64_t limit) {
+static int work_until(lp_host *host, uint64_t start, uint64_t limit) {
   bool active;
   int status;
   do
-    status = work(host, &active);
-  while (active && status == LP_OK && now() < limit);
+    status = work_measured(host, &active);
+  while (active && status == LP_OK && now() < last_start(host, start, limit));
   if (active && host->loop != NULL)
     lp__loop_call_at(host->loop, 0);
   return status;
@@ -158,19 +178,20 @@ static uint64_t count_ended(const lp_host *host) {
 
 int lp_poll(lp_host *host, int64_t budget_us) {
   struct lp__call call;
-  uint64_t before, limit;
+  uint64_t before, start, limit;
   int status = lp__enter(host, &call, LP__OUTSIDE_OF_CALLBACKS);
   if (status != LP_OK)
     return status;
   lp__values_release(host, &host->lent);
   before = count_ended(host);
-  limit = later(now(), budget_us);
+  start = now();
+  limit = later(start, budget_us);
   lp__collect_owed(host->L, &host->collector, LP__COLLECT_MOST);
   status = prepare(host);
   if (host->loop != NULL)
-    lp__loop_set_deadline(host->loop, limit);
+    lp__loop_set_deadline(host->loop, last_start(host, start, limit));
   if (status == LP_OK)
-    status = work_until(host, limit);
+    status = work_until(host, start, limit);
   if (host->loop != NULL)
     lp__loop_set_deadline(host->loop, 0);
   lp__collect(host->L, &host->collector, limit);

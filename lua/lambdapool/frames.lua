@@ -13,9 +13,13 @@ local frames = {
   first_tasks = 1,
   --- Bytes of a request, and of an answer: what is known of the tasks so far suggests how many
   --- of them make so much.
-  bytes = 256 << 10,
+  bytes = 96 << 10,
+  --- Answers of tasks that take so long, in microseconds, are rare; they are better rarer still,
+  --- and larger: most frames have none then.
+  long_us = 5000,
+  rare_bytes = 264 << 10,
   --- How long an invocation should take, in microseconds.
-  target_us = 50000,
+  target_us = 64000,
   --- The results that are read at a time: so many at most, and no further one after so many bytes.
   piece_tasks = 32,
   piece_bytes = 16 << 10,

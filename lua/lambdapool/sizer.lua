@@ -47,7 +47,8 @@ local function framed(call, size)
   if not call.cost then
     return math.min(size, frames.first_tasks)
   end
-  local most = math.min(frames.tasks, math.floor(frames.bytes / math.max(1, call.bytes)))
+  local bytes = call.cost < frames.long_us and frames.bytes or frames.rare_bytes
+  local most = math.min(frames.tasks, math.floor(bytes / math.max(1, call.bytes)))
   return math.max(1, math.min(size, most))
 end
 
