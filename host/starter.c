@@ -15,6 +15,7 @@ struct list {
 struct lp__starter {
   pthread_t thread;
   uv_async_t told;       /* something has been done */
+  pthread_mutex_t runs;  /* locked while a job is being run */
   pthread_mutex_t mutex; /* for all that follows */
   pthread_cond_t wanted;
   struct list waiting, done;
@@ -58,7 +59,9 @@ static void *work(void *context) {
   struct lp__starter *starter = context;
   struct lp__job *job;
   while ((job = wait_for_job(starter))) {
+    pthread_mutex_lock(&starter->runs);
     job->run(job);
+    pthread_mutex_unlock(&starter->runs);
     pthread_mutex_lock(&starter->mutex);
     add(&starter->done, job);
     pthread_mutex_unlock(&starter->mutex);
@@ -107,6 +110,7 @@ static void on_closed(uv_handle_t *handle) {
   struct lp__starter *starter = handle->data;
   pthread_cond_destroy(&starter->wanted);
   pthread_mutex_destroy(&starter->mutex);
+  pthread_mutex_destroy(&starter->runs);
   lp__free(starter);
 }
 
@@ -121,6 +125,7 @@ int lp__starter_open(struct lp__starter **out, struct lp__loop *loop) {
   }
   starter->told.data = starter;
   pthread_mutex_init(&starter->mutex, NULL);
+  pthread_mutex_init(&starter->runs, NULL);
   pthread_cond_init(&starter->wanted, NULL);
   clear(&starter->waiting);
   clear(&starter->done);
@@ -137,6 +142,14 @@ void lp__starter_add(struct lp__starter *starter, struct lp__job *job) {
   add(&starter->waiting, job);
   pthread_cond_signal(&starter->wanted);
   pthread_mutex_unlock(&starter->mutex);
+}
+
+void lp__starter_hold(struct lp__starter *starter) {
+  pthread_mutex_lock(&starter->runs);
+}
+
+void lp__starter_let_go(struct lp__starter *starter) {
+  pthread_mutex_unlock(&starter->runs);
 }
 
 void lp__starter_close(struct lp__starter *starter,

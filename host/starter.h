@@ -28,6 +28,11 @@ int lp__starter_open(struct lp__starter **out, struct lp__loop *loop);
 /* Adds a job. Borrows it until it is done. */
 void lp__starter_add(struct lp__starter *starter, struct lp__job *job);
 
+/* Waits until no job is being run, and keeps the next one from it until it is
+ * let go: a process that starts needs more descriptors than it keeps. */
+void lp__starter_hold(struct lp__starter *starter);
+void lp__starter_let_go(struct lp__starter *starter);
+
 /* Ends the thread, after the job that it is at. Calls job->done for what it
  * has run since, and `drop` for the others. The memory stays until libuv lets
  * go of it. NULL is fine. */

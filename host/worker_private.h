@@ -25,6 +25,7 @@ struct lp__workers {
   int64_t last_id;
   uint64_t invocations;
   struct lp__starter *starter; /* NULL until it is needed */
+  size_t starting;             /* workers that it has */
   /* What callbacks read into; used only within one of them. Two, because the
    * output is read while a request is being parsed. */
   char request[LP__LINK_READ], text[LP__OUTPUT_READ];

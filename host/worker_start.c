@@ -41,6 +41,8 @@ static void run(struct lp__job *job) {
     start->status = lp__environment_make(&environment, &start->config, port);
   if (start->status == 0)
     start->status = start_process(start, environment.items);
+  if (start->status < 0)
+    lp__close_fd(&start->listener_fd); /* others may want the descriptor */
   lp__environment_free(&environment);
 }
 
@@ -84,6 +86,7 @@ static void report_failure(struct lp__worker *worker, int status) {
 }
 
 static void free_start(struct start *start) {
+  start->worker->workers->starting--;
   for (char *const *item = start->config.env; item && *item; item++)
     lp__free(*item);
   lp__free((void *)start->config.env);
@@ -136,6 +139,7 @@ static struct start *new_start(struct lp__worker *worker,
     return NULL;
   start->job = (struct lp__job){NULL, run, on_started};
   start->worker = worker;
+  worker->workers->starting++;
   start->listener_fd = -1;
   start->process = (struct lp__process){-1, -1, -1, -1};
   start->config = *config;

@@ -295,25 +295,44 @@ static int is_let_in(const struct lp__worker *worker, int fd) {
                         : lp__peer_is(fd, worker->process.pid);
 }
 
+/* Accepts a connection: 1, 0 when it is not let in, or a negative errno. With a
+ * connection there already, only finds out about that. */
+static int accept_one(const struct lp__worker *worker, int *fd) {
+  if (*fd < 0)
+    *fd = lp__process_move_up(
+        accept4(worker->listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  return *fd < 0 ? -errno : is_let_in(worker, *fd);
+}
+
+static bool is_short(int status) {
+  return status == -EMFILE || status == -ENFILE || status == -ENOMEM;
+}
+
+/* A start that goes on may have the last descriptors for a moment. */
+static int accept_patiently(const struct lp__worker *worker, int *fd) {
+  int status = accept_one(worker, fd);
+  if (!is_short(status) || worker->workers->starting == 0)
+    return status;
+  lp__starter_hold(worker->workers->starter);
+  status = accept_one(worker, fd);
+  lp__starter_let_go(worker->workers->starter);
+  return status;
+}
+
 /* Anybody on the machine can connect; only the worker is let in. */
 static void on_listener(uv_poll_t *poll, int status, int events) {
   struct lp__worker *worker = poll->data;
+  int fd = -1, let_in = accept_patiently(worker, &fd);
   (void)status, (void)events;
-  int fd = lp__process_move_up(
-      accept4(worker->listener_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (fd < 0) {
-    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
-      lp__worker_end(worker, "the host has too many open files");
-    return;
-  }
-  int let_in = is_let_in(worker, fd);
   if (let_in == 1 && make_room(worker)) {
     adopt(worker, fd);
     return;
   }
-  close(fd);
-  if (let_in < 0)
+  if (fd >= 0 && let_in < 0)
     lp__worker_end(worker, "the host cannot tell who connected to it");
+  else if (is_short(let_in))
+    lp__worker_end(worker, "the host has too many open files");
+  lp__close_fd(&fd);
 }
 
 int lp__worker_open_port(int *fd, unsigned *port) {

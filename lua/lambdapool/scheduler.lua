@@ -224,18 +224,22 @@ local function release(self, range)
   end
 end
 
--- The worker of a range could not be started. Those that run will be free; when none does, there
--- will be none.
+-- The worker of a range could not be started. One that is free takes it, or one that will be; when
+-- there are none, there will be none.
 local function take_back(self, range, message)
   local counts = self.counts
   counts.invocations = counts.invocations - 1
   counts.bytes_sent = counts.bytes_sent - #range.request
-  if self.busy > 0 then
-    return self.queue:push_front(range)
+  local alive = self.backend:alive()
+  if alive > 0 then
+    self.queue:push_front(range)
+  else
+    range.request, range.origins = nil, nil
+    range.batch:fail(range.first, range.last, "lost", message)
   end
-  range.request, range.origins = nil, nil
-  range.batch:fail(range.first, range.last, "lost", message)
-  self:dispatch()
+  if alive > self.busy or alive == 0 then
+    self:dispatch()
+  end
 end
 
 -- What has come of a range, whose worker is free again.
