@@ -33,6 +33,20 @@ void lp__collect_open(lua_State *L, struct lp__collector *collector) {
   lua_gc(L, LUA_GCSTOP);
 }
 
+static size_t larger(size_t a, size_t b) {
+  return a > b ? a : b;
+}
+
+/* Scripts that are short leave their garbage to us; there may be many, and
+ * nothing but scripts. As Lua does, at twice of what is alive. */
+static void collect_much(lua_State *L, struct lp__collector *collector) {
+  size_t most = collector->live + larger(collector->live, LATE);
+  if (bytes_in_use(L) <= most)
+    return;
+  lua_gc(L, LUA_GCCOLLECT);
+  collector->live = bytes_in_use(L);
+}
+
 void lp__collect_freely(lua_State *L, struct lp__collector *collector,
                         bool freely) {
   if (freely) {
@@ -45,10 +59,7 @@ void lp__collect_freely(lua_State *L, struct lp__collector *collector,
   lua_gc(L, LUA_GCINC, 0, STEP_MULTIPLIER, STEP_LOG);
   lua_gc(L, LUA_GCSTOP);
   collector->active = false;
-}
-
-static size_t larger(size_t a, size_t b) {
-  return a > b ? a : b;
+  collect_much(L, collector);
 }
 
 /* How much more may be in use than the last cycle left. */

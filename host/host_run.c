@@ -75,6 +75,7 @@ static int run_freely(lp_host *host, const struct lp_task *task) {
   int status = lp__task_check(host, task, &whole);
   if (status != LP_OK)
     return status;
+  lp__collect_owed(host->L, &host->collector, LP__COLLECT_MOST);
   lp__collect_freely(host->L, &host->collector, true);
   status = run_carefully(host, &work);
   lua_sethook(host->L, NULL, 0, 0);

@@ -26,6 +26,7 @@ enum {
   KEPT_BYTES = 64 << 20,
   TEXT_COST = 200, /* bytes that keeping a text takes besides the text */
   COMPILED_TEXTS = 64,
+  RECENT_TEXTS = 32,
   SLICE_FROM = 2048 /* bytes of text; smaller chunks travel whole */
 };
 
@@ -139,6 +140,22 @@ static int is_newest(lua_State *L, int list, int text) {
   return same;
 }
 
+/* Whether it is one of the newest in the list: what is loaded again and again,
+ * in turns perhaps, is kept once. */
+static int is_recent(lua_State *L, int list, int text) {
+  lua_Integer i = get_number(L, list, LIST_LAST);
+  lua_Integer first = get_number(L, list, LIST_FIRST);
+  int same = 0;
+  if (first < i - RECENT_TEXTS)
+    first = i - RECENT_TEXTS;
+  for (; i >= first && !same; i--) {
+    lua_rawgeti(L, list, i);
+    same = lua_rawequal(L, -1, text);
+    lua_pop(L, 1);
+  }
+  return same;
+}
+
 int lp__source_remember(lua_State *L, int name, int text) {
   int home = lua_gettop(L) + 1, is_new;
   if (lua_rawequal(L, name, text))
@@ -147,7 +164,7 @@ int lp__source_remember(lua_State *L, int name, int text) {
   text = lua_absindex(L, text);
   push_home(L);
   push_texts(L, home, name); /* home list */
-  is_new = !is_newest(L, home + 1, text);
+  is_new = !is_recent(L, home + 1, text);
   if (is_new) {
     lua_pushvalue(L, text);
     push_back(L, home + 1);

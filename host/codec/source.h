@@ -11,8 +11,8 @@
 
 /* Keeps the text (string at index `text`) of a chunk loaded under the name at
  * index `name`, as given to lua_load ("@file", "=name" or text).  The last
- * 64 MiB of texts are kept.  Returns whether it was not the newest of its name
- * already.  [-0, +0, m] */
+ * 64 MiB of texts are kept.  Returns whether it was not one of the newest of
+ * its name already.  [-0, +0, m] */
 int lp__source_remember(lua_State *L, int name, int text);
 
 /* Forgets the text (at index `text`) again when nothing was remembered since:

@@ -90,6 +90,21 @@ static void test_functions(void **state) {
   }
 }
 
+/* Scripts that run in turns are kept once. */
+static void test_sources_in_turns(void **state) {
+  static char sources[2][50000];
+  struct lp_stats before, after;
+  (void)state;
+  for (int i = 0; i < 2; i++)
+    snprintf(sources[i], sizeof sources[i], "return %d --%040000d", i, i);
+  run(host, sources[0]);
+  must(host, lp_get_stats(host, &before, sizeof before));
+  for (int i = 0; i < 2000; i++) /* 80 MB */
+    run(host, sources[i % 2]);
+  must(host, lp_get_stats(host, &after, sizeof after));
+  assert_true(after.memory < before.memory + (20 << 20));
+}
+
 /* Sources of tasks are many; that of a function that is sent is still known. */
 static void test_sources_are_forgotten(void **state) {
   struct lp_task task = source_task(NULL);
@@ -349,6 +364,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_errors),
       TEST(test_functions),
+      TEST(test_sources_in_turns),
       TEST(test_sources_are_forgotten),
       TEST(test_files),
       TEST(test_tasks_that_make_no_sense),
