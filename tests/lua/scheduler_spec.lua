@@ -126,6 +126,61 @@ describe("the scheduler", function()
     end)
   end)
 
+  describe("when a worker does not start", function()
+    local unsent = { kind = "lost", message = "no processes left", unsent = true }
+
+    -- So many workers are there when the request of this ticket comes back.
+    local function give_back(i, alive)
+      backend.alive = function() return alive end
+      backend.tickets[i].done(unsent)
+    end
+
+    local function finish(i)
+      backend.tickets[i].done(answer(backend.tickets[i]))
+    end
+
+    it("waits for one that runs", function()
+      local batch = add({ 1, 2, 3 }, { size = 1 })
+      give_back(2, 1)
+      assert.same({ "1", "2" }, sent())
+      finish(1)
+      assert.same({ "1", "2", "2", "3" }, sent())
+      finish(3)
+      finish(4)
+      assert.same({ 1, 2, 3 }, kinds(batch))
+      assert.equal(3, scheduler:stats().invocations)
+    end)
+
+    it("takes one that is free", function()
+      add({ 1, 2, 3 }, { size = 1 })
+      give_back(2, 2)
+      assert.same({ "1", "2", "2" }, sent())
+    end)
+
+    it("loses what nobody is there for", function()
+      local batch = add({ 1, 2, 3 }, { size = 1 })
+      give_back(1, 1)
+      give_back(2, 0)
+      assert.same({ "1", "2", "1", "3" }, sent())
+      give_back(3, 1)
+      give_back(4, 0)
+      give_back(5, 0)
+      assert.is_true(batch.is_done)
+      assert.same({ "lost", "lost", "lost" }, kinds(batch))
+      assert.equal("no processes left", batch.errors[1].message)
+      assert.equal(0, scheduler:stats().invocations)
+      assert.is_true(scheduler:is_idle())
+    end)
+
+    it("forgets what was cancelled meanwhile", function()
+      local batch = add({ 1 }, { size = 1 })
+      scheduler:cancel_call(nil, "enough")
+      give_back(1, 0)
+      assert.same({ "cancelled" }, kinds(batch))
+      assert.is_true(scheduler:is_idle())
+    end)
+  end)
+
   describe("cancels behind the first error", function()
     it("what was not sent, and only there", function()
       local batch = new_batch({ 1, 2, 3, 4, 5, 6, 7, 8 }, { size = 2 })
