@@ -275,10 +275,6 @@ end
 --- is in the middle of something then. Callbacks of the user's have flows of their own.
 function loop.on_failure() end
 
---- Called when something that was put off has raised an error: all of that is code of ours, which
---- is in the middle of something then. Callbacks of the user's have flows of their own.
-function loop.on_failure() end
-
 -- Runs the first of the queue. Returns what pcall does.
 local function run_next()
   local f, argument = queue[head], queue[head + 1]
