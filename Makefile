@@ -403,7 +403,8 @@ $(BUILD)/tests/bench/runtime_baseline: tests/bench/runtime_baseline.c
 	$(CC) -std=gnu11 -O2 -s -static -o $@ $<
 $(BUILD)/tests/bench/frame: tests/bench/frame.c $(STAGE)/.done
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) $(LDFLAGS) -I. -o $@ $< $(EMBED_LINK)
+	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) $(LDFLAGS) -I. -o $@ $< -Wl,-rpath,'$(abspath $(STAGE))/lib' \
+	  $$(PKG_CONFIG_PATH='$(abspath $(STAGE))/lib/pkgconfig' pkg-config --cflags --libs lambdapool)
 $(BUILD)/tests/bench/limits: $(BUILD)/tests/bench/limits.o
 	$(CC) $(CFLAGS) $(LDFLAGS) $(LD_FLAGS) -o $@ $< $(LUA_LIBS) -lm
 
