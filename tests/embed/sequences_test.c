@@ -17,7 +17,8 @@ struct guest {
   lp_host *host;
   struct strict strict;
   struct known tasks[TASKS];
-  int open, results; /* tasks that have not ended; that wait for lp_next */
+  int open; /* tasks whose result was not taken */
+  struct lp_stats stats;
 };
 
 static uint32_t seed;
@@ -168,8 +169,25 @@ static void close_one(struct guest *guest) {
   EQUAL(guest->strict.used, 0);
 }
 
+/* Numbers that fit together, and only grow. */
+static void count(struct guest *guest) {
+  struct lp_stats stats, *last = &guest->stats;
+  OK(guest->host, lp_get_stats(guest->host, &stats, sizeof stats));
+  EQUAL(stats.tasks, stats.done + stats.failed + stats.cancelled +
+                         stats.running + stats.queued);
+  CHECK(stats.tasks >= last->tasks && stats.done >= last->done);
+  CHECK(stats.failed >= last->failed && stats.cancelled >= last->cancelled);
+  CHECK(stats.attempts >= last->attempts && stats.retried >= last->retried);
+  CHECK(stats.attempts >= stats.retried);
+  CHECK(stats.workers_started >= last->workers_started);
+  CHECK(stats.bytes_sent >= last->bytes_sent);
+  CHECK(stats.bytes_received >= last->bytes_received);
+  CHECK(stats.run_seconds >= last->run_seconds);
+  CHECK(stats.cost == 0 && stats.workers <= 2);
+  *last = stats;
+}
+
 static void act(struct guest *guest, int inside) {
-  struct lp_stats stats;
   switch (any(12)) {
   case 0:
   case 1:
@@ -191,9 +209,7 @@ static void act(struct guest *guest, int inside) {
     lp_wake(guest->host);
     break;
   case 7:
-    OK(guest->host, lp_get_stats(guest->host, &stats, sizeof stats));
-    EQUAL(stats.tasks, stats.done + stats.failed + stats.cancelled +
-                           stats.running + stats.queued);
+    count(guest);
     break;
   case 8:
     if (inside)

@@ -54,7 +54,7 @@ static void order_of_ends(void) {
   struct lp_task task = guest_task("return ...");
   const struct lp_result *result;
   struct lp_value n;
-  int i, count = 0;
+  int i, count = 0, told = 0;
   host = guest_open();
   task.args = &n;
   task.count = 1;
@@ -64,13 +64,16 @@ static void order_of_ends(void) {
     guest_submit_with(host, &task);
   }
   while (count < TASKS) {
-    OK(host, lp_poll(host, 500));
+    int some = lp_poll(host, 500);
+    OK(host, some);
+    told += some;
     while (lp_next(host, &result) == 1) {
       CHECK(result->data == &seen[result->values[0].integer]);
       EQUAL(++seen[result->values[0].integer], 1);
       count++;
     }
   }
+  EQUAL(told, TASKS);
   lp_close(host);
 }
 
