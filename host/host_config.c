@@ -1,4 +1,5 @@
 /* struct lp_config: its defaults, and what makes no sense in it. */
+#define _GNU_SOURCE /* secure_getenv */
 #include <lauxlib.h>
 
 #include <stdio.h>
@@ -15,7 +16,8 @@ static void fill_in(void *to, size_t size, const void *from, size_t whole) {
 }
 
 void lp_config_init(struct lp_config *config, size_t size) {
-  struct lp_config whole = {.size = size, .modules = getenv("LAMBDAPOOL_LUA")};
+  struct lp_config whole = {.size = size,
+                            .modules = secure_getenv("LAMBDAPOOL_LUA")};
   fill_in(config, size, &whole, sizeof whole);
 }
 

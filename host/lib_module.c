@@ -8,6 +8,7 @@
  * extra space, no hooks. Our own Lua code has a `require` and globals that
  * nobody else sees, with the functions of a fresh state in them.
  */
+#define _GNU_SOURCE /* secure_getenv */
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdlib.h>
@@ -84,7 +85,7 @@ static void push_require(lua_State *L) {
   int globals = lua_gettop(L);
   lua_newtable(L);
   lua_pushvalue(L, globals);
-  lua_pushstring(L, getenv("LAMBDAPOOL_LUA"));
+  lua_pushstring(L, secure_getenv("LAMBDAPOOL_LUA"));
   lua_pushcclosure(L, require_own, 3);
   lua_pushvalue(L, -1);
   lua_setfield(L, globals, "require");
