@@ -132,6 +132,29 @@ static void sizes_of_the_config(void) {
   }
 }
 
+/* The fields that an older header lacks have their defaults; those of a newer
+ * one cannot be heeded, and the library says so. */
+static void sizes_of_the_task(void) {
+  struct {
+    struct lp_task task;
+    char more[64];
+  } newer;
+  lp_host *host = guest_open();
+  struct lp_task task;
+  memset(&task, 0xee, sizeof task);
+  lp_task_init(&task, offsetof(struct lp_task, timeout_ms));
+  task.source = "return 7";
+  RETURNS(guest_result(host, guest_submit_with(host, &task)), 7);
+  OK(host, lp_run(host, &task, NULL));
+  memset(&newer, 0xee, sizeof newer);
+  lp_task_init(&newer.task, sizeof newer);
+  newer.task.source = "return 7";
+  EQUAL(lp_submit(host, &newer.task, NULL), LP_EINVAL);
+  EQUAL(lp_run(host, &newer.task, NULL), LP_EINVAL);
+  CHECK(lp_error(host)[0] != 0);
+  lp_close(host);
+}
+
 static void no_config_of_ours(void) {
   struct lp_config config = guest_config();
   lp_host *host = (lp_host *)&config;
@@ -370,6 +393,7 @@ int main(int argc, char **argv) {
       {"fields that make no sense", fields_that_make_no_sense},
       {"options that make no sense", options_that_make_no_sense},
       {"configs of other sizes", sizes_of_the_config},
+      {"tasks of other sizes", sizes_of_the_task},
       {"no config of ours", no_config_of_ours},
       {"the config is only borrowed", the_config_is_borrowed},
       {"tasks that make no sense", tasks_that_make_no_sense},
