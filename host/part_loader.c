@@ -62,12 +62,19 @@ static int binding(void) {
 
 /* --- loading ------------------------------------------------------------- */
 
-/* Loads and opens; NULL and a reason. */
-static void *load(const char *path, const char **reason) {
+struct reason {
+  char *text;
+  size_t size;
+};
+
+/* Loads and opens; NULL and a reason, which goes with the part when it is not
+ * copied before. */
+static void *load(const char *path, const struct reason *to) {
   void *part = dlopen(path, RTLD_NOW | RTLD_LOCAL | binding());
-  *reason = part ? open_part(part) : dlerror();
-  if (!*reason)
+  const char *reason = part ? open_part(part) : dlerror();
+  if (!reason)
     return part;
+  snprintf(to->text, to->size, "%s", reason);
   if (part)
     dlclose(part);
   return NULL;
@@ -95,25 +102,23 @@ static int copy_file(const char *path) {
 /* The file is loaded already, for another copy of lambdapool in this process,
  * which has other functions. The linker takes what has another inode for
  * another library. */
-static void *load_again(const char *path, const char **reason) {
+static void *load_again(const char *path, const struct reason *to) {
   char name[32];
   void *part;
   int fd = copy_file(path);
   if (fd < 0)
     return NULL;
   snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-  part = load(name, reason);
+  part = load(name, to);
   close(fd);
   return part;
 }
 
 void *lp__part_load(const char *path, char *message, size_t size) {
-  const char *reason;
+  const struct reason reason = {message, size};
   void *part = load(path, &reason);
-  if (!part && strcmp(reason, LP__PART_BUSY) == 0)
+  if (!part && strcmp(message, LP__PART_BUSY) == 0)
     part = load_again(path, &reason);
-  if (!part)
-    snprintf(message, size, "%s", reason);
   return part;
 }
 
