@@ -52,22 +52,36 @@ static void lose(struct lp__ended *ended) {
   ended->result.traceback = "";
 }
 
+/* NULL when it is not open. */
+static struct lp__task *find_open(lp_host *host, lp_id id) {
+  struct lp__task *task = lp__tasks_find(&host->tasks, id);
+  return task != NULL && task->state == LP__TASK_OPEN ? task : NULL;
+}
+
+/* Results may have their own way to travel, in Lua, which may call the user:
+ * when they are kept, the tasks are elsewhere perhaps, and this one ended. */
 static int embed_finish(lua_State *L) {
   lp_host *host = host_of(L);
-  struct lp__task *task =
-      lp__tasks_find(&host->tasks, (lp_id)lua_tointeger(L, 1));
-  if (task == NULL || task->state != LP__TASK_OPEN)
+  lp_id id = (lp_id)lua_tointeger(L, 1);
+  struct lp__task *task = find_open(host, id);
+  if (task == NULL)
     return 0;
-  struct lp__ended *ended = &task->ended;
-  ended->result.kind = kind_of(lua_tostring(L, 2));
-  ended->result.attempts = (int)lua_tointeger(L, 3);
+  struct lp__ended ended = task->ended;
+  ended.result.kind = kind_of(lua_tostring(L, 2));
+  ended.result.attempts = (int)lua_tointeger(L, 3);
   lua_pushcfunction(L, keep);
   lua_replace(L, 2);
-  lua_pushlightuserdata(L, ended);
+  lua_pushlightuserdata(L, &ended);
   lua_replace(L, 3);
   if (lua_pcall(L, lua_gettop(L) - 2, 0, 0) != LUA_OK)
-    lose(ended);
-  lp__tasks_end(&host->tasks, task);
+    lose(&ended);
+  task = find_open(host, id);
+  if (task != NULL) {
+    task->ended = ended;
+    lp__tasks_end(&host->tasks, task);
+  } else if (ended.anchor != 0) {
+    luaL_unref(L, LUA_REGISTRYINDEX, ended.anchor);
+  }
   return 0;
 }
 

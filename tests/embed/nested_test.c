@@ -103,6 +103,41 @@ static void in_the_log(void) {
   close_one(&strict);
 }
 
+static int submit_many(lp_host *h, struct lp_call *call, void *data) {
+  int i;
+  CHECK(h == host && data == NULL);
+  for (i = 0; i < 40; i++)
+    guest_submit(h, "return 1");
+  call->result_count = 0;
+  return LP_OK;
+}
+
+/* The code of a result that has its own way to travel: it is called again when
+ * the result is handed out. */
+static void in_results(void) {
+  struct strict strict = strict_init();
+  const struct lp_result *result;
+  lp_id id;
+  open_one(&strict);
+  OK(host, lp_register(host, "submit_many", submit_many, NULL));
+  guest_run(host, "local meta, name = {}, 'submit_many'\n"
+                  "local function make()\n"
+                  "  return setmetatable({print}, meta)\n"
+                  "end\n"
+                  "function meta.__lambdapool()\n"
+                  "  if armed then _G[name]() end\n"
+                  "  return make\n"
+                  "end\n"
+                  "object = make()");
+  id = guest_submit(host, "return object");
+  guest_run(host, "armed = true");
+  result = guest_result(host, id);
+  KIND(result, LP_DONE);
+  EQUAL(result->values[0].type, LP_DUMP);
+  wait_for_all();
+  close_one(&strict);
+}
+
 static void in_functions(void) {
   struct strict strict = strict_init();
   open_one(&strict);
@@ -181,6 +216,7 @@ int main(int argc, char **argv) {
   static const struct guest_test tests[] = {
       {"in the log", in_the_log},
       {"in functions for Lua", in_functions},
+      {"in results", in_results},
       {"while closing", while_closing},
       {"functions that vanish", functions_that_vanish},
       {"without memory", without_memory}};
