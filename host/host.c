@@ -100,6 +100,8 @@ static lp_host *new_host(const struct lp_config *config) {
 static void free_host(lp_host *host) {
   struct lp__memory memory;
   host->is_open = false; /* for finalizers that call the user */
+  lp__values_release(host, &host->lent);
+  atomic_store(&host->loop, NULL); /* for those that wake it */
   if (host->L != NULL)
     lua_close(host->L);
   lp__log_warnings(host);

@@ -178,7 +178,7 @@ void lp__config_apply(lua_State *L, lp_host *host,
 
 /* Pushes a value of the user's. `what` and `number` name it in errors.
  * [-0, +1, e] */
-void lp__value_push(lua_State *L, lp_host *host, const struct lp_value *value,
+void lp__value_push(lua_State *L, const struct lp_value *value,
                     const char *what, int number);
 
 /* Says in `values` what the `count` values from the index `first` on are; those

@@ -142,15 +142,16 @@ static int take_error(lp_host *host, lua_State *L, int status) {
 
 int lp__protected(lp_host *host, lua_CFunction f, void *argument) {
   lua_State *L = host->running_state;
-  int status;
-  host->code = LP_ELUA;
+  int status, outer = host->code; /* of the call that has called the user */
   if (!lua_checkstack(L, LUA_MINSTACK))
     return lp__fail(host, LP_ENOMEM, no_memory);
+  host->code = LP_ELUA;
   lua_pushcfunction(L, describe);
   lua_pushcfunction(L, f);
   lua_pushlightuserdata(L, argument);
   status = lua_pcall(L, 1, 0, -3);
   status = status == LUA_OK ? LP_OK : take_error(host, L, status);
+  host->code = outer;
   lua_pop(L, 1);
   if (status == LP_ENOMEM && L == host->L)
     lua_gc(L, LUA_GCCOLLECT); /* others need memory, too */

@@ -22,14 +22,13 @@ static int complain(lua_State *L, const struct lp_call *call, int status) {
       L, "%s", call->message != NULL ? call->message : lp_strerror(status));
 }
 
-static int push_results(lua_State *L, lp_host *host,
-                        const struct lp_call *call) {
+static int push_results(lua_State *L, const struct lp_call *call) {
   if (call->result_count < 0 || call->result_count > MOST_RESULTS)
     return luaL_error(L, "a function returns %d results, and %d are the most",
                       call->result_count, (int)MOST_RESULTS);
   luaL_checkstack(L, MOST_RESULTS + 4, NULL);
   for (int i = 0; i < call->result_count; i++)
-    lp__value_push(L, host, &call->results[i], "result", i + 1);
+    lp__value_push(L, &call->results[i], "result", i + 1);
   return call->result_count;
 }
 
@@ -49,7 +48,7 @@ static int call_user(lua_State *L) {
   lp__callback_end(host, &callback);
   if (status < 0)
     return complain(L, &call, status);
-  return push_results(L, host, &call);
+  return push_results(L, &call);
 }
 
 /* --- lp_register --------------------------------------------------------- */

@@ -9,6 +9,7 @@
 struct run {
   lp_host *host;
   const struct lp_task *task;
+  struct lp__ended ended; /* lent at the end: a script may call lp_next */
 };
 
 /* Replaces an error by what it says. Upvalue: a table, which gets the
@@ -22,7 +23,7 @@ static int note_traceback(lua_State *L) {
 
 /* Takes the error at the top, and the traceback that is in the table at the
  * index `notes`, into the result, and raises it again. */
-static int lend_error(lua_State *L, lp_host *host, int notes) {
+static int keep_error(lua_State *L, struct lp__ended *ended, int notes) {
   if (lua_type(L, -1) != LUA_TSTRING)
     lua_pushliteral(L, "(error object is not a string)");
   lua_pushvalue(L, -1);
@@ -30,12 +31,12 @@ static int lend_error(lua_State *L, lp_host *host, int notes) {
     lua_pop(L, 1);
     lua_pushliteral(L, "");
   }
-  lp__values_keep(L, 0, 0, &host->lent);
+  lp__values_keep(L, 0, 0, ended);
   return lua_error(L);
 }
 
 static int run(lua_State *L) {
-  const struct run *work = lua_touserdata(L, 1);
+  struct run *work = lua_touserdata(L, 1);
   enum { NOTES = 2, HANDLER, MESSAGE, TRACEBACK };
   lua_newtable(L);
   lua_pushvalue(L, NOTES);
@@ -44,8 +45,8 @@ static int run(lua_State *L) {
   lua_pushliteral(L, "");
   int count = lp__task_push(L, work->host, work->task);
   if (lua_pcall(L, count, LUA_MULTRET, HANDLER) != LUA_OK)
-    return lend_error(L, work->host, NOTES);
-  lp__values_keep(L, lua_gettop(L) - TRACEBACK, 0, &work->host->lent);
+    return keep_error(L, &work->ended, NOTES);
+  lp__values_keep(L, lua_gettop(L) - TRACEBACK, 0, &work->ended);
   return 0;
 }
 
@@ -69,9 +70,10 @@ static int run_carefully(lp_host *host, struct run *work) {
 
 /* Scripts may allocate any amount: Lua collects its garbage by itself. A hook
  * that one has set ends with it. */
-static int run_freely(lp_host *host, const struct lp_task *task) {
+static int run_freely(lp_host *host, const struct lp_task *task,
+                      struct lp__ended *ended) {
   struct lp_task whole;
-  struct run work = {host, &whole};
+  struct run work = {.host = host, .task = &whole};
   int status = lp__task_check(host, task, &whole);
   if (status != LP_OK)
     return status;
@@ -80,13 +82,23 @@ static int run_freely(lp_host *host, const struct lp_task *task) {
   status = run_carefully(host, &work);
   lua_sethook(host->L, NULL, 0, 0);
   lp__collect_freely(host->L, &host->collector, false);
-  host->lent.result.data = whole.data;
+  *ended = work.ended;
+  ended->result.data = whole.data;
   return status;
+}
+
+/* An error that is none of the script's. The text of lp_error is lent for less
+ * long than a result. */
+static void copy_error(lp_host *host, int code, struct lp__ended *ended) {
+  struct lp_result *result = &ended->result;
+  ended->copy = lp__strdup(lp_error(host));
+  result->message = ended->copy != NULL ? ended->copy : lp_strerror(code);
+  result->traceback = "";
 }
 
 int lp_run(lp_host *host, const struct lp_task *task,
            const struct lp_result **result) {
-  struct lp_result *lent;
+  struct lp__ended ended = {0};
   struct lp__call call;
   int status = lp__enter(host, &call, LP__OUTSIDE_OF_CALLBACKS);
   if (result != NULL)
@@ -94,18 +106,15 @@ int lp_run(lp_host *host, const struct lp_task *task,
   if (status != LP_OK)
     return status;
   lp__values_release(host, &host->lent);
-  status = run_freely(host, task);
-  lent = &host->lent.result;
-  lent->attempts = 1;
-  if (status != LP_OK) {
-    lent->kind = LP_ERROR;
-    if (lent->message == NULL) {
-      lent->message = lp_error(host);
-      lent->traceback = "";
-    }
-  }
+  status = run_freely(host, task, &ended);
+  ended.result.attempts = 1;
+  ended.result.kind = status == LP_OK ? LP_DONE : LP_ERROR;
+  if (ended.result.message == NULL)
+    copy_error(host, status, &ended);
+  lp__values_release(host, &host->lent);
+  host->lent = ended;
   if (result != NULL)
-    *result = lent;
+    *result = &host->lent.result;
   return lp__leave(host, &call, status);
 }
 

@@ -49,12 +49,14 @@ static void push_code(lua_State *L, const struct lp_task *task) {
   }
 }
 
-/* [-0, +n, e] */
+/* What cannot be decoded is the caller's mistake.  [-0, +n, e] */
 static void push_arguments(lua_State *L, lp_host *host,
                            const struct lp_task *task) {
   luaL_checkstack(L, task->count + 8, "too many arguments");
+  host->code = LP_EINVAL;
   for (int i = 0; i < task->count; i++)
-    lp__value_push(L, host, &task->args[i], "argument", i + 1);
+    lp__value_push(L, &task->args[i], "argument", i + 1);
+  host->code = LP_ELUA;
 }
 
 int lp__task_push(lua_State *L, lp_host *host, const struct lp_task *task) {

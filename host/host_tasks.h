@@ -12,11 +12,11 @@
 
 #include "lambdapool.h"
 
-/* A result, and what holds that which it points to: a reference in the registry
- * of Lua, or 0. */
+/* A result, and what holds that which it points to. */
 struct lp__ended {
   struct lp_result result;
-  int anchor;
+  int anchor; /* a reference in the registry of Lua, or 0 */
+  char *copy; /* its message when that is not of Lua's: owned, or NULL */
 };
 
 enum lp__task_state { LP__TASK_FREE, LP__TASK_OPEN, LP__TASK_HAS_ENDED };

@@ -36,10 +36,8 @@ static int decode_dump(lua_State *L) {
   return 1;
 }
 
-/* What cannot be decoded is the caller's mistake. */
-static void push_decoded(lua_State *L, lp_host *host,
-                         const struct lp_value *value, const char *what,
-                         int number) {
+static void push_decoded(lua_State *L, const struct lp_value *value,
+                         const char *what, int number) {
   bool is_json = value->type == LP_JSON;
   lua_pushcfunction(L, is_json ? decode_json : decode_dump);
   lua_pushlightuserdata(L, (void *)value);
@@ -47,14 +45,14 @@ static void push_decoded(lua_State *L, lp_host *host,
   if (status == LUA_ERRMEM)
     lua_error(L);
   if (status != LUA_OK)
-    lp__raise(L, host, LP_EINVAL, "%s %d is not %s: %s", what, number,
-              is_json ? "JSON" : "a dump", luaL_tolstring(L, -1, NULL));
+    luaL_error(L, "%s %d is not %s: %s", what, number,
+               is_json ? "JSON" : "a dump", luaL_tolstring(L, -1, NULL));
 }
 
-void lp__value_push(lua_State *L, lp_host *host, const struct lp_value *value,
+void lp__value_push(lua_State *L, const struct lp_value *value,
                     const char *what, int number) {
   if (value->type >= LP_STRING && value->bytes == NULL && value->size > 0)
-    lp__raise(L, host, LP_EINVAL, "%s %d has no bytes", what, number);
+    luaL_error(L, "%s %d has no bytes", what, number);
   switch (value->type) {
   case LP_NIL:
     lua_pushnil(L);
@@ -73,11 +71,11 @@ void lp__value_push(lua_State *L, lp_host *host, const struct lp_value *value,
     return;
   case LP_JSON:
   case LP_DUMP:
-    push_decoded(L, host, value, what, number);
+    push_decoded(L, value, what, number);
     return;
   }
-  lp__raise(L, host, LP_EINVAL, "%s %d has no type that there is: %d", what,
-            number, (int)value->type);
+  luaL_error(L, "%s %d has no type that there is: %d", what, number,
+             (int)value->type);
 }
 
 /* --- to the user --------------------------------------------------------- */
@@ -181,5 +179,6 @@ void lp__values_keep(lua_State *L, int count, lua_Integer json,
 void lp__values_release(lp_host *host, struct lp__ended *ended) {
   if (ended->anchor != 0)
     luaL_unref(host->running_state, LUA_REGISTRYINDEX, ended->anchor);
+  lp__free(ended->copy);
   memset(ended, 0, sizeof *ended);
 }

@@ -169,6 +169,60 @@ static void none_while_closing(void) {
 }
 
 /* A function for Lua. */
+/* What a function is lent while a script runs does not get into the result of
+ * that. */
+static int call_next(lp_host *h, struct lp_call *call, void *data) {
+  const struct lp_result *result;
+  (void)data;
+  EQUAL(lp_next(h, &result), 1);
+  KIND(result, LP_ERROR);
+  call->result_count = 0;
+  return LP_OK;
+}
+
+static void next_in_functions(void) {
+  const struct lp_result *result;
+  struct lp_task task = guest_task("next_result() error('boom')");
+  host = guest_open();
+  OK(host, lp_register(host, "next_result", call_next, NULL));
+  guest_submit(host, "error('one')");
+  guest_submit(host, "error('two')");
+  OK(host, lp_wait(host, 0, -1));
+  result = guest_run(host, "next_result() return 7");
+  RETURNS(result, 7);
+  EQUAL(result->task, 0);
+  EQUAL(lp_run(host, &task, &result), LP_ELUA);
+  SAME(result->message, "task:1: boom");
+  EQUAL(result->task, 0);
+  lp_close(host);
+}
+
+/* Errors inside of a script are the script's, whatever the calls gave that its
+ * functions made. */
+static int fail_inside(lp_host *h, struct lp_call *call, void *data) {
+  struct lp_value value = lp_json("{", 1);
+  struct lp_task task = guest_task("return 1");
+  (void)data;
+  task.args = &value;
+  task.count = 1;
+  EQUAL(lp_submit(h, &task, NULL), LP_EINVAL);
+  call->results[0] = value;
+  call->result_count = 1;
+  return LP_OK;
+}
+
+static void errors_of_functions(void) {
+  struct lp_task task = guest_task("fail()");
+  host = guest_open();
+  OK(host, lp_register(host, "fail", fail_inside, NULL));
+  EQUAL(lp_run(host, &task, NULL), LP_ELUA);
+  HAS(lp_error(host), "result 1 is not JSON");
+  task.source = "pcall(fail) error('boom')";
+  EQUAL(lp_run(host, &task, NULL), LP_ELUA);
+  SAME(lp_error(host), "task:1: boom");
+  lp_close(host);
+}
+
 static int add(lp_host *h, struct lp_call *call, void *data) {
   int i;
   int64_t sum = *(int *)data;
@@ -353,6 +407,8 @@ int main(int argc, char **argv) {
       {"submitting in callbacks", submit_in_callbacks},
       {"cancelling in callbacks", cancel_in_callbacks},
       {"lp_next in callbacks", next_in_callbacks},
+      {"lp_next in functions for Lua", next_in_functions},
+      {"errors of functions for Lua", errors_of_functions},
       {"other hosts in callbacks", hosts_in_callbacks},
       {"no callbacks while closing", none_while_closing},
       {"functions for Lua", functions_for_lua},

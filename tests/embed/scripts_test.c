@@ -236,6 +236,7 @@ static void a_script_from_a_file(void) {
 /* Results are lent until the next call that may change them. */
 static void results_are_lent(void) {
   const struct lp_result *result;
+  struct lp_task broken = guest_task("this is not Lua");
   struct lp_stats stats;
   lp_host *other = guest_open();
   host = guest_open();
@@ -248,6 +249,10 @@ static void results_are_lent(void) {
   EQUAL(result->values[0].size, 100000);
   EQUAL(strlen(result->values[0].bytes), 100000);
   SAME(result->values[1].bytes, "[1,2,3]");
+  EQUAL(lp_run(host, &broken, &result), LP_ELUA);
+  EQUAL(lp_register(host, "no name", NULL, NULL), LP_EINVAL);
+  HAS(lp_error(host), "a name must be");
+  HAS(result->message, "syntax error");
   lp_close(other);
   lp_close(host);
 }
