@@ -46,6 +46,8 @@ static size_t size_of(const struct lp__memory *memory, size_t size) {
 
 static void *take_spare(struct lp__memory *memory, size_t size) {
   struct lp__spare **place = &memory->spares, *spare;
+  if (size < LARGE)
+    return NULL;
   while ((spare = *place) && spare->size != size)
     place = &spare->next;
   if (!spare)
