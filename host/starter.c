@@ -6,8 +6,6 @@
 #include <pthread.h>
 #include <signal.h>
 
-enum { STACK = 256 * 1024 };
-
 struct list {
   struct lp__job *first, **last; /* the `next` to fill in */
 };
@@ -90,19 +88,15 @@ static void on_told(uv_async_t *told) {
   finish(told->data);
 }
 
-/* Signals are for the threads of the program. */
+/* Signals are for the threads of the program. A smaller stack than others have
+ * would not do: the thread-local variables of the program are on it. */
 static int start_thread(struct lp__starter *starter) {
-  pthread_attr_t attributes;
   sigset_t all, before;
-  int status = pthread_attr_init(&attributes);
-  if (status != 0)
-    return -status;
-  pthread_attr_setstacksize(&attributes, STACK);
+  int status;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  status = pthread_create(&starter->thread, &attributes, work, starter);
+  status = pthread_create(&starter->thread, NULL, work, starter);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attributes);
   return -status;
 }
 

@@ -145,11 +145,23 @@ static void one_host_under_a_lock(void) {
   OK(host, lp_close(host));
 }
 
+/* They are on the stack of every thread of the process, ours included. */
+static _Thread_local char thread_local_bytes[1 << 20];
+
+static void many_thread_locals(void) {
+  lp_host *host = guest_open();
+  memset(thread_local_bytes, 'x', sizeof thread_local_bytes);
+  RETURNS(guest_end_of(host, "return 1"), 1);
+  EQUAL(thread_local_bytes[1000], 'x');
+  OK(host, lp_close(host));
+}
+
 int main(int argc, char **argv) {
   static const struct guest_test tests[] = {
       {"64 hosts on 8 threads", sixty_four_hosts},
       {"the first ones at once", the_first_ones_at_once},
       {"wakes from other threads", wakes_from_other_threads},
-      {"one host under a lock", one_host_under_a_lock}};
+      {"one host under a lock", one_host_under_a_lock},
+      {"many thread-local variables", many_thread_locals}};
   return guest_main(tests, COUNT(tests), argc > 1 ? argv[1] : NULL);
 }
