@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host.h"
 #include "lib_loop.h"
@@ -324,9 +325,10 @@ int lp_fd(lp_host *host) {
   return lp__leave(host, &call, status != LP_OK ? status : descriptor.fd);
 }
 
+/* In a child that was forked it would wake the parent. */
 void lp_wake(lp_host *host) {
   struct lp__loop *loop;
-  if (host == NULL)
+  if (host == NULL || host->process != getpid())
     return;
   atomic_store(&host->woken, true);
   loop = atomic_load(&host->loop);

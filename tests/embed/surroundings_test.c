@@ -204,6 +204,26 @@ static void a_child_closes_the_host(void) {
   OK(host, lp_close(host));
 }
 
+static void a_child_wakes_nobody(void) {
+  struct pollfd readable = {-1, POLLIN, 0};
+  pid_t pid;
+  host = guest_open();
+  readable.fd = lp_fd(host);
+  OK(host, readable.fd);
+  OK(host, lp_poll(host, 10000));
+  EQUAL(poll(&readable, 1, 0), 0);
+  pid = fork();
+  if (pid == 0) {
+    lp_wake(host);
+    _exit(5);
+  }
+  EQUAL(waitpid(pid, NULL, 0), pid);
+  EQUAL(poll(&readable, 1, 0), 0);
+  lp_wake(host);
+  EQUAL(poll(&readable, 1, 0), 1);
+  OK(host, lp_close(host));
+}
+
 /* A child that opens one of its own. No thread allocates while it is forked:
  * the allocator of AddressSanitizer would stay locked in the child. */
 static void a_child_opens_a_host(void) {
@@ -420,6 +440,7 @@ int main(int argc, char **argv) {
       {"children of the program", children_of_the_program},
       {"forks of the program", forks_of_the_program},
       {"a child closes the host", a_child_closes_the_host},
+      {"a child wakes nobody", a_child_wakes_nobody},
       {"a child opens a host", a_child_opens_a_host},
       {"no folder, no home", nowhere},
       {"no environment", no_environment},
