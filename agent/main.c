@@ -5,6 +5,7 @@
  */
 #include <lauxlib.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "limits.h"
 #include "runtime.h"
 #include "task.h"
+#include "warnings.h"
 
 /* Garbage may pile up to this beyond twice of what was in use after the last
  * full collection, before another one is made between two events. */
@@ -33,6 +35,8 @@ struct agent {
   struct lp__limits *limits;
   struct lp__progress *progress; /* NULL when no host watches */
   lua_State *L;
+  struct lp__stderr_warnings warnings;
+  bool warns;       /* whether they are on when an event begins */
   size_t collected; /* bytes in use after the last full collection */
 };
 
@@ -49,6 +53,7 @@ static int open_state(struct agent *agent) {
   agent->L = lua_newstate(lp__limits_alloc, agent->limits);
   if (agent->L == NULL)
     return -1;
+  lp__stderr_warnings_install(agent->L, &agent->warnings);
   lua_pushcfunction(agent->L, open_libraries);
   return lua_pcall(agent->L, 0, 0, 0) == LUA_OK ? 0 : -1;
 }
@@ -122,8 +127,10 @@ static void log_failure(const struct lp__answer *answer) {
 /* Loads the handler; a failure is told to the platform. */
 static int load_handler(struct agent *agent) {
   struct lp__answer answer;
-  if (lp__handler_load(agent->L, getenv("_HANDLER"), &answer))
+  if (lp__handler_load(agent->L, getenv("_HANDLER"), &answer)) {
+    agent->warns = agent->warnings.on;
     return 0;
+  }
   log_failure(&answer);
   flush_output();
   lp__runtime_init_error(agent->runtime, answer.failure, answer.bytes,
@@ -147,6 +154,7 @@ static int serve(struct agent *agent, int cold) {
   if (status != LP__RUNTIME_OK)
     return status;
   set_trace_id(event.trace_id);
+  agent->warnings.on = agent->warns;
   lp__task_run(agent->L, &event, cold, agent->progress, &answer);
   if (answer.failure)
     log_failure(&answer);
@@ -181,7 +189,7 @@ static void keep_memory(void) {
 }
 
 int main(int argc, char **argv) {
-  struct agent agent = {NULL, NULL, NULL, NULL, 0};
+  struct agent agent = {0};
   int status;
   if (argc > 1 && strcmp(argv[1], "--version") == 0) {
     puts("bootstrap: lambdapool " LP_VERSION ", " LUA_RELEASE);

@@ -114,12 +114,13 @@ typedef void *(*lp_allocate)(void *data, void *block, size_t old_size,
 
 /* What is logged: a line without its end. */
 enum lp_log_level {
-  LP_LOG_TASK,   /* a task has printed it, on whatever stream */
+  LP_LOG_TASK,   /* a task has printed it, on whatever stream; its warnings
+                  * are lines on stderr, and off until it says warn("@on") */
   LP_LOG_PRINT,  /* the host's own Lua code has printed it, with `print`;
                   * io.write and io.stderr go where they always go */
   LP_LOG_NOTICE, /* the library has something to say: what went wrong in a
                   * place that has no other way to tell */
-  LP_LOG_WARNING /* a warning of Lua code (warn) */
+  LP_LOG_WARNING /* a warning of the host's own Lua code (warn) */
 };
 
 /* Called inside of calls of the host, on their thread. `text` is borrowed until
@@ -294,7 +295,7 @@ struct lp_result {
   const char *message;   /* what was wrong, as a person reads it, several lines
                           * perhaps; "" for LP_DONE */
   const char *traceback; /* of LP_ERROR, of the worker; else "" */
-  int attempts;          /* how often it was started */
+  int attempts; /* how often it was started; 1 also when it never was */
 };
 
 struct lp_task {

@@ -176,6 +176,13 @@ describe("a handler", function()
     assert.matches("four\n", answer("print", "{}").output)
   end)
 
+  it("warns on stderr when it says so, each anew", function()
+    local log = play({ event("1"), "post 202", event("1"), "post 202", "idle" },
+      { _HANDLER = "handlers.warn" })
+    local warning = "Lua warning: in two parts\n"
+    assert.equal(warning .. warning, log.output)
+  end)
+
   it("is told what its event or result cannot be", function()
     local unmarshal, marshal = "Runtime.UnmarshalError", "Runtime.MarshalError"
     assert_failure(answer("echo", "{nonsense"), unmarshal, unmarshal, "was expecting")

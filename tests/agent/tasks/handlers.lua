@@ -14,6 +14,15 @@ function M.print()
   io.stderr:write("four\n")
 end
 
+function M.warn()
+  warn("off at first")
+  warn("@on")
+  warn("in ", "two ", "parts")
+  warn("@off")
+  warn("off again")
+  warn("@on")
+end
+
 function M.context(_, context)
   local now = os.time() * 1000
   context.remaining_is_a_number = math.type(context.remaining_ms())
