@@ -124,6 +124,9 @@ int lp__fail(lp_host *host, int code, const char *message);
  * wrong, noted. */
 int lp__protected(lp_host *host, lua_CFunction f, void *argument);
 
+/* For Lua: what the error value at index 1 says, as the program lua has it. */
+int lp__describe(lua_State *L);
+
 /* In what lp__protected calls: raises an error that has this code.
  * [-0, +0, e] */
 int lp__raise(lua_State *L, lp_host *host, int code, const char *format, ...);

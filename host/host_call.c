@@ -122,8 +122,11 @@ void lp__callback_end(lp_host *host, const struct lp__callback *callback) {
 /* --- protected calls ----------------------------------------------------- */
 
 /* Error values that are no strings say what they are while that is possible. */
-static int describe(lua_State *L) {
-  luaL_tolstring(L, 1, NULL);
+int lp__describe(lua_State *L) {
+  if (lua_isstring(L, 1) || luaL_getmetafield(L, 1, "__tostring") != LUA_TNIL)
+    luaL_tolstring(L, 1, NULL);
+  else
+    lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
   return 1;
 }
 
@@ -146,7 +149,7 @@ int lp__protected(lp_host *host, lua_CFunction f, void *argument) {
   if (!lua_checkstack(L, LUA_MINSTACK))
     return lp__fail(host, LP_ENOMEM, no_memory);
   host->code = LP_ELUA;
-  lua_pushcfunction(L, describe);
+  lua_pushcfunction(L, lp__describe);
   lua_pushcfunction(L, f);
   lua_pushlightuserdata(L, argument);
   status = lua_pcall(L, 1, 0, -3);

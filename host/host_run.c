@@ -17,8 +17,7 @@ struct run {
 static int note_traceback(lua_State *L) {
   luaL_traceback(L, L, NULL, 1);
   lua_rawseti(L, lua_upvalueindex(1), 1);
-  luaL_tolstring(L, 1, NULL);
-  return 1;
+  return lp__describe(L);
 }
 
 /* Takes the error at the top, and the traceback that is in the table at the

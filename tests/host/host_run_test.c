@@ -50,8 +50,8 @@ static void test_errors(void **state) {
   const struct lp_result *result;
   (void)state;
   fails("error('oh no')", "task:1: oh no");
-  fails("error({})", "table");
-  fails("error()", "nil");
+  fails("error({})", "(error object is a table value)");
+  fails("error()", "(error object is a nil value)");
   fails("error(setmetatable({}, {__tostring = function() return 'me' end}))",
         "me");
   fails("return (", "task:1:");
@@ -278,6 +278,11 @@ static void test_log(void **state) {
   while (log_lines < 7)
     must(host, lp_poll(host, 1000));
   assert_string_equal(log_text, "0:from\ttask|0:err|");
+  log_text[0] = '\0';
+  work(host, "warn('off') warn('@on') warn('of ', 'task')");
+  while (log_lines < 8)
+    must(host, lp_poll(host, 1000));
+  assert_string_equal(log_text, "0:Lua warning: of task|");
 }
 
 static void test_guards(void **state) {
