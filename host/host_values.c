@@ -147,9 +147,9 @@ void lp__values_fill(lua_State *L, int first, int count,
     fill(L, first + i, &values[i]);
 }
 
-/* The texts that `json` says are JSON. */
+/* The texts that `json`, which may be anything, says are JSON. */
 static void mark_json(struct lp_value *values, int count, lua_Integer json) {
-  for (int i = 0; i < count && json >> i; i++)
+  for (int i = 0; i < count && i < 63; i++)
     if ((json >> i & 1) && values[i].type == LP_STRING)
       values[i].type = LP_JSON;
 }

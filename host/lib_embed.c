@@ -46,10 +46,26 @@ static int keep(lua_State *L) {
   return 0;
 }
 
-static void lose(struct lp__ended *ended) {
+/* keep_reason(ended, error) */
+static int keep_reason(lua_State *L) {
+  luaL_tolstring(L, 2, NULL);
+  lua_pushliteral(L, "");
+  lp__values_keep(L, 0, 0, lua_touserdata(L, 1));
+  return 0;
+}
+
+/* What the task has returned cannot be had; the error on top says why.
+ * [-1, +0, -] */
+static void lose(lua_State *L, struct lp__ended *ended) {
   ended->result.kind = LP_LOST;
   ended->result.message = "there was not enough memory for its end";
   ended->result.traceback = "";
+  lua_pushcfunction(L, keep_reason);
+  lua_insert(L, -2);
+  lua_pushlightuserdata(L, ended);
+  lua_insert(L, -2);
+  if (lua_pcall(L, 2, 0, 0) != LUA_OK)
+    lua_pop(L, 1);
 }
 
 /* NULL when it is not open. */
@@ -74,7 +90,7 @@ static int embed_finish(lua_State *L) {
   lua_pushlightuserdata(L, &ended);
   lua_replace(L, 3);
   if (lua_pcall(L, lua_gettop(L) - 2, 0, 0) != LUA_OK)
-    lose(&ended);
+    lose(L, &ended);
   task = find_open(host, id);
   if (task != NULL) {
     task->ended = ended;

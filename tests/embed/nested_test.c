@@ -138,6 +138,30 @@ static void in_results(void) {
   close_one(&strict);
 }
 
+/* Code of that kind that fails. */
+static void results_that_stay_there(void) {
+  struct strict strict = strict_init();
+  const struct lp_result *result;
+  lp_id id;
+  open_one(&strict);
+  guest_run(host, "local meta = {}\n"
+                  "local function make()\n"
+                  "  return setmetatable({print}, meta)\n"
+                  "end\n"
+                  "function meta.__lambdapool()\n"
+                  "  if armed then error('not again') end\n"
+                  "  return make\n"
+                  "end\n"
+                  "object = make()");
+  id = guest_submit(host, "return object");
+  guest_run(host, "armed = true");
+  result = guest_result(host, id);
+  KIND(result, LP_LOST);
+  EQUAL(result->count, 0);
+  HAS(result->message, "not again");
+  close_one(&strict);
+}
+
 static void in_functions(void) {
   struct strict strict = strict_init();
   open_one(&strict);
@@ -217,6 +241,7 @@ int main(int argc, char **argv) {
       {"in the log", in_the_log},
       {"in functions for Lua", in_functions},
       {"in results", in_results},
+      {"results that stay there", results_that_stay_there},
       {"while closing", while_closing},
       {"functions that vanish", functions_that_vanish},
       {"without memory", without_memory}};
