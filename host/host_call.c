@@ -130,19 +130,25 @@ int lp__describe(lua_State *L) {
   return 1;
 }
 
-/* Takes the error value off the stack. */
-static int take_error(lp_host *host, lua_State *L, int status) {
-  const char *text = "(error object is not a string)";
-  int code = host->code;
-  if (lua_type(L, -1) == LUA_TSTRING)
-    text = lua_tostring(L, -1);
+/* What the error value on top means. */
+static int code_of(const lp_host *host, lua_State *L, int status) {
+  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
   if (status == LUA_ERRMEM || strcmp(text, no_memory) == 0)
-    code = LP_ENOMEM;
-  lp__fail(host, code, text);
-  lua_pop(L, 1);
-  return code;
+    return LP_ENOMEM;
+  return host->code;
 }
 
+/* Takes the error value off the stack, for lp_error. */
+static void take_error(lp_host *host, lua_State *L, int code) {
+  const char *text = "(error object is not a string)";
+  if (lua_type(L, -1) == LUA_TSTRING)
+    text = lua_tostring(L, -1);
+  lp__fail(host, code, text);
+  lua_pop(L, 1);
+}
+
+/* Words come last: the user's code, which finalizers and warnings call, may do
+ * something wrong, too. */
 int lp__protected(lp_host *host, lua_CFunction f, void *argument) {
   lua_State *L = host->running_state;
   int status, outer = host->code; /* of the call that has called the user */
@@ -153,12 +159,14 @@ int lp__protected(lp_host *host, lua_CFunction f, void *argument) {
   lua_pushcfunction(L, f);
   lua_pushlightuserdata(L, argument);
   status = lua_pcall(L, 1, 0, -3);
-  status = status == LUA_OK ? LP_OK : take_error(host, L, status);
+  status = status == LUA_OK ? LP_OK : code_of(host, L, status);
   host->code = outer;
-  lua_pop(L, 1);
   if (status == LP_ENOMEM && L == host->L)
     lua_gc(L, LUA_GCCOLLECT); /* others need memory, too */
   lp__log_warnings(host);
+  if (status != LP_OK)
+    take_error(host, L, status);
+  lua_pop(L, 1);
   return status;
 }
 

@@ -195,9 +195,10 @@ int lp_poll(lp_host *host, int64_t budget_us) {
     status = work_until(host, start, limit);
   if (host->loop != NULL)
     lp__loop_set_deadline(host->loop, 0);
+  if (status != LP_OK)
+    return lp__leave(host, &call, status);
   lp__collect(host->L, &host->collector, limit);
-  if (status == LP_OK)
-    status = (int)(count_ended(host) - before);
+  status = (int)(count_ended(host) - before);
   return lp__leave(host, &call, status);
 }
 
@@ -242,9 +243,9 @@ static int wait_until(lp_host *host, lp_id id, uint64_t limit) {
   bool active;
   while (!is_over(host, id)) {
     int status = work(host, &active);
-    lp__collect_owed(host->L, &host->collector, LP__COLLECT_MOST);
     if (status != LP_OK)
       return status;
+    lp__collect_owed(host->L, &host->collector, LP__COLLECT_MOST);
     if (is_over(host, id))
       break;
     if (atomic_exchange(&host->woken, false))

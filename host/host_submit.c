@@ -128,6 +128,7 @@ int lp_submit(lp_host *host, const struct lp_task *task, lp_id *id) {
   int status = lp__enter(host, &call, LP__ANYWHERE);
   if (status != LP_OK)
     return status;
+  lp__collect_owed(host->L, &host->collector, LP__COLLECT_LEAST);
   status = lp__task_check(host, task, &whole);
   if (status == LP_OK)
     status = lp__open_loop(host);
@@ -135,7 +136,6 @@ int lp_submit(lp_host *host, const struct lp_task *task, lp_id *id) {
     status = submit_recorded(host, &submission);
   if (status == LP_OK && id != NULL)
     *id = submission.id;
-  lp__collect_owed(host->L, &host->collector, LP__COLLECT_LEAST);
   return lp__leave(host, &call, status);
 }
 

@@ -223,6 +223,26 @@ static void errors_of_functions(void) {
   lp_close(host);
 }
 
+/* What is done wrong in the log is not the error of the call that it is in. */
+static void fail_in_the_log(void *data, enum lp_log_level level,
+                            const char *text, size_t size) {
+  (void)data, (void)level, (void)text, (void)size;
+  EQUAL(lp_state(host, 1), LP_ESTALE);
+  ended++;
+}
+
+static void errors_in_the_log(void) {
+  struct lp_config config = guest_config();
+  struct lp_task task = guest_task("warn('one') error('boom')");
+  const struct lp_result *result;
+  config.log = fail_in_the_log;
+  host = guest_open_with(&config);
+  EQUAL(lp_run(host, &task, &result), LP_ELUA);
+  SAME(lp_error(host), "task:1: boom");
+  CHECK(ended > 0);
+  lp_close(host);
+}
+
 static int add(lp_host *h, struct lp_call *call, void *data) {
   int i;
   int64_t sum = *(int *)data;
@@ -409,6 +429,7 @@ int main(int argc, char **argv) {
       {"lp_next in callbacks", next_in_callbacks},
       {"lp_next in functions for Lua", next_in_functions},
       {"errors of functions for Lua", errors_of_functions},
+      {"errors in the log", errors_in_the_log},
       {"other hosts in callbacks", hosts_in_callbacks},
       {"no callbacks while closing", none_while_closing},
       {"functions for Lua", functions_for_lua},
