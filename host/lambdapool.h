@@ -305,7 +305,8 @@ struct lp_task {
    *
    * source: Lua code. Its arguments are `...`, its results what it returns. It
    * may use globals and modules that the host's own Lua code has; what it uses
-   * travels along.
+   * travels along. Environment variables do not: workers have those of AWS
+   * Lambda.
    * file: the same, read from a file, which may begin with a line "#!...".
    * function: "terrain.bake" stands for the function `bake` of the module
    * `terrain`, "engine.terrain.bake" for that of `engine.terrain`; "bake" for

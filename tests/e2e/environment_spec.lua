@@ -36,6 +36,17 @@ describe("a warm worker", function()
     assert.same("12", pool:apply(function() print() return tostring(12) end, {}))
   end)
 
+  it("has the environment variables of Lambda, not those of the program", function()
+    local lambda, home, zone, here = pool:apply(function()
+      local shell <close> = assert(io.popen("pwd -P"))
+      return os.getenv "AWS_LAMBDA_FUNCTION_NAME", os.getenv "HOME", os.date "%Z", shell:read "l"
+    end, {})
+    assert.same({ "local", "UTC" }, { lambda, zone })
+    assert.is_nil(home)
+    local shell <close> = assert(io.popen("pwd -P"))
+    assert.equal(shell:read "l", here)
+  end)
+
   it("forgets a metatable of the globals", function()
     pool:apply(function() setmetatable(_G, { __index = error }) end, {})
     assert.is_nil(pool:apply(function() return unknown end, {}))
