@@ -161,9 +161,10 @@ static int stale(lp_host *host) {
   return lp__fail(host, LP_ESTALE, lp_strerror(LP_ESTALE));
 }
 
-/* Asks embed.lua about a task that is open; `ended` is the answer for others.
- */
+/* Asks embed.lua about a task that is open, by the one of the two protected
+ * calls that fits; `ended` is the answer for others. */
 static int ask_about(lp_host *host, lp_id id, enum lp__embedded which,
+                     int (*protected)(lp_host *, lua_CFunction, void *),
                      int ended) {
   struct question question = {host, id, which, 0};
   struct lp__call call;
@@ -176,16 +177,16 @@ static int ask_about(lp_host *host, lp_id id, enum lp__embedded which,
     return lp__leave(host, &call, stale(host));
   if (task->state == LP__TASK_HAS_ENDED)
     return lp__leave(host, &call, ended);
-  status = lp__protected_change(host, ask, &question);
+  status = protected(host, ask, &question);
   return lp__leave(host, &call, status != LP_OK ? status : question.answer);
 }
 
 int lp_cancel(lp_host *host, lp_id id) {
-  return ask_about(host, id, LP__EMBED_CANCEL, LP_OK);
+  return ask_about(host, id, LP__EMBED_CANCEL, lp__protected_change, LP_OK);
 }
 
 int lp_state(lp_host *host, lp_id id) {
-  return ask_about(host, id, LP__EMBED_STATE, 2);
+  return ask_about(host, id, LP__EMBED_STATE, lp__protected, 2);
 }
 
 /* --- lp_stats ------------------------------------------------------------ */
