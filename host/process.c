@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
@@ -99,10 +100,15 @@ static int set_attributes(posix_spawnattr_t *attributes, int nice) {
   return status;
 }
 
-/* It has only just begun, and has no threads yet. */
+/* It has only just begun, and has no threads yet. A batch process that is woken
+ * does not take the processor from whoever runs: handing a worker its next task
+ * would cost a frame a millisecond. */
 static void be_nice(pid_t pid, int nice) {
-  if (nice > 0)
-    setpriority(PRIO_PROCESS, (id_t)pid, getpriority(PRIO_PROCESS, 0) + nice);
+  const struct sched_param none = {0};
+  if (nice <= 0)
+    return;
+  setpriority(PRIO_PROCESS, (id_t)pid, getpriority(PRIO_PROCESS, 0) + nice);
+  sched_setscheduler(pid, SCHED_BATCH, &none);
 }
 
 /* posix_spawn runs between a vfork and an exec, with signals held back and on
