@@ -10,7 +10,7 @@ enum { STEP_LOG = 9, STEP_MULTIPLIER = 100, USUAL_STEP_LOG = 13 };
  * last one, or a half more; from the second amount on it must go on, whatever
  * the budget, so that it ends before as many more have been allocated; and with
  * the third amount it is no use to spread that over many calls. */
-enum { EARLY = 1 << 20, LATE = 3 << 20, TOO_LATE = 64 << 20 };
+enum { EARLY = 4 << 20, LATE = 16 << 20, TOO_LATE = 64 << 20 };
 
 /* A cycle takes no fewer steps than that, to reckon with. */
 enum { FEW_STEPS = 16 };
