@@ -1,5 +1,6 @@
 /* What a game loses to the library: a loop that draws 60 frames a second while
- * 1,000 tasks are in flight whose results have 64 KB.
+ * 1,000 tasks are in flight whose results have 64 KB. One processor is left to
+ * it, as games do.
  *
  *   frame bake SECONDS [OPTIONS]    tasks of about 20 ms
  *   frame burst SECONDS [OPTIONS]   tasks that return at once
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "host/lambdapool.h"
 
@@ -37,6 +39,10 @@ static const char bake[] = "local limit = os.clock() + 0.02\n"
                            "repeat until os.clock() >= limit\n"
                            "return ('x'):rep(65536)";
 static const char burst[] = "return ('x'):rep(65536)";
+
+static int larger(int a, int b) {
+  return a > b ? a : b;
+}
 
 static double now_us(clockid_t clock) {
   struct timespec t;
@@ -197,6 +203,7 @@ static int play(const char *source, int seconds, const char *options) {
   struct lp_config config;
   lp_config_init(&config, sizeof config);
   config.nice = 10;
+  config.workers = larger((int)sysconf(_SC_NPROCESSORS_ONLN) - 1, 1);
   config.options = options;
   draw_without(seconds);
   check(game.host, lp_open(&config, &game.host));
