@@ -73,13 +73,38 @@ static int print(lua_State *L) {
 
 /* --- warnings ------------------------------------------------------------ */
 
-/* Adds to the texts that are kept; drops it when there is no memory. */
-static void keep(struct lp__warnings *warnings, const char *text, size_t size) {
-  char *bytes = lp__realloc(warnings->bytes, warnings->size + size);
+/* A call that brings about more than that is told of the first ones. */
+enum { LEAST_ROOM = 256, MOST_KEPT = 1 << 14 };
+
+/* The bytes that are allocated for `size`. */
+static size_t room_for(size_t size) {
+  size_t room = LEAST_ROOM;
+  while (room < size)
+    room *= 2;
+  return room;
+}
+
+/* Makes room for `more` bytes; false when there is no memory. */
+static bool grow(struct lp__warnings *warnings, size_t more) {
+  size_t room = room_for(warnings->size + more);
+  char *bytes = warnings->bytes;
+  if (bytes != NULL && room == room_for(warnings->size))
+    return true;
+  bytes = lp__realloc(bytes, room);
   if (bytes == NULL)
-    return;
-  memcpy(bytes + warnings->size, text, size);
+    return false;
   warnings->bytes = bytes;
+  return true;
+}
+
+/* Adds to the texts that are kept; drops it when there is no memory. Every line
+ * is one of its own. */
+static void keep(struct lp__warnings *warnings, const char *text, size_t size) {
+  if (warnings->size >= MOST_KEPT || !grow(warnings, size))
+    return;
+  char *end = warnings->bytes + warnings->size;
+  for (size_t i = 0; i < size; i++)
+    end[i] = text[i] == '\n' ? '\0' : text[i];
   warnings->size += size;
 }
 

@@ -274,13 +274,22 @@ static void test_log(void **state) {
             "collectgarbage()");
   assert_string_equal(log_text, "3:in parts|3:error in __gc (gc)|");
   log_text[0] = '\0';
+  run(host, "warn('one\\ntwo')");
+  assert_string_equal(log_text, "3:one|3:two|");
+  log_text[0] = '\0';
+  run(host, "require('lambdapool').async(error, 'of a flow', 0)"
+            "assert(require('lambdapool').async(error, 'asked', 0):exception())"
+            "collectgarbage() collectgarbage()");
+  assert_string_equal(log_text,
+                      "3:nobody has asked for the error of a flow: of a flow|");
+  log_text[0] = '\0';
   work(host, "print('from', 'task') io.stderr:write('err\\n')");
-  while (log_lines < 7)
+  while (log_lines < 10)
     must(host, lp_poll(host, 1000));
   assert_string_equal(log_text, "0:from\ttask|0:err|");
   log_text[0] = '\0';
   work(host, "warn('off') warn('@on') warn('of ', 'task')");
-  while (log_lines < 8)
+  while (log_lines < 11)
     must(host, lp_poll(host, 1000));
   assert_string_equal(log_text, "0:Lua warning: of task|");
 }
