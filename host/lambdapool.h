@@ -120,7 +120,8 @@ enum lp_log_level {
                   * io.write and io.stderr go where they always go */
   LP_LOG_NOTICE, /* the library has something to say: what went wrong in a
                   * place that has no other way to tell */
-  LP_LOG_WARNING /* a warning of the host's own Lua code (warn) */
+  LP_LOG_WARNING /* a warning of the host's own Lua code (warn), or of an error
+                  * in lambdapool.async that nobody can ask for any more */
 };
 
 /* Called inside of calls of the host, on their thread. `text` is borrowed until

@@ -24,7 +24,8 @@ function origin.running()
 end
 
 --- Runs fn(...) until it waits for the first time. Returns a future of what it returns; `result`
---- raises what it raises.
+--- raises what it raises. An error that nobody asks for is reported by `lambdapool run` and at the
+--- prompt; elsewhere it is a warning (see `warn`) once the future is garbage.
 ---@param fn function
 ---@param ... any
 ---@return lambdapool.Future
@@ -38,7 +39,9 @@ local function async(fn, ...)
     if ok then
       futures.succeed(future, ...)
     else
-      flow.unasked[future] = not interrupt.is(...) or nil -- the flow's resumer raises that one
+      if not interrupt.is(...) then -- the flow's resumer raises that one
+        flow.note_failure(future, (...))
+      end
       futures.fail(future, (...))
     end
   end, ...)

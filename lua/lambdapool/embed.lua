@@ -10,6 +10,7 @@ local config = require "lambdapool.config"
 local engine = require "lambdapool.engine"
 local errors = require "lambdapool.errors"
 local executors = require "lambdapool.executor"
+local flow = require "lambdapool.flow"
 local frames = require "lambdapool.frames"
 local json = require "lambdapool.json"
 local loop = require "lambdapool.loop"
@@ -25,6 +26,7 @@ local embed = {}
 
 frames.keep()
 config.count_while(native.is_command)
+flow.report_while(native.is_command)
 
 -- Options ------------------------------------------------------------------------------------
 

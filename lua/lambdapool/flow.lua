@@ -2,8 +2,10 @@
 --- loop goes on with it when what it waits for is there; so many flows share one thread. Outside of
 --- flows, and in coroutines that a flow runs by itself, waiting blocks.
 
+local errors = require "lambdapool.errors"
 local interrupt = require "lambdapool.interrupt"
 local loop = require "lambdapool.loop"
+local system = require "lambdapool.system"
 
 ---@class lambdapool.Flow
 ---@field thread thread
@@ -110,23 +112,67 @@ function flow.cancel(self)
   return true
 end
 
---- Futures of flows that raised, as keys, until somebody asks for the error.
-flow.unasked = {}
+--- Waits until every flow has ended.
+function flow.drain()
+  loop.wait(function() return count == 0 end)
+end
+
+-- Errors that nobody was told ------------------------------------------------------------------
+
+-- Whether somebody will look at what is unreported: programs do. In a Lua of somebody else's they
+-- would only pile up.
+local is_reported = system.guest and function() return false end or function() return true end
+
+-- Futures of flows that raised, as keys, until somebody asks for the error, where it is reported.
+local unasked = {}
+
+-- Elsewhere the error is lost with its future, which has one of these. A finalizer is no place to
+-- raise it, nor to call anybody: Lua has warnings for that.
+local witness = {}
+
+function witness:__gc()
+  if not self.was_asked then
+    warn("nobody has asked for the error of a flow: " .. errors.message(self.failure))
+  end
+end
+
+--- Has errors of flows kept for `unreported` while this says true. While it says false, Lua warns
+--- of each that nobody can ask for any more.
+---@param says fun(): boolean
+function flow.report_while(says)
+  is_reported = says
+end
+
+--- The flow of `future` has raised `failure`, and nobody was told yet.
+---@param future lambdapool.Future
+---@param failure any
+function flow.note_failure(future, failure)
+  if is_reported() then
+    unasked[future] = true
+  else
+    future.witness = setmetatable({ failure = failure }, witness)
+  end
+end
+
+--- Somebody is told the error of `future` now.
+---@param future lambdapool.Future
+function flow.note_asked(future)
+  unasked[future] = nil
+  if future.witness then
+    future.witness.was_asked = true
+    future.witness = nil
+  end
+end
 
 --- Errors that nobody was told: of flows, and of callbacks. They count as told now.
 ---@return any[]
 function flow.unreported()
   local values = loop.unraised()
-  for future in pairs(flow.unasked) do
+  for future in pairs(unasked) do
     values[#values + 1] = future.error
-    flow.unasked[future] = nil
+    unasked[future] = nil
   end
   return values
-end
-
---- Waits until every flow has ended.
-function flow.drain()
-  loop.wait(function() return count == 0 end)
 end
 
 return flow

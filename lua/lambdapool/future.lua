@@ -42,7 +42,7 @@ end
 -- Its values; raises its error.
 local function unwrap(self)
   if self.failed then
-    flow.unasked[self] = nil
+    flow.note_asked(self)
     error(self.error, 0)
   end
   local values = self.values
@@ -101,7 +101,7 @@ end
 ---@return lambdapool.Error?
 function Future:exception(timeout)
   await(self, check_timeout("future:exception", timeout))
-  flow.unasked[self] = nil
+  flow.note_asked(self)
   return self.error
 end
 

@@ -211,6 +211,28 @@ static void idle_polls_allocate_nothing(void) {
   IN(&strict, lp_close(host));
 }
 
+/* Kilobytes of Lua after ten thousand errors that nobody asks for. */
+static double memory_after_flows(lp_host *host) {
+  int i;
+  for (i = 0; i < 100; i++) {
+    guest_run(host, "for i = 1, 100 do\n"
+                    "  require 'lambdapool'.async(error, 'lost', 0)\n"
+                    "end");
+    OK(host, lp_poll(host, 500));
+  }
+  return guest_run(host, "collectgarbage() collectgarbage()\n"
+                         "return collectgarbage 'count'")
+      ->values[0]
+      .number;
+}
+
+static void errors_of_flows(void) {
+  lp_host *host = guest_open();
+  double first = memory_after_flows(host);
+  CHECK(memory_after_flows(host) < first + 10);
+  OK(host, lp_close(host));
+}
+
 /* What comes into being when there is no memory for it: nothing, an error, or
  * a task that ends. Then there is memory again, and the host goes on unless it
  * says that it cannot. */
@@ -308,6 +330,7 @@ int main(int argc, char **argv) {
       {"from thread to thread", from_thread_to_thread},
       {"nothing comes from malloc", nothing_comes_from_malloc},
       {"idle polls allocate nothing", idle_polls_allocate_nothing},
+      {"errors of flows that nobody asks for", errors_of_flows},
       {"out of memory anywhere", out_of_memory_anywhere},
       {"a limit of bytes", a_limit_of_bytes},
       {"a greedy script", a_greedy_script}};

@@ -35,6 +35,21 @@ describe("lambdapool.async", function()
     assert.equal(failure, future:exception())
   end)
 
+  -- A program reports such errors at its end, and keeps them until then.
+  if system.guest then
+    it("forgets errors that nobody can ask for any more", function()
+      local function fail_often()
+        for _ = 1, 10000 do
+          lambdapool.async(error, "unasked")
+        end
+        collectgarbage()
+        return collectgarbage "count"
+      end
+      local kilobytes = fail_often()
+      assert.is_true(fail_often() < kilobytes + 100)
+    end)
+  end
+
   it("runs many flows in one thread", function()
     local flows, active, most = {}, 0, 0
     for i = 1, 200 do

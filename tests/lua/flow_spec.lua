@@ -158,6 +158,61 @@ describe("flows", function()
     assert.equal("unasked", unasked:exception())
   end)
 
+  describe("in a program that reports no errors", function()
+    local globals, warn, warnings
+
+    -- The globals of a function of the library's, which are none of the script's.
+    local function globals_of(f)
+      for i = 1, math.huge do
+        local name, value = debug.getupvalue(f, i)
+        if name == "_ENV" then
+          return value
+        end
+      end
+    end
+
+    before_each(function()
+      globals, warnings = globals_of(world.flow.note_failure), {}
+      warn = globals.warn
+      globals.warn = function(text) warnings[#warnings + 1] = text end
+      world.flow.report_while(function() return false end)
+    end)
+
+    after_each(function()
+      globals.warn = warn
+    end)
+
+    local function fail()
+      sleep(1)
+      error("unasked", 0)
+    end
+
+    local function run(count)
+      for _ = 1, count do
+        async(fail)
+      end
+      world.flow.drain()
+    end
+
+    it("warn of those that nobody can ask for any more", function()
+      local held = async(fail)
+      run(2)
+      collectgarbage()
+      local warning = "nobody has asked for the error of a flow: unasked"
+      assert.same({ warning, warning }, warnings)
+      assert.same({}, world.flow.unreported())
+      assert.equal("unasked", held:exception())
+    end)
+
+    it("do not warn of those that somebody has asked for", function()
+      assert.equal("unasked", error_of(function() async(fail):result() end))
+      assert.equal("unasked", async(fail):exception())
+      assert.is_true(async(sleep, 1):cancel())
+      collectgarbage()
+      assert.same({}, warnings)
+    end)
+  end)
+
   it("are functions", function()
     assert.matches("flow_spec.lua:%d+: lambdapool.async: needs a function, got a table",
       error_of(function() lambdapool.async {} end))

@@ -67,7 +67,7 @@ end
 -- What a future has brought, below its name; nil when that is no news.
 local function describe(self, future, name)
   if future.failed then
-    flow.unasked[future] = nil
+    flow.note_asked(future)
     if type(future.error) == "table" and future.error.kind == "cancelled" then
       return nil
     end
