@@ -15,7 +15,7 @@ local PACKAGES = {
 local function find(name)
   local path, folders = places.find(name)
   return path or error(("cannot find a part of the program: there is no `%s` in %s\n" ..
-    "  build it with `make build`"):format(name, folders), 0)
+    "  put it there, as `make install` does"):format(name, folders), 0)
 end
 
 --- Loads the C module "lambdapool.NAME".

@@ -143,6 +143,7 @@ def test_the_installed_tree_may_be_moved(folder):
     os.remove(moved + "/libexec/lambdapool/bootstrap")
     text = other.run("./a.out", LD_LIBRARY_PATH=moved + "/lib", fails=True)
     equal("cannot find the agent" in text and moved + "/libexec/lambdapool" in text, True)
+    equal("or name it" in text and "lp_config.agent" in text, True)
     other.close()
 
 

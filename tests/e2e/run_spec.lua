@@ -199,7 +199,8 @@ describe("lambdapool run", function()
     local code_text = "require \"lambdapool\".pool {}:apply(print)"
     local _, err, code = shell("alone/lambdapool run -e '" .. code_text .. "'")
     assert.equal(1, code)
-    assert.matches("cannot find the agent: there is no `bootstrap` in .*/alone, [^\n]*\n", err)
+    assert.matches("cannot find the agent: there is no `bootstrap` in .*/alone, [^\n]*\n"
+      .. "  put it there, as `make install` does, or name it", err)
   end)
 end)
 

@@ -69,7 +69,8 @@ local function find_agent()
   end
   local path, folders = places.find("bootstrap", system.executable_file)
   return path or error(("cannot find the agent: there is no `bootstrap` in %s\n" ..
-    "  build it with `make build`, or name it in LAMBDAPOOL_AGENT"):format(folders), 0)
+    "  put it there, as `make install` does, or name it: in LAMBDAPOOL_AGENT, in the option " ..
+    "`agent` of a pool, or in lp_config.agent"):format(folders), 0)
 end
 
 -- A name for each invocation, in the shape that Lambda's have. Not random: math.random belongs to
