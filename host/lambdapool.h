@@ -151,7 +151,8 @@ struct lp_config {
   int retries;
 
   /* How nice local workers are to other processes, 0 to 19, as for nice(1).
-   * Default 0. A program that draws frames wants 10 or so. */
+   * Default 0. A program that draws frames wants 19: then workers run only on
+   * processors that nobody else wants, and leave them at once. */
   int nice;
 
   /* Where Lua modules of yours are found first, as `<path>/terrain.lua` or

@@ -102,13 +102,15 @@ static int set_attributes(posix_spawnattr_t *attributes, int nice) {
 
 /* It has only just begun, and has no threads yet. A batch process that is woken
  * does not take the processor from whoever runs: handing a worker its next task
- * would cost a frame a millisecond. */
+ * would cost a frame a millisecond. But it keeps the processor that it has for
+ * some milliseconds; an idle one goes at once. Where the system refuses a
+ * policy, the child is as nice as it can be. */
 static void be_nice(pid_t pid, int nice) {
   const struct sched_param none = {0};
   if (nice <= 0)
     return;
   setpriority(PRIO_PROCESS, (id_t)pid, getpriority(PRIO_PROCESS, 0) + nice);
-  sched_setscheduler(pid, SCHED_BATCH, &none);
+  sched_setscheduler(pid, nice < LP__NICEST ? SCHED_BATCH : SCHED_IDLE, &none);
 }
 
 /* posix_spawn runs between a vfork and an exec, with signals held back and on

@@ -31,6 +31,9 @@ struct lp__process {
                  * pipe on which its process 1 says how the child ended */
 };
 
+/* The processor only when nobody else wants it. */
+enum { LP__NICEST = 19 };
+
 /* Starts `path` with `environment` ("NAME=value", NULL at the end) and nothing
  * else in its environment. Above 0, `nice` makes it so much nicer than this
  * process; it stays in the session then, since where the kernel shares out the

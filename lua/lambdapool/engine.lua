@@ -53,7 +53,8 @@ engine.map_rules = with(engine.call_rules, { wait = { "seconds" } })
 ---   timeout    default 900, the longest that Lambda offers
 ---   seed       an integer that all random numbers of tasks depend on; default: another each time
 ---   prefix     true puts "[worker 2] " before each line that tasks print; default false
----   nice       how nice local workers are to other processes, 0 to 19; default 0
+---   nice       how nice local workers are to other processes, 0 to 19; default 0. With 19 they run
+---              only on processors that nobody else wants
 ---   agent      the program that local workers run; default: `bootstrap`, where it was installed
 ---   chaos      faults on purpose: see lambdapool.backend.chaos
 ---

@@ -29,6 +29,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,11 +225,13 @@ static void post_descriptors(void) {
   post(text, strlen(text));
 }
 
-/* How nice it is, and who leads its session and its group. */
+/* How nice it is, who leads its session and its group, and the policy by which
+ * it gets a processor. */
 static void post_nice(void) {
   char text[64];
-  snprintf(text, sizeof text, "%d %d %d", getpriority(PRIO_PROCESS, 0),
-           getsid(0) == getpid(), getpgid(0) == getpid());
+  snprintf(text, sizeof text, "%d %d %d %d", getpriority(PRIO_PROCESS, 0),
+           getsid(0) == getpid(), getpgid(0) == getpid(),
+           sched_getscheduler(0));
   post(text, strlen(text));
 }
 

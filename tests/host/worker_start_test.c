@@ -3,6 +3,7 @@
 #include "tests/host/worker_support.h"
 
 #include <poll.h>
+#include <sched.h>
 
 enum { MANY = 20 };
 
@@ -184,22 +185,36 @@ static void test_the_descriptor_tells_of_starts(void **state) {
   expect_not_started(fixture, id, ENOENT);
 }
 
-/* How nice the worker is, as it says. */
-static int nice_of(struct fixture *fixture, int nice, const char *rest) {
+/* What a worker says: how nice it is, whether it leads its session and its
+ * group, and its policy. */
+struct niceness {
+  int value, session, group, policy;
+};
+
+static struct niceness start_nice(struct fixture *fixture, int nice) {
   int64_t id = start_apart(fixture, fake_agent(), nice);
+  struct niceness says = {0};
   invoke(fixture, id, "nice");
-  char *end;
-  const char *bytes = expect(fixture, id, LP__EVENT_RESPONSE, NULL)->bytes;
-  long value = strtol(bytes, &end, 10);
-  assert_string_equal(end, rest);
-  return (int)value;
+  assert_int_equal(sscanf(expect(fixture, id, LP__EVENT_RESPONSE, NULL)->bytes,
+                          "%d %d %d %d", &says.value, &says.session,
+                          &says.group, &says.policy),
+                   4);
+  assert_int_equal(says.group, 1);
+  assert_int_equal(says.session, nice == 0);
+  return says;
 }
 
 static void test_nice(void **state) {
   int own = getpriority(PRIO_PROCESS, 0);
-  assert_int_equal(nice_of(*state, 0, " 1 1"), own);
-  assert_int_equal(nice_of(*state, 3, " 0 1"), own + 3 < 19 ? own + 3 : 19);
-  assert_int_equal(nice_of(*state, 19, " 0 1"), 19);
+  struct niceness says = start_nice(*state, 0);
+  assert_int_equal(says.value, own);
+  assert_int_equal(says.policy, sched_getscheduler(0));
+  says = start_nice(*state, 10);
+  assert_int_equal(says.value, own + 10 < 19 ? own + 10 : 19);
+  assert_int_equal(says.policy, SCHED_BATCH);
+  says = start_nice(*state, 19);
+  assert_int_equal(says.value, 19);
+  assert_int_equal(says.policy, SCHED_IDLE);
 }
 
 /* One thread, from the first start to the end, which gets no signals. */
