@@ -119,12 +119,14 @@ local function is_deployed()
   return engine.place() == "aws"
 end
 
+local NO_FUNCTION = "there is no function '%s' in module '%s'"
+
 -- Complains of a function that certainly is not there. A module is not loaded for that.
 local function check_module_function(name, module, field)
   local loaded = package.loaded[module]
   if type(loaded) == "table" and not debug.getmetatable(loaded) and not is_callable(loaded[field])
     or loaded ~= nil and type(loaded) ~= "table" then
-    error(("there is no function '%s' in module '%s'"):format(field, module), 0)
+    error(NO_FUNCTION:format(field, module), 0)
   elseif loaded == nil and not package.preload[module] and not is_deployed() then
     local _, places = package.searchpath(module, package.path)
     if places then
@@ -142,12 +144,19 @@ local function check_global_function(name)
   end
 end
 
--- What runs a function that is known by its name: code that names it, so that it travels.
+-- Modules that return nothing are `true`.
+local CALL = [[
+local module = require(%q)
+local call = module ~= true and module.%s or error(%q, 0)
+return call(...)]]
+
+-- What runs a function that is known by its name: code that names it, so that it travels. Whether
+-- a module has it may turn out where it runs.
 local function load_call(name)
   local module, field = name:match "^([%w_%-]+[%w_%-.]*)%.([%a_][%w_]*)$"
   if module then
     check_module_function(name, module, field)
-    return load_chunk(("return require(%q).%s(...)"):format(module, field), "=" .. name)
+    return load_chunk(CALL:format(module, field, NO_FUNCTION:format(field, module)), "=" .. name)
   end
   check_global_function(name)
   return load_chunk(("return %s(...)"):format(name), "=" .. name)

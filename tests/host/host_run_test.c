@@ -90,6 +90,37 @@ static void test_functions(void **state) {
   }
 }
 
+static void write_module(const char *path, const char *source) {
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  fputs(source, file);
+  fclose(file);
+}
+
+/* What a module has is known where it is loaded. */
+static void test_functions_of_modules(void **state) {
+  static const char path[] = "/tmp/lambdapool_host_run.lua";
+  static const char *const empty[] = {"return {}", "", "return {bake = false}"};
+  struct lp_task task = source_task(NULL);
+  const struct lp_result *result;
+  (void)state;
+  run(host, "package.path = '/tmp/?.lua;' .. package.path");
+  task.function = "lambdapool_host_run.bake";
+  for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+    write_module(path, empty[i]);
+    result = result_of(host, submit(host, &task));
+    assert_int_equal(result->kind, LP_ERROR);
+    assert_string_equal(
+        result->message,
+        "there is no function 'bake' in module 'lambdapool_host_run'");
+  }
+  assert_int_equal(lp_run(host, &task, NULL), LP_ELUA);
+  assert_string_equal(
+      lp_error(host),
+      "there is no function 'bake' in module 'lambdapool_host_run'");
+  remove(path);
+}
+
 /* Scripts that run in turns are kept once. */
 static void test_sources_in_turns(void **state) {
   static char sources[2][50000];
@@ -378,6 +409,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_errors),
       TEST(test_functions),
+      TEST(test_functions_of_modules),
       TEST(test_sources_in_turns),
       TEST(test_sources_are_forgotten),
       TEST(test_files),
