@@ -39,7 +39,8 @@ local tallies = require "lambdapool.tally"
 ---@field errors table<integer, lambdapool.Error>? by item
 ---@field first_error integer? the lowest item in `errors`
 ---@field refusal any why the items could not be sent: raised as it is
----@field attempts table<integer, integer>? by item, where it is not 1
+---@field attempts table<integer, integer>? by item, which start is its last or its next, where it
+--- is not the first
 ---@field dropped table<integer, boolean>? items that were cancelled one by one
 ---@field cancelled boolean? what has not been sent is not sent any more
 ---@field fail_fast boolean? the first error cancels the items behind it
@@ -127,12 +128,14 @@ function methods:close()
   end
 end
 
---- Items `first` to `last` ended in an error of the platform, for good.
-function methods:fail(first, last, kind, message)
+--- Items `first` to `last`, of which there is one, ended in an error of the platform, for good:
+--- while they waited for their start, or once they were started.
+function methods:fail(first, last, kind, message, started)
+  local not_yet = started and 0 or 1
   for i = first, last do
     if not (self.dropped and self.dropped[i]) then
-      self:note(i, self:error(i, kind, self.attempts and self.attempts[i] or 1,
-        { message = message }))
+      local attempt = self.attempts and self.attempts[i] or 1
+      self:note(i, self:error(i, kind, attempt - not_yet, { message = message }))
     end
   end
   self:finish(first, last)
@@ -150,8 +153,8 @@ function methods:skip(first, last)
 end
 
 --- Item `i` ends now, as cancelled; whatever comes of it is not looked at any more.
-function methods:drop(i)
-  self:fail(i, i, "cancelled", "the task was cancelled")
+function methods:drop(i, started)
+  self:fail(i, i, "cancelled", "the task was cancelled", started)
   self.dropped = self.dropped or {}
   self.dropped[i] = true
 end

@@ -77,7 +77,7 @@ local function headline(e)
   end
   if e.milliseconds then
     line[#line + 1] = ("(attempt %d of %d, %.0f ms)"):format(e.attempts, e.tries, e.milliseconds)
-  elseif e.tries > 1 then
+  elseif e.tries > 1 and e.attempts > 0 then
     line[#line + 1] = ("(attempt %d of %d)"):format(e.attempts, e.tries)
   end
   return table.concat(line, " ")

@@ -391,16 +391,17 @@ end
 ---@return boolean
 function methods:cancel(batch, i)
   local range = range_of(self, batch, i)
+  local may_run = range ~= nil
   if range and not (self.backend.opaque and range.first < range.last) then
     local place = i - range.first + 1
     local begun = self.backend:cut(range.ticket, place - 1)
     local _, finished = self.backend:progress(range.ticket)
-    local may_run = not begun or place <= begun
+    may_run = not begun or place <= begun
     if finished and place <= finished or may_run and not self.backend:cancel(range.ticket) then
       return false
     end
   end
-  batch:drop(i)
+  batch:drop(i, may_run)
   self:dispatch()
   return true
 end
@@ -419,6 +420,17 @@ local function cancel_queued(self, call, message)
   end
 end
 
+-- Cancels the items of a range under way, of which so many have begun; nil: all, perhaps.
+local function fail_running(range, begun, message)
+  local last = begun and math.min(range.first + begun - 1, range.last) or range.last
+  if range.first <= last then
+    range.batch:fail(range.first, last, "cancelled", message, true)
+  end
+  if last < range.last then
+    range.batch:fail(last + 1, range.last, "cancelled", message)
+  end
+end
+
 -- Ends what runs, of one call or of all. Its workers are killed; gently, only those that cannot end
 -- their tasks.
 local function cancel_running(self, call, message, gently)
@@ -427,8 +439,9 @@ local function cancel_running(self, call, message, gently)
     if not range.void and (not call or range.batch.call == call) then
       range.void = true
       tallies.add(range.batch.call, "running", range.first - range.last - 1)
+      local begun = self.backend:progress(range.ticket)
       cancel(self.backend, range.ticket)
-      range.batch:fail(range.first, range.last, "cancelled", message)
+      fail_running(range, begun, message)
     end
   end
 end

@@ -124,7 +124,7 @@ describe("a batch", function()
       assert.equal(8, batch:failure(8).index)
       assert.is_nil(batch:failure(7))
       local e = error_of(batch.check, batch)
-      assert.same({ "three", 3, 9, 1, 1 }, { e.message, e.index, e.count, e.attempts, e.tries })
+      assert.same({ "three", 3, 9, 0, 1 }, { e.message, e.index, e.count, e.attempts, e.tries })
     end)
 
     it("from where a stream is", function()
@@ -143,11 +143,16 @@ describe("a batch", function()
     end)
 
     it("with how often they were started, and might have been", function()
-      local batch = new(2, { retry = retries.new("", { retries = 4 }, 1) })
-      batch.attempts = { [2] = 3 }
-      batch:fail(1, 2, "cancelled", "m")
-      assert.same({ 1, 5 }, { batch.errors[1].attempts, batch.errors[1].tries })
-      assert.same({ 3, 5 }, { batch.errors[2].attempts, batch.errors[2].tries })
+      local batch = new(4, { retry = retries.new("", { retries = 4 }, 1) })
+      batch.attempts = { [2] = 3, [4] = 3 }
+      batch:fail(1, 2, "cancelled", "m", true)
+      batch:fail(3, 4, "cancelled", "m")
+      local attempts = {}
+      for i = 1, 4 do
+        attempts[i] = batch.errors[i].attempts
+        assert.equal(5, batch.errors[i].tries)
+      end
+      assert.same({ 1, 3, 0, 2 }, attempts)
     end)
 
     it("behind what could not be sent, which is raised as it is", function()

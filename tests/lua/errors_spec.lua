@@ -77,6 +77,8 @@ describe("errors", function()
         tries = 4 })))
     assert.equal("task crashed (attempt 2 of 2)\n  m",
       tostring(errors.new("crashed", { message = "m", attempts = 2 })))
+    assert.equal("task was cancelled\n  m",
+      tostring(errors.new("cancelled", { message = "m", attempts = 0, tries = 3 })))
   end)
 
   it("tell how many futures are unfinished", function()

@@ -458,7 +458,7 @@ describe("the scheduler", function()
 
     it("in the queue: it is not sent", function()
       assert.is_true(scheduler:cancel(batch, 5))
-      assert.equal("cancelled", batch:failure(5).kind)
+      assert.same({ "cancelled", 0 }, { batch:failure(5).kind, batch:failure(5).attempts })
       for i = 1, 3 do
         backend.tickets[i].done(answer(backend.tickets[i]))
       end
@@ -473,6 +473,7 @@ describe("the scheduler", function()
       assert.is_true(scheduler:cancel(batch, 2))
       assert.equal(1, ticket.limit)
       assert.is_nil(ticket.cancelled)
+      assert.equal(0, batch:failure(2).attempts)
       ticket.done { bytes = { done = 1, values = { 1 } } }
       for i = 2, #backend.tickets + 1 do
         backend.tickets[i].done(answer(backend.tickets[i]))
@@ -487,6 +488,7 @@ describe("the scheduler", function()
       assert.is_false(scheduler:is_running(batch, 3))
       assert.is_true(scheduler:cancel(batch, 2))
       assert.is_true(ticket.cancelled)
+      assert.equal(1, batch:failure(2).attempts)
       ticket.done { kind = "cancelled", message = "m", progress = { begun = 2, finished = 1,
         kept_tasks = 1, kept = { done = 1, values = { 1 } } } }
       for i = 2, 3 do
@@ -528,6 +530,18 @@ describe("the scheduler", function()
       assert.same({ "1", "2", "5" }, sent())
       backend.tickets[3].done(answer(backend.tickets[3]))
       assert.same({ 5 }, kinds(other))
+    end)
+
+    it("and knows what of it was started", function()
+      local batch = add({ 1, 2, 3, 4, 5, 6, 7 }, { size = 3 })
+      backend.tickets[1].begun = 2
+      backend.tickets[2].begun = 3
+      scheduler:cancel_call(batch.call, "enough")
+      local attempts = {}
+      for i = 1, batch.n do
+        attempts[i] = batch:failure(i).attempts
+      end
+      assert.same({ 1, 1, 0, 1, 1, 1, 0 }, attempts)
     end)
 
     it("whose answers come all the same, and are dropped", function()
