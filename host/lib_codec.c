@@ -103,6 +103,7 @@ static const luaL_Reg functions[] = {{"dump", dump},
                                      {"response", lp__call_response},
                                      {"answer", lp__call_answer},
                                      {"kept", lp__call_kept},
+                                     {"release", lp__call_release},
                                      {NULL, NULL}};
 
 int luaopen_lambdapool_codec(lua_State *L) {

@@ -69,9 +69,10 @@ end
 local LUA = set "lua.h lauxlib.h lualib.h lua.hpp lua-cjson.h"
 local EVENTS = set "uv.h http_parser.h"
 
--- What the codec may see: bytes, the sources and fresh globals of its state, the result codes, and
--- the page on which it tells how far it is.
-local BELOW_CODEC = set "buffer.h base64.h hash.h json.h state.h own.h lambdapool.h progress.h"
+-- What the codec may see: bytes, also those that are lent, the sources and fresh globals of its
+-- state, the result codes, and the page on which it tells how far it is.
+local BELOW_CODEC = set("buffer.h base64.h block.h hash.h json.h lent.h state.h own.h " ..
+  "lambdapool.h progress.h")
 
 local ours, codec = {}, {}
 for _, path in ipairs(files "host/*.h host/codec/*.h agent/*.h") do
@@ -82,7 +83,7 @@ end
 
 -- In host/, mechanism is what is not named here; in agent/, it is what is.
 local border = set("host/collect.c host/coroutine.c host/host.c host/json_read.c " ..
-  "host/json_write.c host/main.c host/own_modules.c host/part.c host/port.c " ..
+  "host/json_write.c host/lent.c host/main.c host/own_modules.c host/part.c host/port.c " ..
   "host/state.c")
 local mechanism = { "agent/http.c", "agent/lifeline.c", "agent/runtime.c" }
 for _, path in ipairs(files "host/*.c host/cloud/*.c host/terminal/*.c") do

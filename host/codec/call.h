@@ -96,7 +96,15 @@ int lp__call_encode(lua_State *L);
  *   soft_limit     bytes: a request that is larger takes no more; 0: any */
 int lp__call_request(lua_State *L);
 
-/* response(bytes, code, origins, columns, base) -> report, errors
+/* Bytes of workers, as the functions below take them, are a string or an object
+ * that lends them (../lent.h); with one that was released they raise.  Whoever
+ * has read all that he wants of it says so: */
+
+/* release(bytes)
+ * They are not looked at any more.  Does nothing for what is not lent. */
+int lp__call_release(lua_State *L);
+
+/* response(bytes, code, origins, columns, base [, lend]) -> report, errors
  * Value j of task k goes to columns[j][base + k].  When columns.counts is a
  * table, counts[base + k] is how many values there are, unless that is 1; when
  * columns.n is a number, columns are made with room for n rows. For tasks with
@@ -105,7 +113,11 @@ int lp__call_request(lua_State *L);
  * report: { done, values, max_values, cold, run_us, peak_memory, stale }, where
  * `values` is the last task's number of values, and `stale` the name of a
  * module that the worker has in another version than this state, or nil.
- * errors: task -> { kind, message, traceback, value }, or nil. */
+ * errors: task -> { kind, message, traceback, value }, or nil.
+ * With `lend`, from bytes that are lent and were not compressed: strings of
+ * some size among results that are all simple become such objects themselves,
+ * behind which there is a zero.  They are for C, not for users' code.  What
+ * they lend was changed for that: it is not read again. */
 int lp__call_response(lua_State *L);
 
 /* answer(bytes, code) -> report, position
@@ -115,13 +127,14 @@ int lp__call_response(lua_State *L);
  * compressed. */
 int lp__call_answer(lua_State *L);
 
-/* kept(bytes, tasks, origins, columns, base [, position [, most]])
+/* kept(bytes, tasks, origins, columns, base [, position [, most [, lend]]])
  *   -> report, errors, position
  * The same for the records of up to so many tasks, without what stands around
  * them in a response.  report: { done, values, max_values }.  The bytes may be
  * any: reading ends where no whole record follows.  It begins at a position in
- * the bytes, 0 being the first, and no record is begun after `most` bytes; the
- * position behind the last one comes back. */
+ * the bytes, 0 being the first, and no record is begun after `most` bytes, of
+ * which those of results that are lent do not count; the position behind the
+ * last one comes back. */
 int lp__call_kept(lua_State *L);
 
 /* --- the worker's side ------------------------------------------------------

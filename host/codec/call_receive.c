@@ -5,6 +5,7 @@
 #include "call.h"
 #include "call_code.h"
 #include "deployed.h"
+#include "lend.h"
 #include "load.h"
 #include "reference.h"
 #include "seal.h"
@@ -12,7 +13,8 @@
 
 /* Stack indexes of the arguments of response and kept, and of the results.
  * TASKS: how many records kept reads at most; SKIPPED: the bytes before the
- * first, MOST: those after which no other begins. */
+ * first, MOST: those after which no other begins; LEND, RESPONSE_LEND: whether
+ * kept and response lend results. */
 enum {
   BYTES = 1,
   CODE,
@@ -23,7 +25,9 @@ enum {
   ERRORS,
   TASKS = CODE,
   SKIPPED = BASE + 1,
-  MOST
+  MOST,
+  LEND,
+  RESPONSE_LEND = BASE + 1
 };
 
 static const char *const kinds[] = {
@@ -35,6 +39,7 @@ struct response {
   struct lp__bytes at;
   lua_Integer base;
   const unsigned char *enough; /* no record begins from here on */
+  const struct lp__lent *lent; /* what lends results; NULL: nothing */
   int values;                  /* of the last task, */
   int max_values;              /* and the most that one has */
 };
@@ -161,6 +166,31 @@ static int put_json_row(lua_State *L, int first, int n, lua_Integer row) {
   return n - 1;
 }
 
+/* Results that are lent take the same time, whatever their size: they do not
+ * bring the end of reading nearer. */
+static void put_off_end(struct response *r, struct lp__bytes body) {
+  size_t size = (size_t)(body.end - body.at) + RECORD_HEAD;
+  size_t left = (size_t)(r->at.end - r->enough);
+  r->enough += size < left ? size : left;
+}
+
+/* Lends the results in a body, if that can be done; pushes them and returns how
+ * many, or returns -1.
+ *
+ * That is done once for a record: answer looks at the heads of records only,
+ * and at the checksum, before any was read; every reader of records begins
+ * where the last one has ended; and a task that is tried again is sent what was
+ * sent before. */
+static int try_lend(lua_State *L, struct response *r, unsigned end,
+                    struct lp__bytes body) {
+  int n = -1;
+  if (r->lent && (end == LP__TASK_OK || end == LP__TASK_OK_JSON))
+    n = lp__lend_body(L, body, r->lent);
+  if (n >= 0)
+    put_off_end(r, body);
+  return n;
+}
+
 /* Reads the record that comes next; returns its number of values. */
 static int get_record(lua_State *L, struct response *r, lua_Integer task) {
   int first = lua_gettop(L) + 1, n;
@@ -168,7 +198,9 @@ static int get_record(lua_State *L, struct response *r, lua_Integer task) {
   struct lp__bytes body = {r->at.at + RECORD_HEAD, NULL};
   body.end = r->at.at = body.at + lp__get_u32(r->at.at + 1);
   luaL_checkstack(L, 20, NULL);
-  n = lp__load_simple(L, body) ? 1 : try_load(L, &body);
+  n = try_lend(L, r, end, body);
+  if (n < 0)
+    n = lp__load_simple(L, body) ? 1 : try_load(L, &body);
   if (n < 0) {
     set_error(L, task, "error", first);
     n = 0;
@@ -283,18 +315,32 @@ static lua_Integer get_head(lua_State *L, struct response *r) {
   return (lua_Integer)lp__get_u32(get_bytes(L, r, 4).at);
 }
 
+/* A string, or an object that lends bytes. */
 static struct lp__bytes check_bytes(lua_State *L) {
+  const struct lp__lent *lent = lp__lent_test(L, BYTES);
   struct lp__bytes bytes;
   size_t size;
-  bytes.at = (const unsigned char *)luaL_checklstring(L, BYTES, &size);
+  if (lent) {
+    luaL_argcheck(L, lent->block, BYTES, "these bytes were released");
+    bytes.at = (const unsigned char *)lent->bytes;
+    size = lent->size;
+  } else {
+    bytes.at = (const unsigned char *)luaL_checklstring(L, BYTES, &size);
+  }
   bytes.end = bytes.at + size;
   return bytes;
+}
+
+/* The bytes as what lends results, when the argument at `lend` says so. */
+static const struct lp__lent *find_lender(lua_State *L, int lend) {
+  return lua_toboolean(L, lend) ? lp__lent_test(L, BYTES) : NULL;
 }
 
 /* Pushes report and errors on what is filled up to there. */
 static void begin(lua_State *L, struct response *r) {
   r->at = check_bytes(L);
   r->enough = r->at.end;
+  r->lent = NULL;
   r->values = r->max_values = 0;
   lua_settop(L, BASE);
   lua_createtable(L, 0, 6);
@@ -319,11 +365,13 @@ static int end(lua_State *L, const struct response *r, lua_Integer done) {
 }
 
 int lp__call_response(lua_State *L) {
+  const struct lp__lent *lent = find_lender(L, RESPONSE_LEND);
   struct response r;
   lua_Integer done;
   lp__check_code(L, CODE);
   begin_values(L, &r);
   r.at = lp__unseal(L, r.at); /* ... report nil body */
+  r.lent = lua_isnil(L, -1) ? lent : NULL;
   r.enough = r.at.end;
   done = get_head(L, &r);
   if (get_records(L, &r, done) != done)
@@ -357,6 +405,7 @@ int lp__call_answer(lua_State *L) {
 }
 
 int lp__call_kept(lua_State *L) {
+  const struct lp__lent *lent = find_lender(L, LEND);
   struct response r;
   size_t size = (size_t)(check_bytes(L).end - check_bytes(L).at);
   lua_Integer tasks = luaL_checkinteger(L, TASKS);
@@ -366,6 +415,7 @@ int lp__call_kept(lua_State *L) {
   luaL_argcheck(L, skipped >= 0 && (size_t)skipped <= size, SKIPPED,
                 "must be a position in the bytes");
   begin_values(L, &r);
+  r.lent = lent;
   bytes = r.at.at;
   r.at.at += skipped;
   if (most < r.at.end - r.at.at)
@@ -373,4 +423,11 @@ int lp__call_kept(lua_State *L) {
   end(L, &r, get_records(L, &r, tasks));
   lua_pushinteger(L, r.at.at - bytes);
   return 3;
+}
+
+int lp__call_release(lua_State *L) {
+  struct lp__lent *lent = lp__lent_test(L, BYTES);
+  if (lent)
+    lp__lent_release(lent);
+  return 0;
 }

@@ -1,8 +1,9 @@
 /*
  * Loading hostile bytes.  The first byte of the input says how the rest is
  * used: as a body, as a whole dump whose checksum is made good, as the
- * response of a worker, or as the records that it kept.  Whatever loads is
- * dumped again.  More memory than the size of the input warrants is a crash.
+ * response of a worker, or as the records that it kept, of a string or in a
+ * block whose parts are lent.  Whatever loads is dumped again.  More memory
+ * than the size of the input warrants is a crash.
  */
 #include <lauxlib.h>
 #include <stdio.h>
@@ -16,11 +17,12 @@
 #include "host/codec/load.h"
 #include "host/codec/seal.h"
 #include "host/codec/wire.h"
+#include "host/lent.h"
 #include "host/state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { KEPT = 0xf0 }; /* first bytes from here on: records */
+enum { KEPT = 0xf0, LENT = 0xf8 }; /* first bytes from here on: records */
 
 enum { STATE_INPUTS = 2000, BASE_MEMORY = 64 << 20, MEMORY_PER_BYTE = 256 };
 
@@ -45,7 +47,7 @@ static void *allocate(void *context, void *block, size_t old, size_t new) {
 struct input {
   unsigned char *bytes;
   size_t size;
-  int whole;
+  int whole, lent;
 };
 
 static int load_input(lua_State *L) {
@@ -86,15 +88,29 @@ static int use_response(lua_State *L) {
   return 0;
 }
 
+/* Pushes what lends the input: a block that ends where it does. */
+static void push_lent(lua_State *L, const struct input *input) {
+  struct lp__block *block = lp__block_new(input->size);
+  memcpy(block->bytes, input->bytes, input->size);
+  lp__lent_push(L, block, block->bytes, input->size);
+  lp__block_release(block);
+}
+
 static int use_kept(lua_State *L) {
   const struct input *input = lua_touserdata(L, 1);
   lua_pushcfunction(L, lp__call_kept);
-  lua_pushlstring(L, (const char *)input->bytes, input->size);
+  if (input->lent)
+    push_lent(L, input);
+  else
+    lua_pushlstring(L, (const char *)input->bytes, input->size);
   lua_pushinteger(L, 1000);
   lua_newtable(L);
   lua_newtable(L);
   lua_pushinteger(L, 0);
-  lua_call(L, 5, 2);
+  lua_pushinteger(L, 0);
+  lua_pushnil(L);
+  lua_pushboolean(L, input->lent);
+  lua_call(L, 8, 2);
   return 0;
 }
 
@@ -163,6 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
   input.bytes = malloc(size + 64);
   input.whole = data[0] % 3 == 1;
+  input.lent = data[0] >= LENT;
   if (data[0] >= KEPT || data[0] % 3 == 0) {
     memcpy(input.bytes, data + 1, size - 1);
     input.size = size - 1;
