@@ -192,11 +192,13 @@ void lp__values_fill(lua_State *L, int first, int count,
 
 /* Takes the message and the traceback, strings, and the `count` values at the
  * top of the stack into a result; `json` says which of them are texts in JSON:
- * the first one if its bit 0 is set.  [-(count + 2), +0, e] */
+ * the first one if its bit 0 is set. Those that lend their bytes (lent.h) give
+ * them up to it. What it holds is to be released when this raises, too.
+ * [-(count + 2), +0, e] */
 void lp__values_keep(lua_State *L, int count, lua_Integer json,
                      struct lp__ended *ended);
 
-/* The result is not used any more. */
+/* The result is not used any more: what it holds is given back now. */
 void lp__values_release(lp_host *host, struct lp__ended *ended);
 
 /* --- host_submit.c ------------------------------------------------------- */

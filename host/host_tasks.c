@@ -12,6 +12,19 @@ enum { PLACE_BITS = 24, MOST = (1 << PLACE_BITS) - 2, FIRST_ROOM = 16 };
 static const lp_id PLACE = ((lp_id)1 << PLACE_BITS) - 1;
 static const lp_id USE = (lp_id)1 << PLACE_BITS;
 
+void lp__ended_free(struct lp__ended *ended) {
+  for (int i = 0; i < ended->count; i++)
+    lp__block_release(ended->blocks[i]);
+  lp__free(ended->values);
+  lp__free(ended->copy);
+  ended->values = NULL;
+  ended->blocks = NULL;
+  ended->count = 0;
+  ended->copy = NULL;
+  ended->result.values = NULL;
+  ended->result.count = 0;
+}
+
 /* Makes room for one more at the end. */
 static int grow(struct lp__tasks *tasks) {
   uint32_t room = tasks->room > 0 ? tasks->room * 2 : FIRST_ROOM;
@@ -150,6 +163,9 @@ bool lp__tasks_take(struct lp__tasks *tasks, bool with_callback,
 }
 
 void lp__tasks_free(struct lp__tasks *tasks) {
+  for (uint32_t i = 0; i < tasks->count; i++)
+    if (tasks->all[i].state == LP__TASK_HAS_ENDED)
+      lp__ended_free(&tasks->all[i].ended);
   lp__free(tasks->all);
   memset(tasks, 0, sizeof *tasks);
 }

@@ -10,14 +10,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "block.h"
 #include "lambdapool.h"
 
 /* A result, and what holds that which it points to. */
 struct lp__ended {
   struct lp_result result;
-  int anchor; /* a reference in the registry of Lua, or 0 */
+  struct lp_value *values;   /* of the result: owned, or NULL */
+  struct lp__block **blocks; /* in the same memory: what each of them lies in,
+                              * held; NULL for those that are Lua's */
+  int count;                 /* of both */
+  int anchor;                /* a reference in the registry of Lua, or 0 */
   char *copy; /* its message when that is not of Lua's: owned, or NULL */
 };
+
+/* Gives back all that is not Lua's. The result has no values then. */
+void lp__ended_free(struct lp__ended *ended);
 
 enum lp__task_state { LP__TASK_FREE, LP__TASK_OPEN, LP__TASK_HAS_ENDED };
 
@@ -66,11 +74,11 @@ void lp__tasks_end_all(struct lp__tasks *tasks, enum lp_kind kind,
                        const char *message);
 
 /* Takes the next result of those with a callback, or of the others: the task is
- * gone, and its anchor is the caller's. False when there is none. */
+ * gone, and what holds its result is the caller's. False when there is none. */
 bool lp__tasks_take(struct lp__tasks *tasks, bool with_callback,
                     struct lp__ended *ended, lp__on_end *on_end);
 
-/* Frees everything. */
+/* Frees everything; after the state of Lua, where the anchors were. */
 void lp__tasks_free(struct lp__tasks *tasks);
 
 #endif

@@ -2,7 +2,8 @@
  * Values of the user's to Lua, and Lua's to the user.
  *
  * Strings are not copied on their way out: the user is lent the bytes of Lua's
- * own, which an object in the registry keeps alive.
+ * own, which an object in the registry keeps alive, or those of a block, where
+ * they have come from a worker and were never Lua's.
  */
 #include <lauxlib.h>
 
@@ -12,6 +13,7 @@
 #include "codec/load.h"
 #include "host.h"
 #include "json.h"
+#include "lent.h"
 
 /* --- to Lua -------------------------------------------------------------- */
 
@@ -154,23 +156,76 @@ static void mark_json(struct lp_value *values, int count, lua_Integer json) {
       values[i].type = LP_JSON;
 }
 
+/* Makes room for values, all of them nil. */
+static void make_values(lua_State *L, int count, struct lp__ended *ended) {
+  size_t size = sizeof *ended->values + sizeof *ended->blocks;
+  if (count == 0)
+    return;
+  ended->values = lp__calloc((size_t)count, size);
+  if (ended->values == NULL)
+    luaL_error(L, "%s", lp_strerror(LP_ENOMEM));
+  ended->blocks = (struct lp__block **)(void *)(ended->values + count);
+  ended->count = count;
+}
+
+/* Takes the value at `index`, if that only lends its bytes: the block is held
+ * for the user instead. Returns whether it does. */
+static bool take_lent(lua_State *L, int index, struct lp_value *value,
+                      struct lp__block **block) {
+  struct lp__lent *lent = lp__lent_test(L, index);
+  if (lent == NULL || lent->block == NULL)
+    return false;
+  value->type = LP_STRING;
+  value->bytes = lent->bytes;
+  value->size = lent->size;
+  *block = lp__block_hold(lent->block);
+  lp__lent_release(lent);
+  return true;
+}
+
+/* Whether the user is lent something of Lua's. */
+static bool needs_anchor(const struct lp__ended *ended, const char *message,
+                         const char *traceback) {
+  for (int i = 0; i < ended->count; i++)
+    if (ended->values[i].type >= LP_STRING && ended->blocks[i] == NULL)
+      return true;
+  return message[0] != '\0' || traceback[0] != '\0';
+}
+
+/* Keeps the values from the index `first` on alive, and pops them. */
+static int anchor(lua_State *L, int first) {
+  int count = lua_gettop(L) - first + 1;
+  lua_createtable(L, count, 0);
+  lua_insert(L, first);
+  for (int i = count; i > 0; i--)
+    lua_rawseti(L, first, i);
+  return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* What a worker says of an error may be anything. */
+static const char *text_at(lua_State *L, int index) {
+  const char *text = lua_tostring(L, index);
+  return text != NULL ? text : "";
+}
+
+/* When this raises, `ended` has what it held by then, and no message. */
 void lp__values_keep(lua_State *L, int count, lua_Integer json,
                      struct lp__ended *ended) {
   int first = lua_gettop(L) - count + 1;
+  const char *message = text_at(L, first - 2);
+  const char *traceback = text_at(L, first - 1);
   luaL_checkstack(L, 4, "too many results");
-  lua_createtable(L, count + 3, 0);
-  struct lp_value *values =
-      lua_newuserdatauv(L, (size_t)count * sizeof *values, 0); /* t values */
-  lua_rawseti(L, -2, 1);
-  lua_insert(L, first - 2); /* t message traceback ... */
-  lp__values_fill(L, first + 1, count, values);
-  mark_json(values, count, json);
-  const char *message = lua_tostring(L, first - 1);
-  const char *traceback = lua_tostring(L, first);
-  for (int i = count + 2; i > 0; i--)
-    lua_rawseti(L, first - 2, i + 1);
-  ended->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
-  ended->result.values = values;
+  make_values(L, count, ended);
+  for (int i = 0; i < count; i++)
+    if (!take_lent(L, first + i, &ended->values[i], &ended->blocks[i]))
+      fill(L, first + i, &ended->values[i]);
+  mark_json(ended->values, count, json);
+  if (needs_anchor(ended, message, traceback))
+    ended->anchor = anchor(L, first - 2);
+  else
+    message = traceback = "";
+  lua_settop(L, first - 3);
+  ended->result.values = ended->values;
   ended->result.count = count;
   ended->result.message = message;
   ended->result.traceback = traceback;
@@ -179,6 +234,6 @@ void lp__values_keep(lua_State *L, int count, lua_Integer json,
 void lp__values_release(lp_host *host, struct lp__ended *ended) {
   if (ended->anchor != 0)
     luaL_unref(host->running_state, LUA_REGISTRYINDEX, ended->anchor);
-  lp__free(ended->copy);
+  lp__ended_free(ended);
   memset(ended, 0, sizeof *ended);
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "host.h"
+#include "lent.h"
 #include "own_modules.h"
 
 static lp_host *host_of(lua_State *L) {
@@ -57,6 +58,7 @@ static int keep_reason(lua_State *L) {
 /* What the task has returned cannot be had; the error on top says why.
  * [-1, +0, -] */
 static void lose(lua_State *L, struct lp__ended *ended) {
+  lp__ended_free(ended);
   ended->result.kind = LP_LOST;
   ended->result.message = "there was not enough memory for its end";
   ended->result.traceback = "";
@@ -74,14 +76,26 @@ static struct lp__task *find_open(lp_host *host, lp_id id) {
   return task != NULL && task->state == LP__TASK_OPEN ? task : NULL;
 }
 
+/* Nobody takes the results from the index `first` on. */
+static void release_results(lua_State *L, int first) {
+  for (int i = first; i <= lua_gettop(L); i++) {
+    struct lp__lent *lent = lp__lent_test(L, i);
+    if (lent != NULL)
+      lp__lent_release(lent);
+  }
+}
+
 /* Results may have their own way to travel, in Lua, which may call the user:
  * when they are kept, the tasks are elsewhere perhaps, and this one ended. */
 static int embed_finish(lua_State *L) {
+  enum { RESULTS = 7 };
   lp_host *host = host_of(L);
   lp_id id = (lp_id)lua_tointeger(L, 1);
   struct lp__task *task = find_open(host, id);
-  if (task == NULL)
+  if (task == NULL) {
+    release_results(L, RESULTS);
     return 0;
+  }
   struct lp__ended ended = task->ended;
   ended.result.kind = kind_of(lua_tostring(L, 2));
   ended.result.attempts = (int)lua_tointeger(L, 3);
@@ -95,8 +109,8 @@ static int embed_finish(lua_State *L) {
   if (task != NULL) {
     task->ended = ended;
     lp__tasks_end(&host->tasks, task);
-  } else if (ended.anchor != 0) {
-    luaL_unref(L, LUA_REGISTRYINDEX, ended.anchor);
+  } else {
+    lp__values_release(host, &ended);
   }
   return 0;
 }

@@ -118,6 +118,8 @@ static int submit(struct guest *guest, const char *source, bool calls_back) {
 
 static const char quick[] =
     "local a, b = ... print('seen', a.list[2]) return a, b, {{}, 1 / 0}";
+static const char large[] = "local text = ('x'):rep(70000) return text .. 1, "
+                            "{text}, 2, 'short', nil, text .. 3";
 static const char endless[] = "while true do end";
 
 static void nothing(struct guest *guest) {
@@ -148,6 +150,13 @@ static void fan_out(struct guest *guest) {
 static void submit_quick(struct guest *guest) {
   expect(guest, submit(guest, quick, false));
   expect(guest, submit(guest, quick, true));
+}
+
+/* Results that are lent. */
+static void submit_large(struct guest *guest) {
+  expect(guest, submit(guest, large, false));
+  expect(guest, submit(guest, large, true));
+  expect(guest, submit(guest, large, false));
 }
 
 static void submit_endless(struct guest *guest) {
@@ -324,6 +333,12 @@ static void test_wait(void **state) {
   sweep(submit_quick, wait);
 }
 
+static void test_large(void **state) {
+  (void)state;
+  sweep(submit_large, poll);
+  sweep(submit_large, wait);
+}
+
 static void test_cancel(void **state) {
   (void)state;
   sweep(submit_quick, cancel);
@@ -342,7 +357,7 @@ static void test_look(void **state) {
 /* Memory is short now and then, for a long time. */
 static void test_hard_times(void **state) {
   static void (*const acts[])(struct guest *) = {
-      submit_quick, poll_once, submit_quick, cancel, run,
+      submit_quick, poll_once, submit_large, cancel, run,
       submit_quick, poll_once, look,         offer,  poll_once};
   (void)state;
   for (uint32_t seed = 1; seed <= 12; seed++) {
@@ -359,11 +374,18 @@ static void test_hard_times(void **state) {
   }
 }
 
+static void have_large(struct guest *guest) {
+  submit_large(guest);
+  wait(guest);
+}
+
 /* Needs no memory, or does without. */
 static void test_close(void **state) {
   (void)state;
   sweep(nothing, close_host);
   sweep(submit_endless, close_host);
+  sweep(submit_large, close_host);
+  sweep(have_large, close_host);
 }
 
 int main(void) {
@@ -376,6 +398,7 @@ int main(void) {
       cmocka_unit_test(test_submit_again),
       cmocka_unit_test(test_poll),
       cmocka_unit_test(test_wait),
+      cmocka_unit_test(test_large),
       cmocka_unit_test(test_cancel),
       cmocka_unit_test(test_offer),
       cmocka_unit_test(test_look),

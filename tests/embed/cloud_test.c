@@ -93,8 +93,11 @@ static void work(struct strict *strict) {
   IN(strict, guest_submit(host, "error('two')"));
   IN(strict, guest_submit(host, "os.exit(3)"));
   IN(strict, OK(host, lp_wait(host, 0, -1)));
-  while (lp_next(host, &result) == 1)
+  IN(strict, i = lp_next(host, &result));
+  while (i == 1) {
     kinds[result->kind]++;
+    IN(strict, i = lp_next(host, &result));
+  }
   EQUAL(kinds[LP_DONE], 20);
   EQUAL(kinds[LP_ERROR], 1);
   EQUAL(kinds[LP_CRASHED], 1);

@@ -2,6 +2,7 @@
 #include "host_support.h"
 
 #include "host/host_tasks.h"
+#include "host/memory.h"
 
 static void on_end(lp_host *host, const struct lp_result *result, void *data) {
   (void)host, (void)result, (void)data;
@@ -119,11 +120,51 @@ static void test_counts(void **state) {
   lp__tasks_free(&tasks);
 }
 
+/* Gives the result of a task a value that lies in the block. */
+static void lend(struct lp__ended *ended, struct lp__block *block) {
+  size_t size = sizeof *ended->values + sizeof *ended->blocks;
+  ended->values = lp__calloc(1, size);
+  ended->blocks = (struct lp__block **)(void *)(ended->values + 1);
+  ended->blocks[0] = lp__block_hold(block);
+  ended->count = 1;
+  ended->copy = lp__strdup("message");
+  ended->result.values = ended->values;
+  ended->result.count = 1;
+}
+
+/* What results hold is given back by whoever takes them, or with the rest. */
+static void test_held(void **state) {
+  struct lp__memory memory = {0};
+  struct lp__tasks tasks = {0};
+  struct lp__block *block;
+  struct lp__ended ended;
+  lp__on_end callback;
+  (void)state;
+  lp__memory_enter(&memory);
+  block = lp__block_new(10);
+  for (int i = 0; i < 3; i++) {
+    lp_id id = add(&tasks, i == 1 ? on_end : NULL, NULL);
+    lend(&lp__tasks_find(&tasks, id)->ended, block);
+    end(&tasks, id, LP_DONE);
+  }
+  assert_true(lp__tasks_take(&tasks, false, &ended, &callback));
+  lp__ended_free(&ended);
+  lp__ended_free(&ended);
+  assert_null(ended.result.values);
+  assert_int_equal(ended.result.count, 0);
+  assert_int_equal(block->holds, 3);
+  lp__tasks_free(&tasks);
+  assert_int_equal(block->holds, 1);
+  lp__block_release(block);
+  assert_int_equal(memory.used, 0);
+  lp__memory_enter(NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_ids),      cmocka_unit_test(test_strange_ids),
       cmocka_unit_test(test_last_use), cmocka_unit_test(test_order),
-      cmocka_unit_test(test_counts),
+      cmocka_unit_test(test_counts),   cmocka_unit_test(test_held),
   };
   cmocka_set_message_output(CM_OUTPUT_TAP);
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,56 @@ static void test_scalars(void **state) {
   same(lp_string("a\0b\xff", 4));
 }
 
+/* Of every length about the one from which on they are lent (lend.c). */
+static void test_lengths(void **state) {
+  static const size_t sizes[] = {31,   32,    511,   512,    513,
+                                 4096, 65535, 65536, 3000000};
+  (void)state;
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    char *bytes = malloc(sizes[i]);
+    for (size_t k = 0; k < sizes[i]; k++)
+      bytes[k] = (char)(k * 7 + k / 251);
+    same(lp_string(bytes, sizes[i]));
+    free(bytes);
+  }
+}
+
+/* Results that are lent beside others, which stay until the next call. */
+static void test_lent(void **state) {
+  static const char source[] =
+      "local i = ... local text = ('x'):rep(70000)\n"
+      "return i, text .. i, { text, i }, i % 2 == 0 and print or nil, text";
+  enum { TASKS = 50 };
+  struct lp_task task = source_task(source);
+  const struct lp_result *result;
+  (void)state;
+  for (int i = 0; i < TASKS; i++) {
+    struct lp_value value = lp_integer(i);
+    task.args = &value;
+    task.count = 1;
+    task.data = (void *)(intptr_t)i;
+    submit(host, &task);
+  }
+  must(host, lp_wait(host, 0, LONG_US));
+  while (lp_next(host, &result) == 1) {
+    const struct lp_value *values = result->values;
+    int i = (int)(intptr_t)result->data;
+    char end[20];
+    assert_int_equal(result->kind, LP_DONE);
+    assert_int_equal(result->count, 5);
+    assert_int_equal(values[0].integer, i);
+    snprintf(end, sizeof end, "xx%d", i);
+    assert_int_equal(values[1].type, LP_STRING);
+    assert_string_equal(values[1].bytes + 69998, end);
+    snprintf(end, sizeof end, "xx\",%d]", i);
+    assert_int_equal(values[2].type, LP_JSON);
+    assert_string_equal(values[2].bytes + 70000, end);
+    assert_int_equal(values[3].type, i % 2 == 0 ? LP_DUMP : LP_NIL);
+    assert_int_equal(values[4].size, 70000);
+    assert_int_equal(strlen(values[4].bytes), 70000);
+  }
+}
+
 static void becomes(const char *json, const char *source, enum lp_type type,
                     const char *bytes) {
   for (int here = 0; here < 2; here++) {
@@ -163,7 +213,8 @@ static void test_many(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_scalars), cmocka_unit_test(test_json),
+      cmocka_unit_test(test_scalars), cmocka_unit_test(test_lengths),
+      cmocka_unit_test(test_lent),    cmocka_unit_test(test_json),
       cmocka_unit_test(test_dumps),   cmocka_unit_test(test_refused),
       cmocka_unit_test(test_stays),   cmocka_unit_test(test_many),
   };
