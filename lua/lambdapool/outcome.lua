@@ -113,6 +113,25 @@ local function conclude_all(scheduler, range, first, last, kind, message, outcom
   conclude(scheduler, range, first, last, failures, outcome)
 end
 
+-- Results that nobody takes, of items `first` to `last`: what they lend is given back now.
+local function discard(batch, first, last)
+  for _, column in ipairs(batch.columns) do
+    for i = first, last do
+      codec.release(column[i])
+      column[i] = nil
+    end
+  end
+end
+
+-- The same for those items of them that were cancelled, one by one, while they ran.
+local function discard_dropped(batch, first, last)
+  for i in pairs(batch.dropped or {}) do
+    if first <= i and i <= last then
+      discard(batch, i, i)
+    end
+  end
+end
+
 -- A worker has a module of its own that is not what stands here. Its results are not ours.
 local function settle_stale(scheduler, range, module, outcome)
   local of_function = scheduler.backend.complain_of_module
@@ -152,6 +171,7 @@ local function take_records(scheduler, range, first, last, width, failures, outc
     end
   end
   conclude(scheduler, range, first, last, failures, outcome)
+  discard_dropped(batch, first, last)
 end
 
 local function alone(report)
@@ -159,6 +179,7 @@ local function alone(report)
 end
 
 local function settle_damaged(scheduler, range, first, last, why, outcome)
+  discard(range.batch, first, last)
   conclude_all(scheduler, range, first, last, "lost",
     "the answer of the worker is damaged: " .. tostring(why), outcome)
 end
@@ -170,19 +191,26 @@ local function is_useless(scheduler, range, report, outcome)
       "the worker answered without running the task", outcome)
     return true
   elseif report.stale then
+    discard(range.batch, range.first, range.last)
     settle_stale(scheduler, range, report.stale, outcome)
     return true
   end
   return false
 end
 
+-- Records of an answer that are read at a time. Results that are lent are handed to C one by one,
+-- which takes longer than reading small ones.
+local function most_records(piece)
+  local lent = piece.lend and type(piece.outcome.bytes) == "userdata"
+  return math.min(piece.last - piece.from + 1, lent and frames.lent_tasks or frames.piece_tasks)
+end
+
 -- Reads the next records of an answer. The rest is put off: a frame may be due.
 local function settle_piece(piece)
   local scheduler, range, outcome = piece.scheduler, piece.range, piece.outcome
   local from = piece.from
-  local ok, report, failures, position = pcall(codec.kept, outcome.bytes,
-    math.min(piece.last - from + 1, frames.piece_tasks), piece.origins, range.batch.columns,
-    from - 1, piece.position, frames.piece_bytes)
+  local ok, report, failures, position = pcall(codec.kept, outcome.bytes, most_records(piece),
+    piece.origins, range.batch.columns, from - 1, piece.position, frames.piece_bytes, piece.lend)
   if not ok or report.done == 0 then
     settle_damaged(scheduler, range, from, piece.last, report, outcome)
     piece.from = piece.last + 1
@@ -194,6 +222,7 @@ local function settle_piece(piece)
   if piece.from <= piece.last then
     return loop.later(settle_piece, piece)
   end
+  codec.release(outcome.bytes)
   scheduler:settled()
 end
 
@@ -201,7 +230,7 @@ end
 local function settle_response(scheduler, range, outcome)
   local batch, first = range.batch, range.first
   local ok, report, failures = pcall(codec.response, outcome.bytes, batch.call.code, range.origins,
-    batch.columns, first - 1)
+    batch.columns, first - 1, batch.call.json)
   if not ok then
     return settle_damaged(scheduler, range, first, range.last, report, outcome)
   elseif is_useless(scheduler, range, report, outcome) then
@@ -214,23 +243,29 @@ local function settle_response(scheduler, range, outcome)
   end
 end
 
--- The worker has answered, and not everything of it may be read at once.
+-- The worker has answered, and not everything of it may be read at once. Returns whether some of
+-- it is left to be read.
 local function settle_pieces(scheduler, range, outcome)
   local ok, report, position = pcall(codec.answer, outcome.bytes, range.batch.call.code)
   if not ok then
-    return settle_damaged(scheduler, range, range.first, range.last, report, outcome)
+    settle_damaged(scheduler, range, range.first, range.last, report, outcome)
+    return false
   elseif not report then -- it is compressed, and has to be unpacked as a whole
-    return settle_response(scheduler, range, outcome)
+    settle_response(scheduler, range, outcome)
+    return false
   elseif is_useless(scheduler, range, report, outcome) then
-    return
+    return false
   end
   local ran = take_report(scheduler, range, report, #outcome.bytes)
   if ran < range.first then
-    return
+    return false
   end
+  local piece = { scheduler = scheduler, range = range, outcome = outcome, alone = alone(report),
+    from = range.first, last = ran, position = position, origins = range.origins,
+    lend = range.batch.call.json }
   scheduler.settling = scheduler.settling + 1
-  settle_piece { scheduler = scheduler, range = range, outcome = outcome, alone = alone(report),
-    from = range.first, last = ran, position = position, origins = range.origins }
+  settle_piece(piece)
+  return piece.from <= piece.last
 end
 
 -- The results of tasks that ended before their worker died. Returns how many there are.
@@ -286,17 +321,27 @@ local function settle_failure(scheduler, range, outcome)
   end
 end
 
+--- Nothing of the answer is read any more, if there is one.
+---@param outcome table
+function outcomes.release(outcome)
+  codec.release(outcome.bytes)
+end
+
 --- Settles the items of an invocation that has ended.
 ---@param scheduler lambdapool.Scheduler
 ---@param range lambdapool.Range
 ---@param outcome table see lambdapool.backend.local
 function outcomes.settle(scheduler, range, outcome)
+  local goes_on = false
   if outcome.is_put_off then
-    settle_pieces(scheduler, range, outcome)
+    goes_on = settle_pieces(scheduler, range, outcome)
   elseif outcome.bytes then
     settle_response(scheduler, range, outcome)
   else
     settle_failure(scheduler, range, outcome)
+  end
+  if not goes_on then
+    outcomes.release(outcome)
   end
 end
 

@@ -269,10 +269,11 @@ local function settle(self, range, outcome)
   local counts = self.counts
   if not range.place then
     counts.duplicates = counts.duplicates + (range.void and 0 or 1)
-    return
+    return outcomes.release(outcome)
   end
   release(self, range)
   if range.void then
+    outcomes.release(outcome)
     return self:dispatch()
   elseif outcome.unsent then
     return take_back(self, range, outcome.message)

@@ -144,6 +144,13 @@ function codec.kept(answer, tasks, _, columns, base, position)
   return its, errors, position + done
 end
 
+-- An answer knows how often it was given back.
+function codec.release(answer)
+  if type(answer) == "table" then
+    answer.released = (answer.released or 0) + 1
+  end
+end
+
 -- The backend ----------------------------------------------------------------------------------
 
 local backend = {}

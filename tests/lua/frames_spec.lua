@@ -159,6 +159,64 @@ describe("answers that are read in pieces", function()
     assert.is_true(scheduler:is_idle())
   end)
 
+  describe("are given back", function()
+    -- Ends an invocation of 100 items with an answer that `change` has changed.
+    local function answer_of(change)
+      add(100)
+      local outcome = answer(backend.tickets[1])
+      if change then
+        change(outcome.bytes)
+      end
+      finish(1, outcome)
+      return outcome.bytes
+    end
+
+    it("when all of them was read, and no sooner", function()
+      local bytes = answer_of()
+      repeat
+        assert.is_nil(bytes.released)
+      until not world.loop.step() or scheduler:is_idle()
+      assert.is_true(scheduler:is_idle())
+      assert.is_truthy(bytes.released)
+    end)
+
+    it("when they are no use", function()
+      for _, field in ipairs { "stale", "compressed", "broken" } do
+        world = fakes.world()
+        world.frames.keep()
+        scheduler, backend = world.open(1)
+        local bytes = answer_of(function(bytes)
+          bytes[field] = field == "broken" and 50 or field
+        end)
+        world.loop.pump(0)
+        world.loop.pump(0)
+        assert.is_truthy(bytes.released, field)
+      end
+    end)
+
+    it("when they come too late", function()
+      add(100)
+      scheduler:terminate "over"
+      local outcome = answer(backend.tickets[1])
+      backend.tickets[1].done(outcome)
+      assert.is_truthy(outcome.bytes.released)
+    end)
+
+    it("with results of tasks that were cancelled meanwhile, or have none", function()
+      local batch = add(100)
+      local outcome = answer(backend.tickets[1], function() return {} end)
+      local values = outcome.bytes.values
+      outcome.bytes.broken = 80
+      finish(1, outcome, 2)
+      assert.is_true(scheduler:cancel(batch, 70))
+      world.completion.await(batch)
+      assert.equal(1, values[70].released)
+      assert.is_nil(batch.columns[1][70])
+      assert.is_nil(values[69].released)
+      assert.equal(values[69], batch.columns[1][69])
+    end)
+  end)
+
   it("end after the pool was terminated", function()
     local batch = add(100)
     finish(1)
