@@ -308,7 +308,9 @@ PROVE      = LAMBDAPOOL_BUILD=$(abspath $(BUILD)) FUZZ_TIME=$(FUZZ_TIME) prove -
 TESTS      = $(C_TESTS) $(EMBED_TESTS) $(OOM) $(SPECS) $(SCRIPTS)
 CLOUD_SPECS = $(addprefix tests/lua/,$(addsuffix _spec.lua,archive aws_sigv4 aws_sigv4_headers crypto files http json serve_blobs sigv4 sqlite xml))
 CHECKED    = $(C_TESTS) $(wildcard tests/lua/codec*_spec.lua tests/host/codec*_spec.lua) $(CLOUD_SPECS)
-THREADS    = $(filter %/threads_test.c %/wait_test.c,$(EMBED_TESTS))
+THREADS    = $(filter %/threads_test.c %/wait_test.c,$(EMBED_TESTS)) tests/host/intake_test.c
+# Workers for which a thread receives.
+RECEIVED   = $(addprefix tests/host/worker_,$(addsuffix test.c,end_ progress_ start_) test.c)
 # In a Lua of somebody else's, where lambdapool is a module.
 STOCK      = $(addsuffix _spec.lua,$(addprefix tests/lua/,codec_values codec_globals codec_metatables codec_errors \
   codec_calls codec_requests codec_slices codec_hostile pool executor future async init polling python_pool \
@@ -326,7 +328,7 @@ test: setup-test ## install what is missing, build, run every test
 	@$(MAKE) $(ASAN) programs test-programs
 	@$(MAKE) $(TSAN) thread-programs
 	@$(MAKE) $(FUZZ) fuzz-programs
-	$(PROVE) -j2 make:lint $(TESTS) $(STOCK:%=stock:%) $(CHECKED:%=asan:%) $(EMBED_TESTS:%=asan:%) $(FAULTS:%=asan:%) $(THREADS:%=tsan:%) \
+	$(PROVE) -j2 make:lint $(TESTS) $(RECEIVED:%=received:%) $(STOCK:%=stock:%) $(CHECKED:%=asan:%) $(EMBED_TESTS:%=asan:%) $(FAULTS:%=asan:%) $(THREADS:%=tsan:%) \
 	  $(FUZZERS:%=fuzz:%)
 
 check: build ## run the tests named by T=, for example T='tests/lua/pool_spec.lua tests/host/loop_test.c'

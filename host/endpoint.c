@@ -121,6 +121,13 @@ static void accept_post(struct lp__endpoint *endpoint) {
   answer(endpoint, "202 Accepted", "application/json", "{\"status\":\"OK\"}");
 }
 
+/* The body belongs to the caller from now on. */
+static struct lp__body take_away(struct lp__endpoint_request *request) {
+  struct lp__body body = request->body;
+  memset(&request->body, 0, sizeof request->body);
+  return body;
+}
+
 static void take_post(struct lp__endpoint *endpoint, enum lp__outcome outcome) {
   struct lp__endpoint_request *request = &endpoint->request;
   enum lp__outcome failed = outcome == LP__RESPONSE ? LP__ERROR : outcome;
@@ -138,11 +145,9 @@ static void take_post(struct lp__endpoint *endpoint, enum lp__outcome outcome) {
                      ? "the response mode can only be streaming"
                      : "only buffered responses are offered here");
   } else {
-    char *body = request->body;
-    request->body = NULL;
+    struct lp__body body = take_away(request);
     accept_post(endpoint);
-    lp__api_finish(endpoint->api, outcome, body, request->body_size,
-                   request->type);
+    lp__api_finish(endpoint->api, outcome, body, request->type);
   }
 }
 
@@ -161,13 +166,12 @@ static void on_post(struct lp__endpoint *endpoint, enum lp__outcome outcome,
  * left out. */
 static void end_stream(struct lp__endpoint *endpoint) {
   struct lp__endpoint_request *request = &endpoint->request;
-  size_t size = 0;
-  char *body = request->body;
-  request->body = NULL;
-  if (body && lp__base64_decode(body, body, request->body_size, &size) < 0)
-    size = 0;
+  struct lp__body body = take_away(request);
+  if (body.bytes &&
+      lp__base64_decode(body.bytes, body.bytes, body.size, &body.size) < 0)
+    body.size = 0;
   accept_post(endpoint);
-  lp__api_finish(endpoint->api, LP__STREAM_END, body, size, request->type);
+  lp__api_finish(endpoint->api, LP__STREAM_END, body, request->type);
 }
 
 static void on_next(struct lp__endpoint *endpoint) {
@@ -233,7 +237,7 @@ static void begin_stream(struct lp__endpoint *endpoint) {
 }
 
 static void reset_request(struct lp__endpoint_request *request) {
-  lp__free(request->body);
+  lp__body_free(&request->body);
   memset(request, 0, sizeof *request);
 }
 
@@ -308,12 +312,12 @@ static int reserve_body(struct lp__endpoint *endpoint, uint64_t size) {
   }
   if (size <= request->body_room)
     return 0;
-  char *body = lp__realloc(request->body, (size_t)size);
+  char *body = lp__realloc(request->body.bytes, (size_t)size);
   if (!body) {
     endpoint->failure = -ENOMEM;
     return -1;
   }
-  request->body = body;
+  request->body.bytes = body;
   request->body_room = (size_t)size;
   return 0;
 }
@@ -335,6 +339,9 @@ static int on_headers_complete(http_parser *parser) {
     request->missing = parser->content_length;
   if (request->streams)
     return 1;
+  request->in_place = endpoint->block && request->missing <= LP__BODY_MAX;
+  if (request->in_place)
+    return 1;
   return reserve_body(endpoint, request->missing) < 0 ? -1 : 1;
 }
 
@@ -342,7 +349,7 @@ static int on_headers_complete(http_parser *parser) {
 static int add_body(struct lp__endpoint *endpoint, const char *bytes,
                     size_t size) {
   struct lp__endpoint_request *request = &endpoint->request;
-  size_t wanted = request->body_size + size;
+  size_t wanted = request->body.size + size;
   if (!request->too_large && wanted > request->body_room) {
     size_t room = request->body_room ? request->body_room * 2 : BODY_START;
     if (room > LP__BODY_MAX)
@@ -351,8 +358,8 @@ static int add_body(struct lp__endpoint *endpoint, const char *bytes,
       return -1;
   }
   if (!request->too_large) {
-    memcpy(request->body + request->body_size, bytes, size);
-    request->body_size = wanted;
+    memcpy(request->body.bytes + request->body.size, bytes, size);
+    request->body.size = wanted;
   }
   return 0;
 }
@@ -421,11 +428,15 @@ static ssize_t take_body(struct lp__endpoint *endpoint, const char *bytes,
     size = (size_t)request->missing;
   if (request->streams) {
     lp__api_chunk(endpoint->api, bytes, size);
+  } else if (request->in_place) {
+    if (!request->body.block)
+      lp__endpoint_moved(endpoint, endpoint->block, (char *)bytes);
+    request->body.size += size;
   } else if (!request->too_large) {
-    char *end = request->body + request->body_size;
+    char *end = request->body.bytes + request->body.size;
     if (bytes != end)
       memcpy(end, bytes, size);
-    request->body_size += size;
+    request->body.size += size;
   }
   request->missing -= size;
   return (ssize_t)size;
@@ -442,26 +453,27 @@ void lp__endpoint_init(struct lp__endpoint *endpoint, struct lp__api *api) {
 
 void lp__endpoint_ended(struct lp__endpoint *endpoint) {
   if (endpoint->request.streams)
-    lp__api_finish(endpoint->api, LP__STREAM_END, NULL, 0,
+    lp__api_finish(endpoint->api, LP__STREAM_END,
+                   (struct lp__body){NULL, NULL, 0},
                    "Runtime.TruncatedResponse");
   endpoint->request.streams = false;
   endpoint->waits = false;
 }
 
 void lp__endpoint_free(struct lp__endpoint *endpoint) {
-  lp__free(endpoint->request.body);
-  endpoint->request.body = NULL;
+  lp__body_free(&endpoint->request.body);
 }
 
 char *lp__endpoint_space(const struct lp__endpoint *endpoint, char *scratch,
                          size_t scratch_size, size_t *size) {
   const struct lp__endpoint_request *request = &endpoint->request;
-  if (request->missing == 0 || request->too_large || request->streams) {
+  if (request->missing == 0 || request->too_large || request->streams ||
+      request->in_place) {
     *size = scratch_size;
     return scratch;
   }
   *size = (size_t)request->missing;
-  return request->body + request->body_size;
+  return request->body.bytes + request->body.size;
 }
 
 int lp__endpoint_receive(struct lp__endpoint *endpoint, const char *bytes,
@@ -482,6 +494,23 @@ int lp__endpoint_receive(struct lp__endpoint *endpoint, const char *bytes,
       return endpoint->failure;
   }
   return 0;
+}
+
+char *lp__endpoint_begun(const struct lp__endpoint *endpoint, size_t *size,
+                         size_t *missing) {
+  const struct lp__endpoint_request *request = &endpoint->request;
+  *size = request->body.size;
+  *missing = request->in_place ? (size_t)request->missing : 0;
+  return request->in_place ? request->body.bytes : NULL;
+}
+
+void lp__endpoint_moved(struct lp__endpoint *endpoint, struct lp__block *block,
+                        char *bytes) {
+  struct lp__body *body = &endpoint->request.body;
+  lp__block_hold(block);
+  lp__block_release(body->block);
+  body->block = block;
+  body->bytes = bytes;
 }
 
 bool lp__endpoint_busy(const struct lp__endpoint *endpoint) {

@@ -15,8 +15,9 @@
  * takes for one (80 KB).
  *
  * Large bodies are received in place: lp__endpoint_space says where the next
- * bytes should be read to, and a posted body is passed on in the memory it was
- * read into. Every size is limited; hostile bytes lead to a negative result
+ * bytes should be read to, or the endpoint knows the block in which everything
+ * is received; a posted body is passed on in the memory it was read into. Every
+ * size is limited; hostile bytes lead to a negative result
  * and never to anything else. */
 #ifndef LP_ENDPOINT_H
 #define LP_ENDPOINT_H
@@ -39,14 +40,18 @@ struct lp__endpoint_request {
   size_t url_size, field_size, value_size;
   char type[128], mode[128], content_type[128];
   bool in_value, expects, has_mode, headers_done, complete, too_large, closes;
-  bool streams; /* its body is a streamed response that has begun */
-  char *body;   /* owned; of a streamed response, the error in its trailer */
-  size_t body_size, body_room;
-  uint64_t missing; /* bytes of a body of known length still to come */
+  bool streams;         /* its body is a streamed response that has begun */
+  bool in_place;        /* it stays in the block of the endpoint */
+  struct lp__body body; /* of a streamed response, the error in its trailer */
+  size_t body_room;     /* where it is memory of its own */
+  uint64_t missing;     /* bytes of a body of known length still to come */
 };
 
 struct lp__endpoint {
   struct lp__api *api;
+  struct lp__block *block; /* what is received is in it, one behind the other,
+                            * and bodies of known length stay there; borrowed.
+                            * NULL: it is anywhere */
   http_parser parser;
   int failure;
   bool waits;  /* for an invocation: the answer to /next */
@@ -84,6 +89,16 @@ char *lp__endpoint_space(const struct lp__endpoint *endpoint, char *scratch,
  * be closed. */
 int lp__endpoint_receive(struct lp__endpoint *endpoint, const char *bytes,
                          size_t size);
+
+/* A body that stays in the block and has not come as a whole: its first byte,
+ * NULL as long as there is none, how many there are and in *missing how many
+ * are still to come, which is 0 when there is no such body. */
+char *lp__endpoint_begun(const struct lp__endpoint *endpoint, size_t *size,
+                         size_t *missing);
+
+/* That body is elsewhere now: in `block`, from `bytes` on. */
+void lp__endpoint_moved(struct lp__endpoint *endpoint, struct lp__block *block,
+                        char *bytes);
 
 /* Whether a request has begun to arrive, or its answer is still to come. */
 bool lp__endpoint_busy(const struct lp__endpoint *endpoint);

@@ -140,6 +140,14 @@ static int work(lp_host *host, bool *active) {
 
 /* --- lp_poll ------------------------------------------------------------- */
 
+/* How long to collect garbage before doing anything else: a frame should not
+ * use up its budget for what the next ones can do as well. */
+enum { TIDYING_NS = 100000 };
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+  return a < b ? a : b;
+}
+
 /* Does a piece of work, and learns how long the longer ones take. */
 static int work_measured(lp_host *host, bool *active) {
   uint64_t start = now(), took;
@@ -197,7 +205,7 @@ int lp_poll(lp_host *host, int64_t budget_us) {
     lp__loop_set_deadline(host->loop, 0);
   if (status != LP_OK)
     return lp__leave(host, &call, status);
-  lp__collect(host->L, &host->collector, limit);
+  lp__collect(host->L, &host->collector, earlier(limit, now() + TIDYING_NS));
   status = (int)(count_ended(host) - before);
   return lp__leave(host, &call, status);
 }
@@ -221,9 +229,6 @@ static int run_rest(lua_State *L) {
   lua_call(L, 1, 0);
   return 0;
 }
-
-/* How long a wait may collect garbage before it looks again. */
-enum { TIDYING_NS = 100000 };
 
 /* Waits for a piece of work, or until the limit. */
 static int rest_until(lp_host *host, uint64_t limit) {

@@ -1,5 +1,6 @@
 /* handle:poll of the Lua module "lambdapool.workers": what has happened. See
  * lib_workers.c. */
+#include "lent.h"
 #include "lib_loop.h"
 #include "own.h"
 
@@ -61,6 +62,8 @@ static int push_outcome(lua_State *L, const struct lp__event *event) {
   bool streamed = event->kind == LP__EVENT_STREAM_END;
   if (streamed && event->size == 0)
     lua_pushnil(L);
+  else if (event->kind == LP__EVENT_RESPONSE && event->block)
+    lp__lent_push(L, event->block, event->bytes, event->size);
   else
     lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
   if (event->kind != LP__EVENT_RESPONSE)

@@ -76,8 +76,9 @@ static void lambda_option(lua_State *L, int arg, struct lp__sandbox *lambda) {
 }
 
 int lp__lib_start(lua_State *L) {
-  static const char *const names[] = {"agent", "memory", "env",    "handler",
-                                      "nice",  "apart",  "lambda", NULL};
+  static const char *const names[] = {"agent",    "memory", "env",
+                                      "handler",  "nice",   "apart",
+                                      "received", "lambda", NULL};
   struct lp__handle *handle = lp__check_handle(L);
   struct lp__worker_config config;
   struct lp__sandbox lambda;
@@ -90,6 +91,7 @@ int lp__lib_start(lua_State *L) {
       (int)lp__integer_option(L, 2, "memory", 1, INT_MAX, config.memory);
   config.nice = (int)lp__integer_option(L, 2, "nice", 0, 19, 0);
   config.apart = lp__boolean_option(L, 2, "apart");
+  config.received = lp__boolean_option(L, 2, "received");
   const char *handler = lp__string_option(L, 2, "handler");
   if (handler)
     config.handler = handler;

@@ -2,7 +2,7 @@
  *
  *   workers.open() -> loop
  *   loop:start { agent =, memory =, env =, handler =, nice =, apart =,
- *                lambda = }                         -> id | nil, message, code
+ *                received =, lambda = }             -> id | nil, message, code
  *   loop:invoke(id, request, { deadline_ms =, kill_ms =, request_id =, arn =,
  *                              client_context =, cognito_identity =,
  *                              trace_id = })        -> true | nil, message
@@ -12,7 +12,7 @@
  *   loop:memory(id) -> bytes now, bytes at most | nil
  *   loop:stop(id) -> whether it was told to end its task
  *   loop:kill(id) -> whether there was such a worker
- *   loop:poll([seconds]) -> "response", id, bytes, ready
+ *   loop:poll([seconds]) -> "response", id, bytes | lent bytes, ready
  *                         | "error" | "init_error", id, body, error_type,
  *                           ready
  *                         | "ready", id

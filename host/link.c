@@ -17,6 +17,8 @@ enum {
   /* The receive window to ask for, so that a body of some MB flows without
    * waiting for the host. */
   WINDOW = 2 * 1024 * 1024,
+  /* Answers for which room is made before they come. */
+  USUAL_MAX = 1024 * 1024,
   /* How long an answer waits for the event that goes with it. */
   HOLD_MS = 10
 };
@@ -37,7 +39,11 @@ void lp__link_close(struct lp__link *link) {
   lp__loop_forget(link->owner->loop, &link->go_on);
   uv_close((uv_handle_t *)&link->poll, on_closed);
   uv_close((uv_handle_t *)&link->hold, on_closed);
-  close(link->fd);
+  if (link->intake)
+    lp__intake_close(link->intake);
+  else
+    close(link->fd);
+  link->intake = NULL;
   link->fd = -1;
 }
 
@@ -55,7 +61,7 @@ static void go_on(void *link);
 
 /* Watches for room to send or for something to receive, or for neither. */
 static void watch(struct lp__link *link) {
-  if (link->writing || !link->paused)
+  if (link->writing || (!link->paused && !link->intake))
     uv_poll_start(&link->poll, link->writing ? UV_WRITABLE : UV_READABLE,
                   on_ready);
   else
@@ -82,6 +88,12 @@ int lp__link_open(struct lp__link **out, int fd, struct lp__api *api,
   link->turn = ++owner->turns;
   lp__endpoint_init(&link->endpoint, api);
   set_options(fd);
+  if (owner->receiver)
+    status = lp__intake_open(&link->intake, owner->receiver, fd, go_on, link);
+  if (status < 0) {
+    lp__link_close(link);
+    return status;
+  }
   watch(link);
   *out = link;
   return 0;
@@ -148,12 +160,26 @@ static void on_hold(uv_timer_t *hold) {
  * do until there is one: what the endpoint has to say goes out in one piece
  * with the next invocation, which spares both sides a system call and the
  * worker a wake-up. After a while it goes out alone, so that the worker can
- * tidy up. */
+ * tidy up. Where a receiver receives, what it asks for may be a moment behind
+ * its answer. */
 static void answer(struct lp__link *link) {
-  if (link->endpoint.waits)
+  if (link->endpoint.waits || link->intake)
     uv_timer_start(&link->hold, on_hold, HOLD_MS, 0);
   else
     lp__link_send(link);
+}
+
+/* Hands what has come to the endpoint. False when the link is of no use any
+ * more. */
+static bool feed(struct lp__link *link, const char *bytes, size_t size) {
+  link->turn = ++link->owner->turns;
+  int status = lp__endpoint_receive(&link->endpoint, bytes, size);
+  if (link->fd >= 0 && status < 0)
+    link->owner->failed(link->owner->context, link, status);
+  if (link->fd < 0 || status < 0)
+    return false;
+  answer(link);
+  return link->fd >= 0;
 }
 
 /* Receives once. False when there is no more to receive now. */
@@ -170,36 +196,86 @@ static bool receive(struct lp__link *link) {
     lose(link, size < 0 ? errno : 0);
     return false;
   }
-  link->turn = ++link->owner->turns;
-  int status = lp__endpoint_receive(&link->endpoint, space, (size_t)size);
-  if (link->fd < 0)
-    return false;
-  if (status < 0) {
-    link->owner->failed(link->owner->context, link, status);
-    return false;
-  }
-  answer(link);
-  return (size_t)size == room && link->fd >= 0 && !link->writing;
+  return feed(link, space, (size_t)size) && (size_t)size == room &&
+         !link->writing;
 }
 
-bool lp__link_receive(struct lp__link *link) {
+/* Sees to it that what is expected to come next has room: the rest of a body,
+ * the head of a request and a body as large as others were. */
+static bool make_room(struct lp__link *link) {
+  size_t size, missing;
+  char *body = lp__endpoint_begun(&link->endpoint, &size, &missing);
+  char *before = body;
+  if (missing > 0 && size + missing > link->usual &&
+      size + missing <= USUAL_MAX)
+    link->usual = size + missing;
+  size_t wanted = missing > 0 ? missing : link->usual;
+  int status =
+      lp__intake_make_room(link->intake, &body, wanted + LP__LINK_READ);
+  if (body != before)
+    lp__endpoint_moved(&link->endpoint, lp__intake_block(link->intake), body);
+  if (status == -ENOMEM)
+    link->owner->failed(link->owner->context, link, status);
+  return status != -ENOMEM;
+}
+
+/* Takes in what the receiver has received. False when there is no more now. */
+static bool take_in(struct lp__link *link) {
+  size_t size;
+  int ended = lp__intake_ended(link->intake); /* before: it comes last */
+  char *bytes = lp__intake_arrived(link->intake, &size);
+  if (size == 0 && ended != 0) {
+    lose(link, ended < 0 ? -ended : 0);
+    return false;
+  }
+  link->endpoint.block = lp__intake_block(link->intake);
+  lp__intake_take(link->intake, size);
+  return (size == 0 || feed(link, bytes, size)) && make_room(link) &&
+         size > 0 && !link->writing;
+}
+
+/* Receives by `step` as long as that says that there is more. */
+static bool repeat(struct lp__link *link, bool (*step)(struct lp__link *link)) {
   for (int i = 0; i < READS_MAX; i++) {
     if (link->fd < 0 || link->writing || link->paused)
       return true;
     if (!lp__loop_admits(link->owner->loop, &link->go_on))
       return false;
-    if (!receive(link))
+    if (!step(link))
       return true;
   }
   return true;
 }
 
+/* Does what the receiver would do, and takes it in. False when that is at it,
+ * and tells when it is done. */
+static bool overtake(struct lp__link *link) {
+  do {
+    if (link->writing || !lp__loop_admits(link->owner->loop, &link->go_on))
+      return link->writing;
+    if (!lp__intake_receive(link->intake))
+      return false;
+  } while (take_in(link));
+  return true;
+}
+
+bool lp__link_receive(struct lp__link *link) {
+  return link->intake ? overtake(link) : repeat(link, receive);
+}
+
+bool lp__link_look(struct lp__link *link) {
+  return repeat(link, link->intake ? take_in : receive);
+}
+
+/* What the receiver has told while there was something to send is not told
+ * again. */
 static void go_on(void *context) {
   struct lp__link *link = context;
-  if (!link->writing)
-    lp__link_receive(link);
-  else if (lp__loop_admits(link->owner->loop, &link->go_on))
+  bool sends = link->writing;
+  if (sends && lp__loop_admits(link->owner->loop, &link->go_on))
     lp__link_send(link);
+  if (link->intake || !sends)
+    lp__link_look(link);
 }
 
 static void on_ready(uv_poll_t *poll, int status, int events) {

@@ -4,6 +4,7 @@
 #define LP_LINK_H
 
 #include "endpoint.h"
+#include "intake.h"
 #include "loop.h"
 
 #include <stdbool.h>
@@ -20,6 +21,7 @@ struct lp__link;
 struct lp__link_owner {
   struct lp__loop *loop;
   char *scratch; /* LP__LINK_READ bytes; used only within one callback */
+  struct lp__receiver *receiver; /* receives for the links; NULL: they do */
   /* The other end has closed, or all is sent after which the connection was to
    * end (`error` 0), or it broke (an errno). */
   void (*lost)(void *context, struct lp__link *link, int error);
@@ -34,10 +36,12 @@ struct lp__link {
   struct lp__link_owner *owner;
   uint64_t turn; /* the owner's count when something came last */
   struct lp__endpoint endpoint;
-  int fd;       /* -1 when closed */
-  bool writing; /* waits until an answer can be sent */
-  bool paused;  /* does not read */
-  int handles;  /* open ones */
+  struct lp__intake *intake; /* NULL without a receiver */
+  size_t usual;              /* bytes of an answer, about */
+  int fd;                    /* -1 when closed */
+  bool writing;              /* waits until an answer can be sent */
+  bool paused;               /* does not read */
+  int handles;               /* open ones */
   struct lp__turn go_on;
   uv_poll_t poll;
   uv_timer_t hold; /* for what is held back */
@@ -55,6 +59,10 @@ void lp__link_close(struct lp__link *link);
 /* Takes in what has arrived, a limited amount. False when there may be more and
  * the deadline of the loop has passed; it goes on by itself then. */
 bool lp__link_receive(struct lp__link *link);
+
+/* The same, but with a receiver only what that has received: cheap, where it is
+ * enough that nothing goes unnoticed for long. */
+bool lp__link_look(struct lp__link *link);
 
 /* Sends what the endpoint has to say, as far as the socket takes it, and beyond
  * the first piece as far as the deadline allows; the rest follows, and nothing

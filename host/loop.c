@@ -58,7 +58,9 @@ struct lp__event *lp__event_new(enum lp__event_kind kind, int64_t id) {
 void lp__event_free(struct lp__event *event) {
   if (event && event->object)
     event->release(event->object);
-  if (event)
+  if (event && event->block)
+    lp__block_release(event->block);
+  else if (event)
     lp__free(event->lines ? event->lines : event->bytes);
   lp__free(event);
 }

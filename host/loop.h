@@ -12,6 +12,7 @@
 #ifndef LP_LOOP_H
 #define LP_LOOP_H
 
+#include "block.h"
 #include "progress.h"
 
 #include <stdbool.h>
@@ -46,6 +47,7 @@ struct lp__event {
   int64_t id;  /* of the worker, or, below 0, of the server or who sends */
   char *bytes; /* owned (memory.h), or NULL; of OUTPUT inside of `lines` */
   size_t size;
+  struct lp__block *block; /* held: `bytes` are inside of that; or NULL */
   char *lines;       /* owned: this line and those that follow in the queue */
   size_t room, rest; /* of these: bytes allocated; bytes after this line */
   char type[LP__ERROR_TYPE_SIZE]; /* error type, "" when there is none */

@@ -64,11 +64,19 @@ enum lp__verdict lp__api_may_post(const struct lp__api *api,
   return api->state == LP__RUNNING ? LP__ALLOWED : LP__WRONG_STATE;
 }
 
-void lp__api_finish(struct lp__api *api, enum lp__outcome outcome, char *body,
-                    size_t size, const char *type) {
+void lp__body_free(struct lp__body *body) {
+  if (body->block)
+    lp__block_release(body->block);
+  else
+    lp__free(body->bytes);
+  memset(body, 0, sizeof *body);
+}
+
+void lp__api_finish(struct lp__api *api, enum lp__outcome outcome,
+                    struct lp__body body, const char *type) {
   api->pending = false;
   api->state = outcome == LP__INIT_ERROR ? LP__INIT_FAILED : LP__RESPONSE_SENT;
-  api->sink->outcome(api->context, outcome, body, size, type);
+  api->sink->outcome(api->context, outcome, body, type);
 }
 
 void lp__api_fail(struct lp__api *api, enum lp__outcome outcome,
@@ -77,10 +85,12 @@ void lp__api_fail(struct lp__api *api, enum lp__outcome outcome,
   int size =
       snprintf(text, sizeof text,
                "{\"errorType\":\"%s\",\"errorMessage\":\"%s\"}", type, message);
-  char *body = lp__malloc((size_t)size);
-  if (body)
-    memcpy(body, text, (size_t)size);
-  lp__api_finish(api, outcome, body, body ? (size_t)size : 0, type);
+  struct lp__body body = {NULL, lp__malloc((size_t)size), 0};
+  if (body.bytes) {
+    memcpy(body.bytes, text, (size_t)size);
+    body.size = (size_t)size;
+  }
+  lp__api_finish(api, outcome, body, type);
 }
 
 void lp__api_stream(struct lp__api *api, const char *content_type) {

@@ -14,6 +14,8 @@
 #ifndef LP_RUNTIME_API_H
 #define LP_RUNTIME_API_H
 
+#include "block.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +41,16 @@ enum lp__outcome {
   LP__STREAM_END /* type "" when all is well */
 };
 
+/* What was posted. Whoever has it last frees it. */
+struct lp__body {
+  struct lp__block *block; /* held, and the bytes are inside of it; NULL: they
+                            * are memory of their own (memory.h), or NULL */
+  char *bytes;
+  size_t size;
+};
+
+void lp__body_free(struct lp__body *body);
+
 enum lp__notice {
   LP__NOTICE_READY,  /* /next, and there is no invocation to hand over */
   LP__NOTICE_STREAM, /* a streamed response begins; bytes: its content type */
@@ -47,10 +59,9 @@ enum lp__notice {
 
 /* Who is told what happens. */
 struct lp__api_sink {
-  /* Takes `body` (malloc, NULL when empty); borrows `type`, the error type or
-   * "". */
-  void (*outcome)(void *context, enum lp__outcome outcome, char *body,
-                  size_t size, const char *type);
+  /* Takes `body`; borrows `type`, the error type or "". */
+  void (*outcome)(void *context, enum lp__outcome outcome, struct lp__body body,
+                  const char *type);
   /* Borrows `bytes`. NULL where nobody wants to know: then streamed responses
    * are not offered. */
   void (*notice)(void *context, enum lp__notice notice, const char *bytes,
@@ -108,8 +119,8 @@ enum lp__verdict lp__api_may_post(const struct lp__api *api,
                                   size_t id_size);
 
 /* It was posted. Takes `body`. */
-void lp__api_finish(struct lp__api *api, enum lp__outcome outcome, char *body,
-                    size_t size, const char *type);
+void lp__api_finish(struct lp__api *api, enum lp__outcome outcome,
+                    struct lp__body body, const char *type);
 
 /* The invocation ends with an error of the platform, not of the worker. */
 void lp__api_fail(struct lp__api *api, enum lp__outcome outcome,

@@ -115,6 +115,7 @@ void lp__workers_close(struct lp__workers *workers) {
     lp__process_kill(&workers->items[i]->process);
   while (workers->count > 0)
     lp__worker_abandon(workers->items[workers->count - 1]);
+  lp__receiver_close(workers->receiver);
   lp__free(workers->items);
   lp__free(workers);
 }
@@ -125,7 +126,7 @@ int lp__worker_invoke(struct lp__workers *workers, int64_t id,
   struct lp__worker *worker = find(workers, id);
   if (!worker || worker->ending)
     return -ESRCH;
-  lp__worker_receive(worker); /* it may have gone unnoticed while it was idle */
+  lp__worker_look(worker); /* it may have gone unnoticed while it was idle */
   if (worker->ending)
     return -ESRCH;
   if (worker->api.pending)

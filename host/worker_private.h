@@ -5,6 +5,7 @@
 #define LP_WORKER_PRIVATE_H
 
 #include "lines.h"
+#include "intake.h"
 #include "link.h"
 #include "process.h"
 #include "runtime_api.h"
@@ -24,8 +25,9 @@ struct lp__workers {
   size_t count, room;
   int64_t last_id;
   uint64_t invocations;
-  struct lp__starter *starter; /* NULL until it is needed */
-  size_t starting;             /* workers that it has */
+  struct lp__starter *starter;   /* NULL until it is needed */
+  size_t starting;               /* workers that it has */
+  struct lp__receiver *receiver; /* the same */
   /* What callbacks read into; used only within one of them. Two, because the
    * output is read while a request is being parsed. */
   char request[LP__LINK_READ], text[LP__OUTPUT_READ];
@@ -85,8 +87,9 @@ void lp__worker_stop_starting(struct lp__workers *workers);
 
 /* --- worker_talk.c ------------------------------------------------------- */
 
-/* Prepares what is behind the connections to come. */
-void lp__worker_prepare_talk(struct lp__worker *worker);
+/* Prepares what is behind the connections to come, for which a thread receives
+ * or not. 0 or a negative errno. */
+int lp__worker_prepare_talk(struct lp__worker *worker, bool received);
 
 /* Opens a port to listen at, -1 when it fails. 0 or a negative errno. By any
  * thread. */
@@ -101,6 +104,9 @@ void lp__worker_hang_up(struct lp__worker *worker);
 /* Takes in what has arrived on every connection. False when the deadline of the
  * loop has passed and there may be more. */
 bool lp__worker_receive(struct lp__worker *worker);
+
+/* The same without what a receiver has not received. */
+void lp__worker_look(struct lp__worker *worker);
 
 /* The same when nothing else will arrive: a response that was being streamed
  * ends here, once there is no more. */

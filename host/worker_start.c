@@ -197,7 +197,6 @@ static struct lp__worker *new_worker(struct lp__workers *workers,
   worker->process = (struct lp__process){-1, -1, -1, -1};
   worker->exit = event;
   lp__worker_open_timer(worker);
-  lp__worker_prepare_talk(worker);
   return worker;
 }
 
@@ -211,8 +210,10 @@ int64_t lp__worker_start(struct lp__workers *workers,
     lp__worker_release(worker);
     return status;
   }
-  status = config->apart && !config->lambda ? start_apart(worker, config)
-                                            : start_here(worker, config);
+  status = lp__worker_prepare_talk(worker, config->received);
+  if (status == 0)
+    status = config->apart && !config->lambda ? start_apart(worker, config)
+                                              : start_here(worker, config);
   if (status < 0) {
     lp__worker_abandon(worker);
     return status;

@@ -111,8 +111,8 @@ static void stop_handing_over(struct lp__worker *worker) {
       drop(worker, link);
 }
 
-static void on_outcome(void *context, enum lp__outcome outcome, char *body,
-                       size_t size, const char *type) {
+static void on_outcome(void *context, enum lp__outcome outcome,
+                       struct lp__body body, const char *type) {
   static const enum lp__event_kind kinds[] = {
       [LP__RESPONSE] = LP__EVENT_RESPONSE,
       [LP__ERROR] = LP__EVENT_ERROR,
@@ -123,12 +123,13 @@ static void on_outcome(void *context, enum lp__outcome outcome, char *body,
   stop_handing_over(worker);
   struct lp__event *event = lp__event_new(kinds[outcome], worker->id);
   if (!event) {
-    lp__free(body);
+    lp__body_free(&body);
     out_of_memory(worker);
     return;
   }
-  event->bytes = body;
-  event->size = size;
+  event->block = body.block;
+  event->bytes = body.bytes;
+  event->size = body.size;
   snprintf(event->type, sizeof event->type, "%s", type);
   lp__loop_push(worker->workers->loop, event);
   if (outcome == LP__INIT_ERROR)
@@ -206,6 +207,12 @@ bool lp__worker_receive(struct lp__worker *worker) {
     if (!lp__link_receive(link))
       return false;
   return true;
+}
+
+void lp__worker_look(struct lp__worker *worker) {
+  for (struct lp__link *link = worker->links; link; link = link->next)
+    if (!lp__link_look(link))
+      return;
 }
 
 bool lp__worker_receive_last(struct lp__worker *worker) {
@@ -353,7 +360,7 @@ int lp__worker_open_port(int *fd, unsigned *port) {
 
 /* --- beginning ----------------------------------------------------------- */
 
-void lp__worker_prepare_talk(struct lp__worker *worker) {
+int lp__worker_prepare_talk(struct lp__worker *worker, bool received) {
   static const struct lp__api_sink of_pool = {on_outcome, NULL},
                                    of_function = {on_outcome, on_notice};
   lp__api_init(&worker->api, worker->lambda ? &of_function : &of_pool, worker);
@@ -364,6 +371,14 @@ void lp__worker_prepare_talk(struct lp__worker *worker) {
                                           .lost = on_lost,
                                           .failed = on_failed,
                                           .context = worker};
+  if (!received || worker->lambda)
+    return 0;
+  struct lp__workers *workers = worker->workers;
+  int status = workers->receiver
+                   ? 0
+                   : lp__receiver_open(&workers->receiver, workers->loop);
+  worker->owner.receiver = workers->receiver;
+  return status;
 }
 
 int lp__worker_watch_talk(struct lp__worker *worker) {

@@ -23,6 +23,8 @@ local frames = {
   --- The results that are read at a time: so many at most, and no further one after so many bytes.
   piece_tasks = 32,
   piece_bytes = 16 << 10,
+  --- The results that are handed on at a time where nothing of them is copied.
+  lent_tasks = 8,
 }
 
 -- Requests that are sent, or begun, or ended at a time.

@@ -1,6 +1,7 @@
 /* The Runtime API endpoint fed with hostile bytes. The first byte of the input
- * says in what pieces the rest arrives, when the host invokes, and whether it
- * is a pool or a function, whose bytes come on two connections. */
+ * says in what pieces the rest arrives, when the host invokes, whether it is a
+ * pool or a function, whose bytes come on two connections, and whether they are
+ * received in a block. */
 #include "host/endpoint.h"
 #include "host/memory.h"
 
@@ -17,12 +18,12 @@ static void touch(unsigned *sum, const char *bytes, size_t size) {
 }
 
 /* Both touch all they are given. */
-static void on_outcome(void *context, enum lp__outcome outcome, char *body,
-                       size_t size, const char *type) {
+static void on_outcome(void *context, enum lp__outcome outcome,
+                       struct lp__body body, const char *type) {
   unsigned *sum = context;
   *sum += (unsigned)outcome + (unsigned)strlen(type);
-  touch(sum, body, size);
-  lp__free(body);
+  touch(sum, body.bytes, body.size);
+  lp__body_free(&body);
 }
 
 static void on_notice(void *context, enum lp__notice notice, const char *bytes,
@@ -46,6 +47,15 @@ static void send_all(struct lp__endpoint *endpoint, size_t step) {
                       pieces[0].iov_len < step ? pieces[0].iov_len : step);
 }
 
+/* A block that has the input in it as if all of it had come at once. */
+static struct lp__block *copy(const uint8_t *data, size_t size) {
+  struct lp__block *block = lp__block_new(size);
+  if (block == NULL)
+    abort();
+  memcpy(block->bytes, data, size);
+  return block;
+}
+
 /* What arrives in one piece, at most `step` bytes. 0 when the connection has to
  * be closed. */
 static size_t receive(struct lp__endpoint *endpoint, const uint8_t *data,
@@ -59,6 +69,14 @@ static size_t receive(struct lp__endpoint *endpoint, const uint8_t *data,
   return lp__endpoint_receive(endpoint, space, part) < 0 ? 0 : part;
 }
 
+/* The same where it has come in one block. */
+static size_t receive_in_block(struct lp__endpoint *endpoint, size_t at,
+                               size_t size, size_t step) {
+  size_t part = size < step ? size : step;
+  char *bytes = endpoint->block->bytes + at;
+  return lp__endpoint_receive(endpoint, bytes, part) < 0 ? 0 : part;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static const struct lp__api_sink pool = {on_outcome, NULL},
                                    function = {on_outcome, on_notice};
@@ -68,7 +86,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size == 0)
     return 0;
   bool two = data[0] & 2;
-  size_t step = (size_t)(data[0] >> 2) * 8 + 1, at = 1, part = 1;
+  size_t step = (size_t)(data[0] >> 3) * 16 + 1, at = 1, part = 1;
+  struct lp__block *block = data[0] & 4 && !two ? copy(data, size) : NULL;
   lp__api_init(&api, two ? &function : &pool, &sum);
   for (int i = 0; i < 2; i++)
     lp__endpoint_init(&ends[i], &api);
@@ -76,7 +95,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     invoke(&api, &ends[0]);
   for (unsigned turn = 0; at < size && part > 0; turn += two) {
     struct lp__endpoint *end = &ends[turn / 16 % 2];
-    part = receive(end, data + at, size - at, step);
+    end->block = block;
+    part = block ? receive_in_block(end, at, size - at, step)
+                 : receive(end, data + at, size - at, step);
     at += part;
     invoke(&api, end);
     send_all(end, step);
@@ -85,5 +106,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     lp__endpoint_ended(&ends[i]);
     lp__endpoint_free(&ends[i]);
   }
+  lp__block_release(block);
   return 0;
 }

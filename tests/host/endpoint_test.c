@@ -20,21 +20,20 @@ struct seen {
   struct lp__endpoint endpoint, second; /* two connections */
   int outcomes;
   enum lp__outcome outcome;
-  char *body;
+  struct lp__body body;
   size_t size;
   char type[128];
   char notices[1024];
   char sent[8192];
 };
 
-static void on_outcome(void *context, enum lp__outcome outcome, char *body,
-                       size_t size, const char *type) {
+static void on_outcome(void *context, enum lp__outcome outcome,
+                       struct lp__body body, const char *type) {
   struct seen *seen = context;
-  lp__free(seen->body);
+  lp__body_free(&seen->body);
   seen->outcomes++;
   seen->outcome = outcome;
   seen->body = body;
-  seen->size = size;
   snprintf(seen->type, sizeof seen->type, "%s", type);
 }
 
@@ -73,7 +72,7 @@ static int close_endpoint(void **state) {
   struct seen *seen = *state;
   lp__endpoint_free(&seen->endpoint);
   lp__endpoint_free(&seen->second);
-  lp__free(seen->body);
+  lp__body_free(&seen->body);
   free(seen);
   return 0;
 }
@@ -158,8 +157,8 @@ static void test_invocation(void **state) {
   assert_contains(answer, "{\"status\":\"OK\"}");
   assert_int_equal(seen->outcomes, 1);
   assert_int_equal(seen->outcome, LP__RESPONSE);
-  assert_int_equal(seen->size, 5);
-  assert_memory_equal(seen->body, "hello", 5);
+  assert_int_equal(seen->body.size, 5);
+  assert_memory_equal(seen->body.bytes, "hello", 5);
 }
 
 static void test_invoked_before_ready(void **state) {
@@ -175,7 +174,7 @@ static void test_empty_event(void **state) {
   assert_contains(ask(seen, NEXT), "Content-Length: 0\r\n");
   assert_begins(ask(seen, "POST " API "invocation/a/response HTTP/1.1\r\n\r\n"),
                 "HTTP/1.1 202 ");
-  assert_int_equal(seen->size, 0);
+  assert_int_equal(seen->body.size, 0);
 }
 
 static void test_next_again(void **state) {
@@ -301,7 +300,8 @@ static void test_limit(void **state) {
     assert_int_equal(seen->outcome, over ? LP__ERROR : LP__RESPONSE);
   }
   assert_string_equal(seen->type, "Function.ResponseSizeTooLarge");
-  assert_memory_equal(seen->body, "{\"errorType\":\"Function.Response", 31);
+  assert_memory_equal(seen->body.bytes, "{\"errorType\":\"Function.Response",
+                      31);
   free(body);
 }
 
@@ -318,7 +318,7 @@ static void test_endless_length(void **state) {
       lp__endpoint_space(&seen->endpoint, scratch, sizeof scratch, &size),
       scratch);
   assert_int_equal(size, sizeof scratch);
-  assert_null(seen->endpoint.request.body);
+  assert_null(seen->endpoint.request.body.bytes);
 }
 
 /* A body of known length is read to where it stays. */
@@ -334,9 +334,9 @@ static void test_body_in_place(void **state) {
   assert_int_equal(size, 99997);
   memset(space, 'd', size);
   assert_int_equal(lp__endpoint_receive(&seen->endpoint, space, size), 0);
-  assert_int_equal(seen->size, 100000);
-  assert_ptr_equal(seen->body + 3, space);
-  assert_memory_equal(seen->body, "abcd", 4);
+  assert_int_equal(seen->body.size, 100000);
+  assert_ptr_equal(seen->body.bytes + 3, space);
+  assert_memory_equal(seen->body.bytes, "abcd", 4);
 }
 
 static void test_chunked(void **state) {
@@ -346,8 +346,8 @@ static void test_chunked(void **state) {
   ask(seen,
       "POST " API "invocation/a/response HTTP/1.1\r\n"
       "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
-  assert_int_equal(seen->size, 5);
-  assert_memory_equal(seen->body, "abcde", 5);
+  assert_int_equal(seen->body.size, 5);
+  assert_memory_equal(seen->body.bytes, "abcde", 5);
 }
 
 static void test_chunked_without_end(void **state) {
@@ -425,7 +425,7 @@ static void test_any_cut(void **state) {
     }
     assert_begins(flush(seen, step), "HTTP/1.1 202 ");
     assert_int_equal(seen->outcomes, 1);
-    assert_memory_equal(seen->body, "hello", 5);
+    assert_memory_equal(seen->body.bytes, "hello", 5);
     assert_int_equal(seen->api.state, LP__READY);
     close_endpoint((void **)&seen);
   }
@@ -552,7 +552,7 @@ static void test_stream(void **state) {
   assert_string_equal(seen->notices, "stream:text/html chunk:abc chunk:de ");
   assert_int_equal(seen->outcome, LP__STREAM_END);
   assert_string_equal(seen->type, "");
-  assert_null(seen->body);
+  assert_null(seen->body.bytes);
 }
 
 static void test_stream_of_known_length(void **state) {
@@ -577,7 +577,7 @@ static void test_stream_ends_in_error(void **state) {
              bodies[i]);
     assert_begins(ask(seen, text), "HTTP/1.1 202 ");
     assert_string_equal(seen->type, "Runtime.Late");
-    assert_int_equal(seen->size, i == 0 ? 7 : 0);
+    assert_int_equal(seen->body.size, i == 0 ? 7 : 0);
   }
 }
 

@@ -66,12 +66,15 @@ static void test_too_large(void **state) {
   char *bytes = calloc(1, size);
   struct lp_value value = lp_string(bytes, size);
   struct lp_task task = source_task("return #...");
+  const struct lp_result *result;
   (void)state;
   for (size_t i = 0; i < size; i++)
     bytes[i] = (char)(i * 2654435761u >> 13);
   task.args = &value;
   task.count = 1;
-  assert_int_equal(result_of(host, submit(host, &task))->kind, LP_TOO_LARGE);
+  result = result_of(host, submit(host, &task));
+  assert_int_equal(result->kind, LP_TOO_LARGE);
+  assert_int_equal(result->attempts, 0);
   free(bytes);
 }
 
@@ -173,8 +176,11 @@ static void test_cancel(void **state) {
   must(host, lp_cancel(host, waiting));
   result = result_of(host, waiting);
   assert_int_equal(result->kind, LP_CANCELLED);
+  assert_int_equal(result->attempts, 0);
   must(host, lp_cancel(host, running));
-  assert_int_equal(result_of(host, running)->kind, LP_CANCELLED);
+  result = result_of(host, running);
+  assert_int_equal(result->kind, LP_CANCELLED);
+  assert_int_equal(result->attempts, 1);
 }
 
 static void test_wait(void **state) {

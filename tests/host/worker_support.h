@@ -71,6 +71,11 @@ static inline const char *fake_agent(void) {
   return path;
 }
 
+/* `received:` of tests/run: the same tests, and a thread receives. */
+static inline bool is_received(void) {
+  return getenv("LAMBDAPOOL_TEST_RECEIVED") != NULL;
+}
+
 static inline int64_t start_agent(struct fixture *fixture, const char *path,
                                   const char *how) {
   char variable[64];
@@ -80,6 +85,7 @@ static inline int64_t start_agent(struct fixture *fixture, const char *path,
   snprintf(variable, sizeof variable, "FAKE_START=%s", how);
   config.agent = path;
   config.env = env;
+  config.received = is_received();
   return lp__worker_start(fixture->workers, &config);
 }
 

@@ -11,7 +11,7 @@ enum { PAST = 1, SIZE = 1000000, WAITS = 100000 };
 
 /* What has arrived of the response of a worker. */
 static size_t arrived(const struct lp__worker *worker) {
-  return worker->links ? worker->links->endpoint.request.body_size : 0;
+  return worker->links ? worker->links->endpoint.request.body.size : 0;
 }
 
 /* One look without time for it; takes in one piece at most. */

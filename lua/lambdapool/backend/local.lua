@@ -36,6 +36,7 @@
 --- which tells why. `final`: it is useless to try again; `exhausted`: it was throttled
 --- as long as makes sense, and only the user's own policy may try again.
 
+local frames = require "lambdapool.frames"
 local json = require "lambdapool.json"
 local loop = require "lambdapool.loop"
 local places = require "lambdapool.places"
@@ -228,6 +229,7 @@ local function start_worker(self)
   local worker = { number = self.last_number + 1, log = {}, new = true }
   local id, message = loop.start({
     agent = self.agent, memory = self.memory, nice = self.nice, apart = true,
+    received = frames.kept,
   }, function(...)
     on_event(self, worker, ...)
   end)
