@@ -297,7 +297,8 @@ struct lp_result {
   const char *message;   /* what was wrong, as a person reads it, several lines
                           * perhaps; "" for LP_DONE */
   const char *traceback; /* of LP_ERROR, of the worker; else "" */
-  int attempts; /* how often it was started; 1 also when it never was */
+  int attempts; /* how often it was started; 0 when it never was, or when the
+                 * host ran out of memory and nobody knows */
 };
 
 struct lp_task {

@@ -18,8 +18,10 @@ local mt = { __name = "lambdapool.Packs", __index = methods }
 
 -- Results ---------------------------------------------------------------------------------------
 
-local function settle_failure(future, failure, attempts)
-  future.failed, future.error, future.attempts = true, failure, attempts
+-- What could not be sent may have any value for its error; it was never started.
+local function settle_failure(future, failure, is_refused)
+  future.failed, future.error = true, failure
+  future.attempts = is_refused and 0 or failure.attempts
 end
 
 local function settle_values(future, columns, i, attempts)
@@ -47,7 +49,7 @@ local function deliver(batch, first, last)
     futures[i], batch.items[i], batch.records[i] = nil, nil, nil
     future.batch = nil
     if failure ~= nil then
-      settle_failure(future, failure, attempts[i] or 1)
+      settle_failure(future, failure, batch.refusal ~= nil)
     else
       settle_values(future, columns, i, attempts[i] or 1)
     end
