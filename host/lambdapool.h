@@ -151,8 +151,10 @@ struct lp_config {
   int retries;
 
   /* How nice local workers are to other processes, 0 to 19, as for nice(1).
-   * Default 0. A program that draws frames wants 19: then workers run only on
-   * processors that nobody else wants, and leave them at once. */
+   * Default 0. A program that draws frames wants 10 or so. With 19 workers run
+   * only on processors that nobody else wants, and leave them at once: frames
+   * are steadiest then, but while other programs keep all processors busy next
+   * to nothing gets done, and the time of tasks that have begun runs on. */
   int nice;
 
   /* Where Lua modules of yours are found first, as `<path>/terrain.lua` or

@@ -35,7 +35,7 @@ int tiles_open(struct tiles *tiles, struct ground *ground, const char *folder,
   config.path = folder;
   config.workers = workers;
   config.retries = 2;
-  config.nice = 19; /* the frame comes first */
+  config.nice = 10; /* the frame comes first */
   code = lp_open(&config, &tiles->host);
   if (code == LP_OK)
     code = load_module(tiles);
