@@ -122,9 +122,11 @@ static void accept_post(struct lp__endpoint *endpoint) {
 }
 
 /* The body belongs to the caller from now on. */
-static struct lp__body take_away(struct lp__endpoint_request *request) {
-  struct lp__body body = request->body;
-  memset(&request->body, 0, sizeof request->body);
+static struct lp__body take_away(struct lp__endpoint *endpoint) {
+  struct lp__body body = endpoint->request.body;
+  memset(&endpoint->request.body, 0, sizeof body);
+  body.is_whole = body.size > 0 && body.bytes == endpoint->whole &&
+                  body.size == endpoint->whole_size;
   return body;
 }
 
@@ -145,7 +147,7 @@ static void take_post(struct lp__endpoint *endpoint, enum lp__outcome outcome) {
                      ? "the response mode can only be streaming"
                      : "only buffered responses are offered here");
   } else {
-    struct lp__body body = take_away(request);
+    struct lp__body body = take_away(endpoint);
     accept_post(endpoint);
     lp__api_finish(endpoint->api, outcome, body, request->type);
   }
@@ -166,7 +168,7 @@ static void on_post(struct lp__endpoint *endpoint, enum lp__outcome outcome,
  * left out. */
 static void end_stream(struct lp__endpoint *endpoint) {
   struct lp__endpoint_request *request = &endpoint->request;
-  struct lp__body body = take_away(request);
+  struct lp__body body = take_away(endpoint);
   if (body.bytes &&
       lp__base64_decode(body.bytes, body.bytes, body.size, &body.size) < 0)
     body.size = 0;
@@ -454,7 +456,7 @@ void lp__endpoint_init(struct lp__endpoint *endpoint, struct lp__api *api) {
 void lp__endpoint_ended(struct lp__endpoint *endpoint) {
   if (endpoint->request.streams)
     lp__api_finish(endpoint->api, LP__STREAM_END,
-                   (struct lp__body){NULL, NULL, 0},
+                   (struct lp__body){.bytes = NULL},
                    "Runtime.TruncatedResponse");
   endpoint->request.streams = false;
   endpoint->waits = false;

@@ -52,6 +52,8 @@ struct lp__endpoint {
   struct lp__block *block; /* what is received is in it, one behind the other,
                             * and bodies of known length stay there; borrowed.
                             * NULL: it is anywhere */
+  const char *whole;       /* a body in it that has been checked; or NULL */
+  size_t whole_size;
   http_parser parser;
   int failure;
   bool waits;  /* for an invocation: the answer to /next */

@@ -124,6 +124,13 @@ static int prepare(lp_host *host) {
   return lp__open_loop(host);
 }
 
+/* Frames in which nothing has happened do not wake up the Lua state, which has
+ * left the processor's caches since the last one. */
+static bool rests(lp_host *host) {
+  return host->tasks.for_callbacks.first == 0 && host->loop != NULL &&
+         !host->must_reset && lp__loop_rests(host->loop);
+}
+
 /* A piece of work. *active says whether there was any. */
 static int work(lp_host *host, bool *active) {
   struct piece piece = {host, 0, false};
@@ -181,6 +188,16 @@ static int work_until(lp_host *host, uint64_t start, uint64_t limit) {
   return status;
 }
 
+/* The same, with a loop that keeps to it. */
+static int work_by(lp_host *host, uint64_t start, uint64_t limit) {
+  if (host->loop != NULL)
+    lp__loop_set_deadline(host->loop, last_start(host, start, limit));
+  int status = work_until(host, start, limit);
+  if (host->loop != NULL)
+    lp__loop_set_deadline(host->loop, 0);
+  return status;
+}
+
 static uint64_t count_ended(const lp_host *host) {
   return host->tasks.done + host->tasks.failed + host->tasks.cancelled;
 }
@@ -197,12 +214,8 @@ int lp_poll(lp_host *host, int64_t budget_us) {
   limit = later(start, budget_us);
   lp__collect_owed(host->L, &host->collector, LP__COLLECT_MOST);
   status = prepare(host);
-  if (host->loop != NULL)
-    lp__loop_set_deadline(host->loop, last_start(host, start, limit));
-  if (status == LP_OK)
-    status = work_until(host, start, limit);
-  if (host->loop != NULL)
-    lp__loop_set_deadline(host->loop, 0);
+  if (status == LP_OK && !rests(host))
+    status = work_by(host, start, limit);
   if (status != LP_OK)
     return lp__leave(host, &call, status);
   lp__collect(host->L, &host->collector, earlier(limit, now() + TIDYING_NS));

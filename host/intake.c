@@ -19,7 +19,9 @@ enum {
   ROOM = 64 * 1024 - 256, /* of a block, at least; a round number with what is
                            * in front of it */
   EVENTS = 16,            /* that the thread takes at a time */
-  READS_MAX = 64          /* of one connection, before others have their turn */
+  READS_MAX = 64,         /* of one connection, before others have their turn */
+  HEAD_MAX = 4096,        /* of a request whose body is checked, */
+  BODY_MAX = 1 << 28      /* and of that; what is longer is no body */
 };
 
 struct lp__intake {
@@ -38,6 +40,8 @@ struct lp__intake {
   struct lp__block *block;
   atomic_size_t have; /* bytes in the block, of which none changes any more */
   atomic_int ended;   /* see lp__intake_ended; set last */
+  bool is_fresh;      /* the block begins with a request */
+  atomic_size_t whole, whole_size; /* where a body is that is right; 0: none */
 
   /* Under the receiver's mutex. */
   struct lp__intake *next; /* of a list of those below */
@@ -49,6 +53,7 @@ struct lp__intake {
 struct lp__receiver {
   pthread_t thread;
   uv_async_t told;
+  lp__check check;
   int epoll, wake; /* descriptors; the second makes the thread look around */
   TAILQ_HEAD(, lp__intake) open;
   pthread_mutex_t mutex; /* for all that follows, which is rare */
@@ -57,6 +62,42 @@ struct lp__receiver {
   struct lp__intake *closed; /* it knows them no more */
   bool ends;
 };
+
+/* --- checking ------------------------------------------------------------ */
+
+/* The length that the head of a request tells; 0 when it tells none. */
+static size_t length_of(const char *head, size_t size) {
+  static const char name[] = "\r\nContent-Length: ";
+  const char *at = memmem(head, size, name, sizeof name - 1);
+  size_t length = 0;
+  if (!at)
+    return 0;
+  for (at += sizeof name - 1; *at >= '0' && *at <= '9' && length <= BODY_MAX;
+       at++)
+    length = length * 10 + (size_t)(*at - '0');
+  return length;
+}
+
+/* Checks the body of the first request in the block, once it is complete. */
+static void look_for_body(struct lp__intake *intake, size_t have,
+                          lp__check check) {
+  const char *bytes = intake->block->bytes;
+  const char *end =
+      intake->is_fresh
+          ? memmem(bytes, have < HEAD_MAX ? have : HEAD_MAX, "\r\n\r\n", 4)
+          : NULL;
+  if (!end)
+    return;
+  size_t begin = (size_t)(end - bytes) + 4;
+  size_t size = length_of(bytes, begin);
+  if (size > have - begin)
+    return;
+  intake->is_fresh = false;
+  if (size > 0 && check(bytes + begin, size)) {
+    atomic_store(&intake->whole_size, size);
+    atomic_store(&intake->whole, begin);
+  }
+}
 
 /* --- receiving ----------------------------------------------------------- */
 
@@ -73,26 +114,38 @@ static size_t room_of(struct lp__intake *intake) {
   return intake->block->size - 1 - atomic_load(&intake->have);
 }
 
-/* Receives once. False when there is no more now, or no room for it. */
-static bool receive_once(struct lp__intake *intake) {
-  size_t have = atomic_load(&intake->have), room = room_of(intake);
-  ssize_t size;
-  if (room == 0 || atomic_load(&intake->ended) != 0)
+/* What has come to an end, as lp__intake_ended says it. */
+static int end_of(ssize_t size) {
+  if (size == 0)
+    return 1;
+  return size < 0 && errno != EAGAIN && errno != EINTR ? -errno : 0;
+}
+
+/* Receives once, behind *have. False when there is no more now, or no room for
+ * it. */
+static bool receive_once(struct lp__intake *intake, size_t *have, int *ended) {
+  size_t room = intake->block->size - 1 - *have;
+  if (room == 0)
     return false;
-  size = recv(intake->fd, intake->block->bytes + have, room, MSG_DONTWAIT);
-  if (size > 0)
-    atomic_store(&intake->have, have + (size_t)size);
-  else if (size == 0)
-    atomic_store(&intake->ended, 1);
-  else if (errno != EAGAIN && errno != EINTR)
-    atomic_store(&intake->ended, -errno);
+  ssize_t size =
+      recv(intake->fd, intake->block->bytes + *have, room, MSG_DONTWAIT);
+  *ended = end_of(size);
+  *have += size > 0 ? (size_t)size : 0;
   return size > 0 || (size < 0 && errno == EINTR);
 }
 
-/* To be called by who has set in_use. */
-static void receive(struct lp__intake *intake) {
-  for (int i = 0; i < READS_MAX && receive_once(intake); i++)
-    ;
+/* To be called by who has set in_use. Nobody sees any of it until it has been
+ * checked. */
+static void receive(struct lp__intake *intake, lp__check check) {
+  size_t have = atomic_load(&intake->have);
+  int ended = atomic_load(&intake->ended);
+  for (int i = 0; i < READS_MAX && ended == 0; i++)
+    if (!receive_once(intake, &have, &ended))
+      break;
+  if (check)
+    look_for_body(intake, have, check);
+  atomic_store(&intake->have, have);
+  atomic_store(&intake->ended, ended);
 }
 
 /* Both at once is for one side alone; false: the other one has it. */
@@ -136,7 +189,7 @@ static void finish_here(struct lp__intake *intake) {
 static void on_arrival(struct lp__intake *intake) {
   if (!begin_here(intake))
     return;
-  receive(intake);
+  receive(intake, intake->receiver->check);
   finish_here(intake);
   tell(intake);
 }
@@ -266,7 +319,8 @@ static void close_descriptors(struct lp__receiver *receiver) {
   lp__close_fd(&receiver->wake);
 }
 
-int lp__receiver_open(struct lp__receiver **out, struct lp__loop *loop) {
+int lp__receiver_open(struct lp__receiver **out, struct lp__loop *loop,
+                      lp__check check) {
   struct lp__receiver *receiver = lp__calloc(1, sizeof *receiver);
   if (!receiver)
     return -ENOMEM;
@@ -276,6 +330,7 @@ int lp__receiver_open(struct lp__receiver **out, struct lp__loop *loop) {
     return status;
   }
   receiver->told.data = receiver;
+  receiver->check = check;
   receiver->epoll = receiver->wake = -1;
   TAILQ_INIT(&receiver->open);
   pthread_mutex_init(&receiver->mutex, NULL);
@@ -334,6 +389,7 @@ int lp__intake_open(struct lp__intake **out, struct lp__receiver *receiver,
   intake->arrived = arrived;
   intake->context = context;
   intake->block = block;
+  intake->is_fresh = true;
   atomic_flag_clear(&intake->in_use);
   TAILQ_INSERT_TAIL(&receiver->open, intake, place);
   change(intake, false);
@@ -353,6 +409,12 @@ char *lp__intake_arrived(struct lp__intake *intake, size_t *size) {
 
 void lp__intake_take(struct lp__intake *intake, size_t size) {
   intake->taken += size;
+}
+
+const char *lp__intake_whole(struct lp__intake *intake, size_t *size) {
+  size_t begin = atomic_load(&intake->whole);
+  *size = atomic_load(&intake->whole_size);
+  return begin > 0 ? intake->block->bytes + begin : NULL;
 }
 
 struct lp__block *lp__intake_block(struct lp__intake *intake) {
@@ -391,6 +453,8 @@ int lp__intake_make_room(struct lp__intake *intake, char **keep, size_t size) {
   if (status == 0) {
     atomic_fetch_sub(&intake->have, before);
     intake->taken -= before;
+    intake->is_fresh = !*keep && intake->taken == 0;
+    atomic_store(&intake->whole, 0);
     if (*keep)
       *keep = intake->block->bytes;
   }
@@ -401,7 +465,7 @@ int lp__intake_make_room(struct lp__intake *intake, char **keep, size_t size) {
 bool lp__intake_receive(struct lp__intake *intake) {
   if (!begin(intake))
     return false;
-  receive(intake);
+  receive(intake, NULL);
   finish(intake);
   return true;
 }

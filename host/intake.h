@@ -16,8 +16,13 @@
 struct lp__receiver;
 struct lp__intake; /* one connection */
 
+/* What the thread does with a body that it has received: it looks whether all
+ * of it is right. By any thread. */
+typedef bool (*lp__check)(const char *body, size_t size);
+
 /* Starts the thread. 0 or a negative errno. */
-int lp__receiver_open(struct lp__receiver **out, struct lp__loop *loop);
+int lp__receiver_open(struct lp__receiver **out, struct lp__loop *loop,
+                      lp__check check);
 
 /* Ends the thread. All intakes have been closed before. The memory stays until
  * libuv lets go of it. NULL is fine. */
@@ -38,6 +43,12 @@ char *lp__intake_arrived(struct lp__intake *intake, size_t *size);
 
 /* The first `size` bytes of that are taken. */
 void lp__intake_take(struct lp__intake *intake, size_t size);
+
+/* A body in the block that the check has found to be right, and in *size its
+ * bytes; or NULL. The thread knows no more of HTTP than the line that says how
+ * long a body is, and looks at the first request in a block only: it is for the
+ * owner to say whether there is such a body. */
+const char *lp__intake_whole(struct lp__intake *intake, size_t *size);
 
 /* Where it is: borrowed, to be held by whoever goes on using it. There is a
  * byte behind all that has arrived. */

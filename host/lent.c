@@ -55,7 +55,7 @@ static void push_metatable(lua_State *L) {
 void lp__lent_push(lua_State *L, struct lp__block *block, char *bytes,
                    size_t size) {
   struct lp__lent *lent = lua_newuserdatauv(L, sizeof *lent, 0);
-  *lent = (struct lp__lent){NULL, NULL, 0};
+  *lent = (struct lp__lent){NULL, NULL, 0, false};
   push_metatable(L);
   lua_setmetatable(L, -2);
   lent->block = lp__block_hold(block);

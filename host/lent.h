@@ -7,11 +7,13 @@
 #include "block.h"
 
 #include <lua.h>
+#include <stdbool.h>
 
 struct lp__lent {
   struct lp__block *block; /* held; NULL once it was released */
   char *bytes;
   size_t size;
+  bool is_whole; /* an answer whose checksum has been found to be right */
 };
 
 /* Pushes an object for `size` bytes inside of `block`, which it holds. #object

@@ -55,6 +55,12 @@ static int push_exit(lua_State *L, const struct lp__event *event) {
   return 4;
 }
 
+/* Pushes an answer that stays where it is.  [-0, +1, m] */
+static void push_lent(lua_State *L, const struct lp__event *event) {
+  lp__lent_push(L, event->block, event->bytes, event->size);
+  lp__lent_test(L, -1)->is_whole = event->is_whole;
+}
+
 /* Pushes how a response or an error ended an invocation, and true when the next
  * one has been asked for.  [-0, +n, m] */
 static int push_outcome(lua_State *L, const struct lp__event *event) {
@@ -63,7 +69,7 @@ static int push_outcome(lua_State *L, const struct lp__event *event) {
   if (streamed && event->size == 0)
     lua_pushnil(L);
   else if (event->kind == LP__EVENT_RESPONSE && event->block)
-    lp__lent_push(L, event->block, event->bytes, event->size);
+    push_lent(L, event);
   else
     lua_pushlstring(L, event->bytes ? event->bytes : "", event->size);
   if (event->kind != LP__EVENT_RESPONSE)

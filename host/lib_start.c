@@ -1,4 +1,5 @@
 /* handle:start of the Lua module "lambdapool.workers". See lib_workers.c. */
+#include "codec/seal.h"
 #include "lib_loop.h"
 #include "lib_options.h"
 #include "sandbox.h"
@@ -91,7 +92,8 @@ int lp__lib_start(lua_State *L) {
       (int)lp__integer_option(L, 2, "memory", 1, INT_MAX, config.memory);
   config.nice = (int)lp__integer_option(L, 2, "nice", 0, 19, 0);
   config.apart = lp__boolean_option(L, 2, "apart");
-  config.received = lp__boolean_option(L, 2, "received");
+  config.received =
+      lp__boolean_option(L, 2, "received") ? lp__seal_holds : NULL;
   const char *handler = lp__string_option(L, 2, "handler");
   if (handler)
     config.handler = handler;

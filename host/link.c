@@ -163,7 +163,8 @@ static void on_hold(uv_timer_t *hold) {
  * tidy up. Where a receiver receives, what it asks for may be a moment behind
  * its answer. */
 static void answer(struct lp__link *link) {
-  if (link->endpoint.waits || link->intake)
+  if (link->endpoint.waits ||
+      (link->intake && !lp__endpoint_hands_over(&link->endpoint)))
     uv_timer_start(&link->hold, on_hold, HOLD_MS, 0);
   else
     lp__link_send(link);
@@ -229,6 +230,8 @@ static bool take_in(struct lp__link *link) {
     return false;
   }
   link->endpoint.block = lp__intake_block(link->intake);
+  link->endpoint.whole =
+      lp__intake_whole(link->intake, &link->endpoint.whole_size);
   lp__intake_take(link->intake, size);
   return (size == 0 || feed(link, bytes, size)) && make_room(link) &&
          size > 0 && !link->writing;

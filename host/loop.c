@@ -6,6 +6,7 @@
 #include "process.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -36,6 +37,7 @@ struct lp__loop {
   bool waits, called;  /* now; meanwhile it was time to call the owner */
   int near, far;       /* what can still produce events */
   bool watches_more;
+  uint64_t owner_at; /* when the owner wants to be called */
   int timer_fd;      /* makes the descriptor readable in time; or -1 */
   uint64_t call_at;  /* what it is set to, in its nanoseconds; 0: to nothing */
   uint64_t deadline; /* or 0 */
@@ -462,12 +464,21 @@ static uint64_t next_round(const struct lp__loop *loop) {
 }
 
 void lp__loop_call_at(struct lp__loop *loop, uint64_t ns) {
+  loop->owner_at = ns;
   if (loop->timer_fd < 0)
     return;
   uint64_t own = next_round(loop);
   if (own < ns)
     ns = own;
   set_call(loop, ns == UINT64_MAX ? 0 : ns == 0 ? DUE : ns);
+}
+
+bool lp__loop_rests(const struct lp__loop *loop) {
+  struct pollfd watched = {.fd = uv_backend_fd(&loop->uv), .events = POLLIN};
+  uint64_t own = next_round(loop),
+           next = own < loop->owner_at ? own : loop->owner_at;
+  return next > uv_hrtime() && !lp__interrupt_pending() &&
+         poll(&watched, 1, 0) == 0;
 }
 
 /* libuv's part in this may be called from a signal handler. */

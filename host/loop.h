@@ -48,6 +48,7 @@ struct lp__event {
   char *bytes; /* owned (memory.h), or NULL; of OUTPUT inside of `lines` */
   size_t size;
   struct lp__block *block; /* held: `bytes` are inside of that; or NULL */
+  bool is_whole;           /* these have been checked, see intake.h */
   char *lines;       /* owned: this line and those that follow in the queue */
   size_t room, rest; /* of these: bytes allocated; bytes after this line */
   char type[LP__ERROR_TYPE_SIZE]; /* error type, "" when there is none */
@@ -166,8 +167,12 @@ int lp__loop_fd(struct lp__loop *loop);
  * happens. To be called again before anybody waits at the descriptor, since
  * once it is time it stays so, and since what was started or has become due
  * meanwhile is found out here. Timers and events of this loop itself are taken
- * care of. Costs nothing as long as nobody has asked for the descriptor. */
+ * care of. */
 void lp__loop_call_at(struct lp__loop *loop, uint64_t ns);
+
+/* Whether there is nothing to do: a look would find nothing, and the owner's
+ * time has not come. Much cheaper than to look. */
+bool lp__loop_rests(const struct lp__loop *loop);
 
 /* Ends the wait that is going on in lp__loop_next, makes the descriptor
  * readable until the next look, and lp__loop_take_wake say so. By any thread,

@@ -85,7 +85,7 @@ void lp__api_fail(struct lp__api *api, enum lp__outcome outcome,
   int size =
       snprintf(text, sizeof text,
                "{\"errorType\":\"%s\",\"errorMessage\":\"%s\"}", type, message);
-  struct lp__body body = {NULL, lp__malloc((size_t)size), 0};
+  struct lp__body body = {.bytes = lp__malloc((size_t)size)};
   if (body.bytes) {
     memcpy(body.bytes, text, (size_t)size);
     body.size = (size_t)size;

@@ -47,6 +47,7 @@ struct lp__body {
                             * are memory of their own (memory.h), or NULL */
   char *bytes;
   size_t size;
+  bool is_whole; /* it has been checked, and found to be right */
 };
 
 void lp__body_free(struct lp__body *body);

@@ -45,6 +45,7 @@
 #ifndef LP_WORKER_H
 #define LP_WORKER_H
 
+#include "intake.h"
 #include "loop.h"
 #include "runtime_api.h"
 
@@ -60,14 +61,15 @@ struct lp__worker_config {
   const char *handler; /* _HANDLER; default "lambdapool" */
   char *const *env;    /* more "NAME=value", NULL at the end; default none.
                         * They replace those of the same name. */
-  int nice;      /* how nice it is to other processes, beyond this one, 0 to 19;
-                  * default 0. Not for functions. */
-  bool apart;    /* start it on a thread of the set's own: lp__worker_start does
-                  * not wait for it, and when that fails there is NOT_STARTED.
-                  * Default false. Not for functions. */
-  bool received; /* by a thread of the set's own: its answers are in memory, in
-                  * blocks, when the loop looks. Default false. Not for
-                  * functions. */
+  int nice;   /* how nice it is to other processes, beyond this one, 0 to 19;
+               * default 0. Not for functions. */
+  bool apart; /* start it on a thread of the set's own: lp__worker_start does
+               * not wait for it, and when that fails there is NOT_STARTED.
+               * Default false. Not for functions. */
+  lp__check received; /* a thread of the set's own receives and checks its
+                       * answers: they are in memory, in blocks, when the loop
+                       * looks. One check for the whole set. Default NULL: no
+                       * thread. Not for functions. */
   const struct lp__sandbox *lambda; /* a function's surroundings; then `agent`
                                      * is a path in these, and memory and
                                      * handler mean nothing. Default NULL: a

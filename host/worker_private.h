@@ -88,8 +88,8 @@ void lp__worker_stop_starting(struct lp__workers *workers);
 /* --- worker_talk.c ------------------------------------------------------- */
 
 /* Prepares what is behind the connections to come, for which a thread receives
- * or not. 0 or a negative errno. */
-int lp__worker_prepare_talk(struct lp__worker *worker, bool received);
+ * when there is a check. 0 or a negative errno. */
+int lp__worker_prepare_talk(struct lp__worker *worker, lp__check check);
 
 /* Opens a port to listen at, -1 when it fails. 0 or a negative errno. By any
  * thread. */

@@ -130,6 +130,7 @@ static void on_outcome(void *context, enum lp__outcome outcome,
   event->block = body.block;
   event->bytes = body.bytes;
   event->size = body.size;
+  event->is_whole = body.is_whole;
   snprintf(event->type, sizeof event->type, "%s", type);
   lp__loop_push(worker->workers->loop, event);
   if (outcome == LP__INIT_ERROR)
@@ -360,7 +361,7 @@ int lp__worker_open_port(int *fd, unsigned *port) {
 
 /* --- beginning ----------------------------------------------------------- */
 
-int lp__worker_prepare_talk(struct lp__worker *worker, bool received) {
+int lp__worker_prepare_talk(struct lp__worker *worker, lp__check check) {
   static const struct lp__api_sink of_pool = {on_outcome, NULL},
                                    of_function = {on_outcome, on_notice};
   lp__api_init(&worker->api, worker->lambda ? &of_function : &of_pool, worker);
@@ -371,12 +372,12 @@ int lp__worker_prepare_talk(struct lp__worker *worker, bool received) {
                                           .lost = on_lost,
                                           .failed = on_failed,
                                           .context = worker};
-  if (!received || worker->lambda)
+  if (!check || worker->lambda)
     return 0;
   struct lp__workers *workers = worker->workers;
-  int status = workers->receiver
-                   ? 0
-                   : lp__receiver_open(&workers->receiver, workers->loop);
+  int status = workers->receiver ? 0
+                                 : lp__receiver_open(&workers->receiver,
+                                                     workers->loop, check);
   worker->owner.receiver = workers->receiver;
   return status;
 }

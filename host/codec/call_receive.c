@@ -40,6 +40,7 @@ struct response {
   lua_Integer base;
   const unsigned char *enough; /* no record begins from here on */
   const struct lp__lent *lent; /* what lends results; NULL: nothing */
+  bool holds;                  /* the checksum is right, as somebody has said */
   int values;                  /* of the last task, */
   int max_values;              /* and the most that one has */
 };
@@ -338,7 +339,9 @@ static const struct lp__lent *find_lender(lua_State *L, int lend) {
 
 /* Pushes report and errors on what is filled up to there. */
 static void begin(lua_State *L, struct response *r) {
+  const struct lp__lent *lent = lp__lent_test(L, BYTES);
   r->at = check_bytes(L);
+  r->holds = lent && lent->is_whole;
   r->enough = r->at.end;
   r->lent = NULL;
   r->values = r->max_values = 0;
@@ -370,7 +373,7 @@ int lp__call_response(lua_State *L) {
   lua_Integer done;
   lp__check_code(L, CODE);
   begin_values(L, &r);
-  r.at = lp__unseal(L, r.at); /* ... report nil body */
+  r.at = lp__unseal(L, r.at, r.holds); /* ... report nil body */
   r.lent = lua_isnil(L, -1) ? lent : NULL;
   r.enough = r.at.end;
   done = get_head(L, &r);
@@ -387,7 +390,7 @@ int lp__call_answer(lua_State *L) {
   lp__check_code(L, CODE);
   begin(L, &r);
   bytes = r.at.at;
-  r.at = lp__unseal(L, r.at); /* ... report nil body */
+  r.at = lp__unseal(L, r.at, r.holds); /* ... report nil body */
   if (!lua_isnil(L, -1))
     return 0;
   done = get_head(L, &r);

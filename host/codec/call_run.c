@@ -622,7 +622,7 @@ static int run_call(lua_State *L) {
   }
   r->at.at = bytes;
   r->at.end = bytes + size;
-  r->at = lp__unseal(L, r->at);
+  r->at = lp__unseal(L, r->at, 0);
   r->timeout_ms = get_varint(L, r);
   r->compress_from = get_varint(L, r);
   r->stop = get_stop(L, r);

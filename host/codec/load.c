@@ -948,7 +948,7 @@ int lp__load_body(lua_State *L, struct lp__bytes body,
 int lp__load_values(lua_State *L, struct lp__bytes dump,
                     const struct lp__load_options *options) {
   int top = lua_gettop(L), n;
-  struct lp__bytes body = lp__unseal(L, dump);
+  struct lp__bytes body = lp__unseal(L, dump, 0);
   n = lp__load_body(L, body, options);
   lua_remove(L, top + 1);
   return n;

@@ -5,6 +5,7 @@
 #define LP__SEAL_H
 
 #include <lua.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "prototype.h"
@@ -22,7 +23,11 @@ void lp__seal_end(struct lp__rope *rope);
 
 /* Checks the header of the dump in `bytes` and finds its body; a compressed
  * one is pushed as a userdata that must stay while it is read, otherwise nil
- * is.  Raises a message for anything that is not a dump.  [-0, +1, e] */
-struct lp__bytes lp__unseal(lua_State *L, struct lp__bytes bytes);
+ * is.  `holds`: that the checksum is right is known.  Raises a message for
+ * anything that is not a dump.  [-0, +1, e] */
+struct lp__bytes lp__unseal(lua_State *L, struct lp__bytes bytes, int holds);
+
+/* Whether the checksum of what may be a dump is right.  By any thread. */
+bool lp__seal_holds(const char *bytes, size_t size);
 
 #endif

@@ -29,6 +29,11 @@ static void on_arrival(void *context) {
   fixture->told++;
 }
 
+/* A check that takes no zeros. */
+static bool is_right(const char *body, size_t size) {
+  return memchr(body, '\0', size) == NULL;
+}
+
 static void open_intake(struct fixture *fixture) {
   int ends[2];
   assert_int_equal(
@@ -43,7 +48,8 @@ static void open_intake(struct fixture *fixture) {
 static int open_all(void **state) {
   struct fixture *fixture = calloc(1, sizeof *fixture);
   assert_int_equal(lp__loop_open(&fixture->loop), 0);
-  assert_int_equal(lp__receiver_open(&fixture->receiver, fixture->loop), 0);
+  assert_int_equal(
+      lp__receiver_open(&fixture->receiver, fixture->loop, is_right), 0);
   open_intake(fixture);
   *state = fixture;
   return 0;
@@ -202,6 +208,60 @@ static void test_blocks(void **state) {
   lp__block_release(block);
 }
 
+/* --- checking ------------------------------------------------------------ */
+
+/* Sends a request, waits for all of it, and expects that its body has been
+ * found at that place, or not (NULL). */
+static void expect_whole(struct fixture *fixture, const char *text, size_t size,
+                         const char *body, size_t body_size) {
+  size_t whole_size;
+  char *none = NULL;
+  send_all(fixture, text, size);
+  const char *bytes = await(fixture, size);
+  while (fixture->told == 0)
+    lp__loop_next(fixture->loop, 1);
+  const char *whole = lp__intake_whole(fixture->intake, &whole_size);
+  assert_ptr_equal(whole, body ? bytes + (body - text) : NULL);
+  if (body)
+    assert_int_equal(whole_size, body_size);
+  lp__intake_take(fixture->intake, size);
+  make_room(fixture, &none, lp__intake_block(fixture->intake)->size - 1);
+  assert_null(lp__intake_whole(fixture->intake, &whole_size));
+  fixture->told = 0;
+}
+
+#define HEAD "POST / HTTP/1.1\r\nHost: x\r\n"
+
+/* All of a body has to have come, and be what the head says. */
+static void test_checks(void **state) {
+  struct fixture *fixture = *state;
+  static const char right[] = HEAD "Content-Length: 5\r\nA: b\r\n\r\nright",
+                    wrong[] = HEAD "Content-Length: 5\r\n\r\nw\0ong",
+                    none[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                    more[] = HEAD "Content-Length: 2\r\n\r\nokGET / ",
+                    strange[] = HEAD "Content-Length: x\r\n\r\nstrange";
+  for (int i = 0; i < TIMES; i++) {
+    size_t size = sizeof right - 1;
+    expect_whole(fixture, right, size, right + size - 5, 5);
+    expect_whole(fixture, wrong, sizeof wrong - 1, NULL, 0);
+    expect_whole(fixture, none, sizeof none - 1, NULL, 0);
+    size = sizeof more - 1;
+    expect_whole(fixture, more, size, more + size - 8, 2);
+    expect_whole(fixture, strange, sizeof strange - 1, NULL, 0);
+  }
+}
+
+/* Lengths that no body has, in heads that do not end, are nothing. */
+static void test_hostile_lengths(void **state) {
+  struct fixture *fixture = *state;
+  static const char large[] =
+      HEAD "Content-Length: 99999999999999999999999999\r\n\r\n12345";
+  static char endless[20000];
+  memset(endless, 'x', sizeof endless);
+  expect_whole(fixture, large, sizeof large - 1, NULL, 0);
+  expect_whole(fixture, endless, sizeof endless, NULL, 0);
+}
+
 /* --- closing ------------------------------------------------------------- */
 
 /* At any moment: while the thread receives, before it has begun. */
@@ -261,6 +321,7 @@ int main(void) {
       TEST(test_arrives),       TEST(test_end),
       TEST(test_here_and_now),  TEST(test_large),
       TEST(test_full),          TEST(test_blocks),
+      TEST(test_checks),        TEST(test_hostile_lengths),
       TEST(test_closed_in_use), TEST(test_closed_by_another),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

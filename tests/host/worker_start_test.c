@@ -11,7 +11,7 @@ static int64_t start_apart(struct fixture *fixture, const char *path,
                            int nice) {
   struct lp__worker_config config;
   lp__worker_config_init(&config);
-  config.received = is_received();
+  config.received = received();
   config.agent = path;
   config.apart = true;
   config.nice = nice;
@@ -71,7 +71,7 @@ static void test_copies_its_configuration(void **state) {
   char *env[] = {variable, NULL};
   struct lp__worker_config config;
   lp__worker_config_init(&config);
-  config.received = is_received();
+  config.received = received();
   config.agent = strcpy(path, fake_agent());
   config.handler = handler;
   config.env = env;
@@ -221,7 +221,7 @@ static void test_nice(void **state) {
 
 /* One thread starts them, and perhaps one receives. */
 static int threads_of_a_set(void) {
-  return is_received() ? 2 : 1;
+  return received() ? 2 : 1;
 }
 
 /* They are there from the first start to the end, and get no signals. */

@@ -71,9 +71,13 @@ static inline const char *fake_agent(void) {
   return path;
 }
 
+static inline bool is_right(const char *body, size_t size) {
+  return body[size - 1] != '\0';
+}
+
 /* `received:` of tests/run: the same tests, and a thread receives. */
-static inline bool is_received(void) {
-  return getenv("LAMBDAPOOL_TEST_RECEIVED") != NULL;
+static inline lp__check received(void) {
+  return getenv("LAMBDAPOOL_TEST_RECEIVED") ? is_right : NULL;
 }
 
 static inline int64_t start_agent(struct fixture *fixture, const char *path,
@@ -85,7 +89,7 @@ static inline int64_t start_agent(struct fixture *fixture, const char *path,
   snprintf(variable, sizeof variable, "FAKE_START=%s", how);
   config.agent = path;
   config.env = env;
-  config.received = is_received();
+  config.received = received();
   return lp__worker_start(fixture->workers, &config);
 }
 

@@ -200,7 +200,7 @@ static void test_environment(void **state) {
   char text[4096], folder[2048];
   struct lp__worker_config config;
   lp__worker_config_init(&config);
-  config.received = is_received();
+  config.received = received();
   config.agent = fake_agent();
   config.env = env;
   config.memory = 512;
