@@ -29,7 +29,7 @@
 #include "wire.h"
 
 /* After so much output no further task of a call is begun, as after stop_ms. */
-enum { STOP_AFTER_BYTES = 256 << 10, DEFAULT_STOP_MS = 1000 };
+enum { STOP_AFTER_BYTES = 512 << 10, DEFAULT_STOP_MS = 1000 };
 
 /* --- the run ------------------------------------------------------------ */
 

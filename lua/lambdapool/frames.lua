@@ -17,9 +17,9 @@ local frames = {
   --- Answers of tasks that take so long, in microseconds, are rare; they are better rarer still,
   --- and larger: most frames have none then.
   long_us = 5000,
-  rare_bytes = 264 << 10,
+  rare_bytes = 520 << 10,
   --- How long an invocation should take, in microseconds.
-  target_us = 64000,
+  target_us = 128000,
   --- The results that are read at a time: so many at most, and no further one after so many bytes.
   piece_tasks = 32,
   piece_bytes = 16 << 10,
