@@ -161,21 +161,19 @@ struct report {
 };
 
 static void draw_one(struct game *game, struct report *report) {
-  double start = wall(), from, polled, end, work, submitting;
-  draw();
-  from = wall();
-  work = processor();
+  double start = wall(), work = processor(), polled, submitting, submitted;
   check(game->host, lp_poll(game->host, BUDGET_US));
   submitting = processor();
   polled = wall();
   while (game->in_flight < IN_FLIGHT)
     submit(game);
-  end = wall();
-  add(&report->frames, end - start);
-  add(&report->share, end - from);
-  add(&report->poll, polled - from);
+  submitted = wall();
+  add(&report->share, submitted - start);
+  add(&report->poll, polled - start);
   add(&report->work, submitting - work);
   add(&report->submit, processor() - submitting);
+  draw();
+  add(&report->frames, wall() - start);
 }
 
 static void draw_with(struct game *game, int seconds) {
