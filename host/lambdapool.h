@@ -35,13 +35,14 @@
  *   lp_close(host);
  *
  * The host is a guest in your program. It prints nothing, installs no signal
- * handler, does not exit, leaves the environment, the working directory and
- * the locale alone, and starts no thread that calls Lua or you. Its Lua 5.4 is
- * hidden inside of the library: your program may have a Lua of its own, of any
- * version. It reads no configuration files: what it does depends on what you
- * tell it. After lp_close no memory, descriptor, thread or process is left. A
- * child that your program forks has no host: there every call gives LP_EBUSY,
- * and lp_close does nothing.
+ * handler, does not exit, and leaves the environment, the working directory and
+ * the locale alone. Threads of its own start its workers, receive what they
+ * answer and, with AWS, transfer; none of them calls Lua or you, or takes a
+ * signal. Its Lua 5.4 is hidden inside of the library: your program may have a
+ * Lua of its own, of any version. It reads no configuration files: what it does
+ * depends on what you tell it. After lp_close no memory, descriptor, thread or
+ * process is left. A child that your program forks has no host: there every
+ * call gives LP_EBUSY, and lp_close does nothing.
  *
  * Ownership: in the comments below, a function *borrows* an argument (until
  * it returns, unless a longer time is given) or *copies* it; what it
@@ -108,7 +109,8 @@ typedef struct lp_host lp_host;
  * NULL; a `block` of NULL allocates, and `old_size` is then 0; anything else
  * resizes. Blocks are aligned as malloc's. It may return NULL when it cannot
  * serve, but for a smaller size. Called only by the thread that calls the
- * host, inside the call. */
+ * host, inside the call; a thread of the host's own may write to the blocks at
+ * any time. */
 typedef void *(*lp_allocate)(void *data, void *block, size_t old_size,
                              size_t new_size);
 
@@ -154,7 +156,8 @@ struct lp_config {
    * Default 0. A program that draws frames wants 10 or so. With 19 workers run
    * only on processors that nobody else wants, and leave them at once: frames
    * are steadiest then, but while other programs keep all processors busy next
-   * to nothing gets done, and the time of tasks that have begun runs on. */
+   * to nothing gets done, the time of tasks that have begun runs on, and
+   * lp_close waits for some tenths of a second. */
   int nice;
 
   /* Where Lua modules of yours are found first, as `<path>/terrain.lua` or
@@ -175,8 +178,9 @@ struct lp_config {
    * where it was installed. */
   const char *agent;
 
-  /* All memory of the host comes from here, but for what libraries allocate on
-   * their own threads when AWS is used. Default NULL: malloc. */
+  /* All memory of the host comes from here, but for what its own threads need
+   * for themselves, which is little unless AWS is used: there it is that of
+   * libraries. Default NULL: malloc. */
   lp_allocate allocate;
   void *allocate_data;
 
@@ -289,7 +293,10 @@ enum lp_kind {
 };
 
 /* What became of a task. Lent: in a callback until it returns, from lp_next
- * until the next lp_next, lp_poll, lp_wait, lp_run or lp_close. */
+ * until the next lp_next, lp_poll, lp_wait, lp_run or lp_close. Its strings are
+ * where the worker's answer has arrived, beside those of other tasks: the whole
+ * answer, some hundred KB or one larger result, stays in memory until the last
+ * of them was lent and is so no more. */
 struct lp_result {
   lp_id task; /* 0 for lp_run */
   void *data; /* of struct lp_task */
@@ -410,7 +417,8 @@ struct lp_stats {
   uint64_t attempts, retried; /* starts; those after the first */
   uint64_t workers, workers_started;
   uint64_t bytes_sent, bytes_received;
-  uint64_t memory;    /* bytes that the host has allocated now */
+  uint64_t memory;    /* bytes that the host has allocated now; some MB of them
+                       * it keeps for answers to come */
   double run_seconds; /* of all workers together */
   double cost;        /* US dollars, about; 0 for local workers */
 };
