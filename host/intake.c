@@ -56,10 +56,9 @@ struct lp__receiver {
   lp__check check;
   int epoll, wake; /* descriptors; the second makes the thread look around */
   TAILQ_HEAD(, lp__intake) open;
-  pthread_mutex_t mutex; /* for all that follows, which is rare */
-  struct lp__intake
-      *changed; /* opened or closed, which the thread has not seen */
-  struct lp__intake *closed; /* it knows them no more */
+  pthread_mutex_t mutex;      /* for all that follows, which is rare */
+  struct lp__intake *changed; /* opened or closed, to be noticed */
+  struct lp__intake *closed;  /* the thread knows them no more */
   bool ends;
 };
 
@@ -265,11 +264,10 @@ static void free_closed(struct lp__receiver *receiver) {
 
 /* One that has news, which has none then. */
 static struct lp__intake *find_news(struct lp__receiver *receiver) {
-  struct lp__intake *intake;
-  TAILQ_FOREACH(intake, &receiver->open, place)
-  if (atomic_exchange(&intake->news, false))
-    return intake;
-  return NULL;
+  struct lp__intake *intake = TAILQ_FIRST(&receiver->open);
+  while (intake && !atomic_exchange(&intake->news, false))
+    intake = TAILQ_NEXT(intake, place);
+  return intake;
 }
 
 /* What is called may close any of them. */
