@@ -54,7 +54,7 @@ engine.map_rules = with(engine.call_rules, { wait = { "seconds" } })
 ---   seed       an integer that all random numbers of tasks depend on; default: another each time
 ---   prefix     true puts "[worker 2] " before each line that tasks print; default false
 ---   nice       how nice local workers are to other processes, 0 to 19; default 0. With 19 they run
----              only on processors that nobody else wants
+---              only on processors that nobody else wants: hardly ever while all of them are busy
 ---   agent      the program that local workers run; default: `bootstrap`, where it was installed
 ---   chaos      faults on purpose: see lambdapool.backend.chaos
 ---
