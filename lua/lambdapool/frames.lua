@@ -1,8 +1,10 @@
 --- Programs that draw frames: they give the library some hundred microseconds at a time, and it
---- stops between two pieces of work. For that no piece may be large: requests and answers are so
---- small that they are copied quickly, unless a single task needs more, and the results in an
---- answer are read some at a time. Workers are looked after once in a frame: an invocation takes
---- several, or they would be idle for most of the time.
+--- stops between two pieces of work. For that no piece may be large: requests are so small that
+--- they are copied quickly, unless a single task needs more, a thread receives the answers, which
+--- stay where they are, and the results in an answer are read some at a time. What an answer costs
+--- by itself does not depend on its size, much: a few large ones leave most frames alone. Workers
+--- are looked after once in a frame: an invocation takes several, or they would be idle for most of
+--- the time.
 
 local frames = {
   --- Whether this Lua state belongs to such a program.
