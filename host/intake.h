@@ -3,9 +3,9 @@
  * Copying a large answer from a socket would take a good part of a frame.
  *
  * One thread for each set of workers. It handles no signals, allocates nothing,
- * and does nothing but receive into blocks that it was given, and check what has
- * arrived, for that would take the owner as long as receiving. Neither side ever
- * waits for the other: whoever finds a connection in use comes back. */
+ * and does nothing but receive into blocks that it was given, and check what
+ * has arrived, for that would take the owner as long as receiving. Neither side
+ * ever waits for the other: whoever finds a connection in use comes back. */
 #ifndef LP_INTAKE_H
 #define LP_INTAKE_H
 
