@@ -13,20 +13,18 @@ local frames = {
   tasks = 1024,
   --- Tasks of the first invocations of a call, of which nothing is known yet.
   first_tasks = 1,
-  --- Bytes of a request, and of an answer: what is known of the tasks so far suggests how many
-  --- of them make so much.
+  --- Bytes of a request, and of an answer from far away, which is decoded as a whole: what is
+  --- known of the tasks so far suggests how many of them make so much.
   bytes = 96 << 10,
-  --- Answers of tasks that take so long, in microseconds, are rare; they are better rarer still,
-  --- and larger: most frames have none then.
-  long_us = 5000,
-  rare_bytes = 520 << 10,
+  --- Bytes of an answer that stays where a thread has received it.
+  lent_bytes = 520 << 10,
   --- How long an invocation should take, in microseconds.
   target_us = 128000,
   --- The results that are read at a time: so many at most, and no further one after so many bytes.
   piece_tasks = 32,
   piece_bytes = 16 << 10,
   --- The results that are handed on at a time where nothing of them is copied.
-  lent_tasks = 8,
+  lent_tasks = 4,
 }
 
 -- Requests that are sent, or begun, or ended at a time.

@@ -47,7 +47,7 @@ local function framed(call, size)
   if not call.cost then
     return math.min(size, frames.first_tasks)
   end
-  local bytes = call.cost < frames.long_us and frames.bytes or frames.rare_bytes
+  local bytes = call.overhead_us and frames.bytes or frames.lent_bytes
   local most = math.min(frames.tasks, math.floor(bytes / math.max(1, call.bytes)))
   return math.max(1, math.min(size, most))
 end

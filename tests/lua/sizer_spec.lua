@@ -112,12 +112,14 @@ describe("where frames are drawn", function()
   end)
 
   it("it has as many tasks as a request and an answer may have bytes for", function()
-    assert.equal(frames.bytes // 65536, size({ cost = 10, bytes = 65536 }, 1000))
+    assert.equal(frames.lent_bytes // 65536, size({ cost = 10, bytes = 65536 }, 1000))
     assert.equal(3, size({ cost = 20000, bytes = 65536 }, 1000))
-    assert.equal(2, size({ cost = 20000, bytes = frames.rare_bytes // 2 }, 1000))
-    assert.equal(1, size({ cost = 10, bytes = 10 * frames.bytes }, 1000))
-    assert.equal(frames.bytes // 65536,
+    assert.equal(2, size({ cost = 20000, bytes = frames.lent_bytes // 2 }, 1000))
+    assert.equal(1, size({ cost = 10, bytes = 10 * frames.lent_bytes }, 1000))
+    assert.equal(frames.lent_bytes // 65536,
       sizer.streamed { cost = 10, bytes = 65536, target_us = 50000 })
+    local far = { cost = 10, bytes = 32768, overhead_us = 50000 }
+    assert.equal(frames.bytes // 32768, size(far, 1000))
     assert.equal(frames.bytes, sizer.request_bytes())
   end)
 
