@@ -56,6 +56,7 @@ struct lp__receiver {
   lp__check check;
   int epoll, wake; /* descriptors; the second makes the thread look around */
   TAILQ_HEAD(, lp__intake) open;
+  unsigned count;             /* of these */
   pthread_mutex_t mutex;      /* for all that follows, which is rare */
   struct lp__intake *changed; /* opened or closed, to be noticed */
   struct lp__intake *closed;  /* the thread knows them no more */
@@ -270,13 +271,15 @@ static struct lp__intake *find_news(struct lp__receiver *receiver) {
   return intake;
 }
 
-/* What is called may close any of them. */
+/* What is called may close any of them. The thread tells again what has come
+ * meanwhile. */
 static void on_told(uv_async_t *told) {
   struct lp__receiver *receiver = told->data;
   struct lp__intake *intake;
   free_closed(receiver);
-  while ((intake = find_news(receiver)))
-    intake->arrived(intake->context);
+  for (unsigned left = receiver->count; left > 0; left--)
+    if ((intake = find_news(receiver)))
+      intake->arrived(intake->context);
 }
 
 static void call_thread(struct lp__receiver *receiver) {
@@ -390,6 +393,7 @@ int lp__intake_open(struct lp__intake **out, struct lp__receiver *receiver,
   intake->is_fresh = true;
   atomic_flag_clear(&intake->in_use);
   TAILQ_INSERT_TAIL(&receiver->open, intake, place);
+  receiver->count++;
   change(intake, false);
   *out = intake;
   return 0;
@@ -397,6 +401,7 @@ int lp__intake_open(struct lp__intake **out, struct lp__receiver *receiver,
 
 void lp__intake_close(struct lp__intake *intake) {
   TAILQ_REMOVE(&intake->receiver->open, intake, place);
+  intake->receiver->count--;
   change(intake, true);
 }
 
@@ -460,10 +465,12 @@ int lp__intake_make_room(struct lp__intake *intake, char **keep, size_t size) {
   return status;
 }
 
+/* The owner may change what he has received himself. */
 bool lp__intake_receive(struct lp__intake *intake) {
   if (!begin(intake))
     return false;
   receive(intake, NULL);
+  intake->is_fresh = false;
   finish(intake);
   return true;
 }

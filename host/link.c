@@ -19,8 +19,10 @@ enum {
   WINDOW = 2 * 1024 * 1024,
   /* Answers for which room is made before they come. */
   USUAL_MAX = 1024 * 1024,
-  /* How long an answer waits for the event that goes with it. */
-  HOLD_MS = 10
+  /* How long an answer waits for the event that goes with it, and how large
+   * all are that wait. */
+  HOLD_MS = 10,
+  HOLD_MAX = 1024
 };
 
 /* --- open and closed ----------------------------------------------------- */
@@ -156,18 +158,25 @@ static void on_hold(uv_timer_t *hold) {
 
 /* --- receiving ----------------------------------------------------------- */
 
+/* Whether the worker asks for an event with its last answer, or probably does:
+ * where a receiver receives, that may come a moment later. */
+static bool may_wait(const struct lp__link *link) {
+  const struct lp__endpoint *endpoint = &link->endpoint;
+  return endpoint->waits ||
+         (link->intake && !lp__endpoint_hands_over(endpoint) &&
+          endpoint->request.url_size == 0 && endpoint->answer_size < HOLD_MAX);
+}
+
 /* A worker that asks for an event together with its last answer has nothing to
  * do until there is one: what the endpoint has to say goes out in one piece
  * with the next invocation, which spares both sides a system call and the
  * worker a wake-up. After a while it goes out alone, so that the worker can
- * tidy up. Where a receiver receives, what it asks for may be a moment behind
- * its answer. */
+ * tidy up. */
 static void answer(struct lp__link *link) {
-  if (link->endpoint.waits ||
-      (link->intake && !lp__endpoint_hands_over(&link->endpoint)))
-    uv_timer_start(&link->hold, on_hold, HOLD_MS, 0);
-  else
+  if (!may_wait(link))
     lp__link_send(link);
+  else if (!uv_is_active((uv_handle_t *)&link->hold))
+    uv_timer_start(&link->hold, on_hold, HOLD_MS, 0);
 }
 
 /* Hands what has come to the endpoint. False when the link is of no use any
@@ -201,8 +210,15 @@ static bool receive(struct lp__link *link) {
          !link->writing;
 }
 
-/* Sees to it that what is expected to come next has room: the rest of a body,
- * the head of a request and a body as large as others were. */
+/* What is expected to come next: the rest of a body, one that may be of any
+ * size, or a body as large as others were. */
+static size_t expected(const struct lp__link *link, size_t missing) {
+  if (missing > 0)
+    return missing;
+  return link->endpoint.request.headers_done ? USUAL_MAX : link->usual;
+}
+
+/* Sees to it that this has room, and the head of a request. */
 static bool make_room(struct lp__link *link) {
   size_t size, missing;
   char *body = lp__endpoint_begun(&link->endpoint, &size, &missing);
@@ -210,9 +226,8 @@ static bool make_room(struct lp__link *link) {
   if (missing > 0 && size + missing > link->usual &&
       size + missing <= USUAL_MAX)
     link->usual = size + missing;
-  size_t wanted = missing > 0 ? missing : link->usual;
-  int status =
-      lp__intake_make_room(link->intake, &body, wanted + LP__LINK_READ);
+  int status = lp__intake_make_room(link->intake, &body,
+                                    expected(link, missing) + LP__LINK_READ);
   if (body != before)
     lp__endpoint_moved(&link->endpoint, lp__intake_block(link->intake), body);
   if (status == -ENOMEM)
@@ -253,12 +268,14 @@ static bool repeat(struct lp__link *link, bool (*step)(struct lp__link *link)) {
 /* Does what the receiver would do, and takes it in. False when that is at it,
  * and tells when it is done. */
 static bool overtake(struct lp__link *link) {
-  do {
+  for (int i = 0; i < READS_MAX; i++) {
     if (link->writing || !lp__loop_admits(link->owner->loop, &link->go_on))
       return link->writing;
     if (!lp__intake_receive(link->intake))
       return false;
-  } while (take_in(link));
+    if (!take_in(link))
+      break;
+  }
   return true;
 }
 

@@ -88,6 +88,12 @@ static bool is_busy(const struct lp__worker *worker) {
          (worker->lambda && worker->api.state != LP__READY);
 }
 
+/* One that never stops sending gets no further grace. */
+static bool is_overdue(const struct lp__worker *worker) {
+  uint64_t spent_ms = (uv_hrtime() - worker->since_ns) / 1000000;
+  return spent_ms >= worker->kill_ms + LP__GRACE_MS;
+}
+
 static void on_timer(uv_timer_t *timer) {
   struct lp__worker *worker = timer->data;
   if (worker->ending || worker->api.state == LP__INIT_FAILED) {
@@ -95,7 +101,7 @@ static void on_timer(uv_timer_t *timer) {
     return;
   }
   /* The answer may have come in time while the host was busy elsewhere. */
-  if (is_busy(worker) && !lp__worker_receive(worker))
+  if (is_busy(worker) && !lp__worker_receive(worker) && !is_overdue(worker))
     set_timer(worker, 1); /* it has come, and there is no time to take it in */
   else if (!worker->ending && is_busy(worker))
     end_limit(worker);

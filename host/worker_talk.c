@@ -16,6 +16,7 @@ enum {
   OUTPUT_READS = 16,
   OUTPUT_PIECE = 2048, /* while there is a deadline: lines may be short */
   LINKS_MAX = 16,
+  LARGER = 4, /* so many times as large as what is in it is a large block */
   CHUNK_MAX = 64 * 1024 /* of chunks that are put together */
 };
 
@@ -111,6 +112,19 @@ static void stop_handing_over(struct lp__worker *worker) {
       drop(worker, link);
 }
 
+/* A small body does not keep a large block alive, if there is memory for it
+ * elsewhere. */
+static void move_out(struct lp__body *body) {
+  struct lp__block *block;
+  if (!body->block || body->size >= body->block->size / LARGER ||
+      !(block = lp__block_new(body->size + 1)))
+    return;
+  memcpy(block->bytes, body->bytes, body->size);
+  lp__block_release(body->block);
+  body->block = block;
+  body->bytes = block->bytes;
+}
+
 static void on_outcome(void *context, enum lp__outcome outcome,
                        struct lp__body body, const char *type) {
   static const enum lp__event_kind kinds[] = {
@@ -121,6 +135,7 @@ static void on_outcome(void *context, enum lp__outcome outcome,
   struct lp__worker *worker = context;
   lp__worker_flush_output(worker);
   stop_handing_over(worker);
+  move_out(&body);
   struct lp__event *event = lp__event_new(kinds[outcome], worker->id);
   if (!event) {
     lp__body_free(&body);

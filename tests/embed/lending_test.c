@@ -197,6 +197,40 @@ static void results_one_by_one(void) {
   OK(host, lp_close(host));
 }
 
+static void take_large(lp_host *host, int size) {
+  const struct lp_result *result;
+  struct lp_task task;
+  struct lp_value n = lp_integer(size);
+  lp_task_init(&task, sizeof task);
+  task.source = "return ('x'):rep((...))";
+  task.args = &n;
+  task.count = 1;
+  OK(host, lp_submit(host, &task, NULL));
+  OK(host, lp_wait(host, 0, -1));
+  EQUAL(lp_next(host, &result), 1);
+  EQUAL(result->values[0].size, (size_t)size);
+}
+
+/* The memory that is ready for large answers is not lent with small results. */
+static void small_results_keep_little(void) {
+  enum { TASKS = 200, SMALL = 600 };
+  lp_host *host = guest_open();
+  uint64_t before;
+  int i, found;
+  for (i = 0; i < 5; i++)
+    take_large(host, 1000000);
+  before = memory_of(host);
+  for (i = 0; i < TASKS; i++) {
+    submit_string(host, SMALL, i);
+    OK(host, lp_wait(host, 0, -1));
+  }
+  if (memory_of(host) > before + (4 << 20))
+    FAIL("%" PRIu64 " bytes grow to %" PRIu64, before, memory_of(host));
+  for (i = 0; i < TASKS; i++)
+    next_string(host, SMALL, &found);
+  OK(host, lp_close(host));
+}
+
 /* At once, and not with the garbage; but for some blocks that are kept. */
 static void memory_comes_back(void) {
   enum { TASKS = 200 };
@@ -224,6 +258,7 @@ int main(int argc, char **argv) {
       {"a thread receives", a_thread_receives},
       {"results lie in their answer", results_lie_in_their_answer},
       {"results one by one", results_one_by_one},
+      {"small results keep little", small_results_keep_little},
       {"memory comes back", memory_comes_back}};
   return guest_main(tests, COUNT(tests), argc > 1 ? argv[1] : NULL);
 }

@@ -11,7 +11,8 @@
  * crash     SIGSEGV hang         never answers             exit N    ends with
  * status N half         half a response, ends     garbage   not HTTP last TEXT
  * posts TEXT and ends       twice     posts two responses wrong        posts
- * under another id    chunked N N bytes in chunks fork         leaves a process
+ * under another id    chunked N N bytes in chunks endless      bytes without
+ * end                 fork         leaves a process
  * behind, posts its pid fds          posts its open descriptors   nice  how
  * nice it is   env   posts its environment close MS     closes the connection,
  * lives on, so long if MS is given stream       asks for a streamed response
@@ -174,6 +175,17 @@ static const char *filled(size_t size) {
     done = size;
   }
   return body;
+}
+
+static void post_endless(void) {
+  char head[512];
+  int n = snprintf(head, sizeof head,
+                   "POST /2018-06-01/runtime/invocation/%s/response "
+                   "HTTP/1.1\r\nContent-Length: 1000000000000\r\n\r\n",
+                   id);
+  transmit(head, (size_t)n, NULL, 0);
+  for (;;)
+    transmit(body, 10000, NULL, 0);
 }
 
 static void post_chunked(size_t size) {
@@ -358,6 +370,8 @@ static void run(void) {
     size_t size = strtoul(rest, NULL, 10);
     filled(size);
     post_chunked(size);
+  } else if (strcmp(word, "endless") == 0) {
+    post_endless();
   } else if (strcmp(word, "fork") == 0) {
     post_fork();
   } else if (strcmp(word, "fds") == 0) {

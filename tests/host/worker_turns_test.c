@@ -114,6 +114,15 @@ static void test_answers_are_not_late(void **state) {
   assert_int_equal(await(fixture).kind, LP__EVENT_RESPONSE);
 }
 
+/* What it sends may be the end of its answer, but not for ever. */
+static void test_endless_answers_are_late(void **state) {
+  struct fixture *fixture = *state;
+  int64_t id = start(fixture);
+  assert_int_equal(invoke_for(fixture, id, "endless", 100), 0);
+  lp__loop_set_deadline(fixture->loop, PAST);
+  assert_int_equal(await(fixture).kind, LP__EVENT_TIMEOUT);
+}
+
 /* The last words of a worker are longer than a piece. */
 static void test_last_words(void **state) {
   static char event[WAITS + 1];
@@ -159,6 +168,7 @@ int main(void) {
       TEST(test_large_requests),
       TEST(test_output_comes_first),
       TEST(test_answers_are_not_late),
+      TEST(test_endless_answers_are_late),
       TEST(test_last_words),
       TEST(test_killed_while_it_has_more),
       TEST(test_closed_while_there_is_more),
