@@ -15,7 +15,7 @@
 
 /* The page is the child's descriptor of this number, and the environment
  * variable LAMBDAPOOL_PROGRESS says so. */
-enum { LP__PROGRESS_FD = 4, LP__PROGRESS_BYTES = 320 * 1024 };
+enum { LP__PROGRESS_FD = 4, LP__PROGRESS_BYTES = 640 * 1024 };
 
 struct lp__progress {
   _Atomic uint64_t began_ns;  /* when task `begun` began, CLOCK_MONOTONIC */

@@ -445,7 +445,7 @@ describe("the progress page", function()
     elseif i == "raise" then
       error "no"
     elseif type(i) == "string" then
-      return i:rep(50000)
+      return i:rep(100000)
     end
     return i * i, os.getenv "LAMBDAPOOL_PROGRESS"
   end
@@ -468,7 +468,7 @@ describe("the progress page", function()
     assert.equal(4, log.page.kept_tasks)
     assert.equal(0, log.page.no_memory)
     local results, errors, columns = read(log.page, origins[1])
-    assert.same({ 9, [3] = ("x"):rep(50000), [4] = 16 }, results)
+    assert.same({ 9, [3] = ("x"):rep(100000), [4] = 16 }, results)
     assert.matches("no$", errors[2].message)
     assert.is_nil(columns[2][1])
   end)
@@ -479,7 +479,7 @@ describe("the progress page", function()
     assert.equal(2, log.page.finished)
     local results = read(log.page, origins[1])
     assert.equal(1, results[1])
-    assert.equal(300000, #results[2])
+    assert.equal(600000, #results[2])
     script, origins = calls(code, { 1, "abcdefg", "a", 5 }, { { 1, 4 } }, { stop_ms = 60000 })
     log = play({ "page", script[1], script[2], "idle" }, {})
     assert.equal(2, log.page.finished)

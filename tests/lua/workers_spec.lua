@@ -115,10 +115,10 @@ describe("lambdapool.workers", function()
     assert(loop:invoke(id, "page 4294967295 4294967295 4294967295 4294967295 18446744073709551615 "
       .. "crash"))
     local progress = select(6, loop:poll())
-    assert.equal(320 * 1024, #progress.kept)
+    assert.equal(640 * 1024, #progress.kept)
     progress.kept = nil
     assert.same({
-      begun = 0xffffffff, finished = 0xffffffff, kept_tasks = 320 * 1024,
+      begun = 0xffffffff, finished = 0xffffffff, kept_tasks = 640 * 1024,
       no_memory = math.maxinteger,
     }, progress)
   end)
