@@ -40,8 +40,11 @@ struct lp__intake {
   struct lp__block *block;
   atomic_size_t have; /* bytes in the block, of which none changes any more */
   atomic_int ended;   /* see lp__intake_ended; set last */
-  bool is_fresh;      /* the block begins with a request */
-  atomic_size_t whole, whole_size; /* where a body is that is right; 0: none */
+  bool is_fresh;      /* nobody has looked for a body yet */
+  size_t body; /* bytes of the one that the block begins with; 0: it begins with
+                * a request */
+  atomic_size_t whole,
+      whole_size; /* where one is that is right; 0 bytes: none */
 
   /* Under the receiver's mutex. */
   struct lp__intake *next; /* of a list of those below */
@@ -78,24 +81,34 @@ static size_t length_of(const char *head, size_t size) {
   return length;
 }
 
-/* Checks the body of the first request in the block, once it is complete. */
+/* Where the body begins that the block has first, and in *size its bytes. False
+ * when its head is not complete. */
+static bool find_body(const struct lp__intake *intake, size_t have,
+                      size_t *begin, size_t *size) {
+  const char *bytes = intake->block->bytes, *end;
+  *begin = 0;
+  *size = intake->body;
+  if (*size > 0)
+    return true;
+  end = memmem(bytes, have < HEAD_MAX ? have : HEAD_MAX, "\r\n\r\n", 4);
+  if (!end)
+    return false;
+  *begin = (size_t)(end - bytes) + 4;
+  *size = length_of(bytes, *begin);
+  return true;
+}
+
+/* Checks that body, once it is complete. */
 static void look_for_body(struct lp__intake *intake, size_t have,
                           lp__check check) {
-  const char *bytes = intake->block->bytes;
-  const char *end =
-      intake->is_fresh
-          ? memmem(bytes, have < HEAD_MAX ? have : HEAD_MAX, "\r\n\r\n", 4)
-          : NULL;
-  if (!end)
-    return;
-  size_t begin = (size_t)(end - bytes) + 4;
-  size_t size = length_of(bytes, begin);
-  if (size > have - begin)
+  size_t begin, size;
+  if (!intake->is_fresh || !find_body(intake, have, &begin, &size) ||
+      size > have - begin)
     return;
   intake->is_fresh = false;
-  if (size > 0 && check(bytes + begin, size)) {
-    atomic_store(&intake->whole_size, size);
+  if (size > 0 && check(intake->block->bytes + begin, size)) {
     atomic_store(&intake->whole, begin);
+    atomic_store(&intake->whole_size, size);
   }
 }
 
@@ -415,9 +428,8 @@ void lp__intake_take(struct lp__intake *intake, size_t size) {
 }
 
 const char *lp__intake_whole(struct lp__intake *intake, size_t *size) {
-  size_t begin = atomic_load(&intake->whole);
   *size = atomic_load(&intake->whole_size);
-  return begin > 0 ? intake->block->bytes + begin : NULL;
+  return *size > 0 ? intake->block->bytes + atomic_load(&intake->whole) : NULL;
 }
 
 struct lp__block *lp__intake_block(struct lp__intake *intake) {
@@ -445,7 +457,8 @@ static int move(struct lp__intake *intake, const char *keep, size_t size,
   return 0;
 }
 
-int lp__intake_make_room(struct lp__intake *intake, char **keep, size_t size) {
+int lp__intake_make_room(struct lp__intake *intake, char **keep, size_t body,
+                         size_t size) {
   if (room_of(intake) >= size)
     return 0;
   if (!begin(intake))
@@ -456,8 +469,9 @@ int lp__intake_make_room(struct lp__intake *intake, char **keep, size_t size) {
   if (status == 0) {
     atomic_fetch_sub(&intake->have, before);
     intake->taken -= before;
-    intake->is_fresh = !*keep && intake->taken == 0;
-    atomic_store(&intake->whole, 0);
+    intake->is_fresh = true;
+    intake->body = *keep ? body : 0;
+    atomic_store(&intake->whole_size, 0);
     if (*keep)
       *keep = intake->block->bytes;
   }

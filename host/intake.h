@@ -47,7 +47,7 @@ void lp__intake_take(struct lp__intake *intake, size_t size);
 
 /* A body in the block that the check has found to be right, and in *size its
  * bytes; or NULL. The thread knows no more of HTTP than the line that says how
- * long a body is, and looks at the first request in a block only: it is for the
+ * long a body is, and looks only at what a block begins with: it is for the
  * owner to say whether there is such a body. */
 const char *lp__intake_whole(struct lp__intake *intake, size_t *size);
 
@@ -60,10 +60,12 @@ struct lp__block *lp__intake_block(struct lp__intake *intake);
 int lp__intake_ended(struct lp__intake *intake);
 
 /* Sees to it that so many more bytes can arrive behind those that were taken
- * last, of which the ones from *keep on stay in front of them; NULL: none need
- * to. Where that takes another block, *keep is changed. 0, -EAGAIN when the
- * thread is using it (it calls `arrived` afterwards), or -ENOMEM. */
-int lp__intake_make_room(struct lp__intake *intake, char **keep, size_t size);
+ * last, of which the ones from *keep on stay in front of them: the beginning of
+ * a body that will have `body` bytes. NULL and 0: none need to. Where that
+ * takes another block, *keep is changed. 0, -EAGAIN when the thread is using it
+ * (it calls `arrived` afterwards), or -ENOMEM. */
+int lp__intake_make_room(struct lp__intake *intake, char **keep, size_t body,
+                         size_t size);
 
 /* Receives here and now, as much as there is room for: whatever was sent before
  * has arrived then. False when the thread is doing so. */

@@ -226,7 +226,7 @@ static bool make_room(struct lp__link *link) {
   if (missing > 0 && size + missing > link->usual &&
       size + missing <= USUAL_MAX)
     link->usual = size + missing;
-  int status = lp__intake_make_room(link->intake, &body,
+  int status = lp__intake_make_room(link->intake, &body, size + missing,
                                     expected(link, missing) + LP__LINK_READ);
   if (body != before)
     lp__endpoint_moved(&link->endpoint, lp__intake_block(link->intake), body);
