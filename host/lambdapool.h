@@ -27,7 +27,7 @@
  *   task.count = 1;
  *   lp_submit(host, &task, NULL);
  *   for (;;) {                          // 60 times a second
- *     lp_poll(host, 500);               // half a millisecond at most
+ *     lp_poll(host, 300);               // microseconds, or a little more
  *     while (lp_next(host, &result) == 1)
  *       printf("%lld\n", (long long)result->values[0].integer);
  *     draw_frame();

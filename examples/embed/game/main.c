@@ -26,7 +26,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { BUDGET_US = 500 }; /* what lambdapool may take of a frame */
+enum { BUDGET_US = 300 }; /* what lambdapool may take of a frame */
 static const double frame_ms = 1000.0 / 60;
 
 struct game {
