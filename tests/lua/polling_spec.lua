@@ -73,13 +73,10 @@ describe("polling", function()
     local called
     executor:submit(square, 1):add_done_callback(function() error("oh", 0) end)
     executor:submit(square, 2):add_done_callback(function() called = true end)
-    local ok, message = true, nil
-    poll_until(function()
-      if ok then
-        ok, message = pcall(lambdapool.poll, 1)
-      end
-      return not ok
-    end)
+    local ok, message
+    repeat
+      ok, message = pcall(lambdapool.poll, 1)
+    until not ok
     assert.equal("oh", message)
     poll_until(function() return called end, 1)
   end)
