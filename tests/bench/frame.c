@@ -13,9 +13,10 @@
  *   without  the frame, its drawing alone
  *   with     the same with the library
  *   share    of that what the library took: lp_poll and lp_submit
+ *   cost     the same by the clock of the thread, which stands still while
+ *            others have the processor, other machines included
  *   poll     lp_poll alone, which had BUDGET_US
- *   work     what lp_poll took of the processor, whoever else wanted it
- *   submit   the same of lp_submit, in a frame
+ *   work     the same by the clock of the thread
  *
  * and `done`, the tasks that ended in a second. */
 #define _GNU_SOURCE
@@ -157,21 +158,18 @@ static void draw_without(int seconds) {
 }
 
 struct report {
-  struct samples frames, share, poll, work, submit;
+  struct samples frames, share, cost, poll, work;
 };
 
 static void draw_one(struct game *game, struct report *report) {
-  double start = wall(), work = processor(), polled, submitting, submitted;
+  double start = wall(), begun = processor();
   check(game->host, lp_poll(game->host, BUDGET_US));
-  submitting = processor();
-  polled = wall();
+  add(&report->poll, wall() - start);
+  add(&report->work, processor() - begun);
   while (game->in_flight < IN_FLIGHT)
     submit(game);
-  submitted = wall();
-  add(&report->share, submitted - start);
-  add(&report->poll, polled - start);
-  add(&report->work, submitting - work);
-  add(&report->submit, processor() - submitting);
+  add(&report->share, wall() - start);
+  add(&report->cost, processor() - begun);
   draw();
   add(&report->frames, wall() - start);
 }
@@ -191,9 +189,9 @@ static void draw_with(struct game *game, int seconds) {
   }
   print("with", &report.frames);
   print("share", &report.share);
+  print("cost", &report.cost);
   print("poll", &report.poll);
   print("work", &report.work);
-  print("submit", &report.submit);
   printf("done %.1f\n", (double)game->done / seconds);
 }
 
