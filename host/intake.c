@@ -4,10 +4,9 @@
 
 #include "memory.h"
 #include "process.h"
+#include "own_thread.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -317,17 +316,6 @@ static int open_descriptors(struct lp__receiver *receiver) {
   return 0;
 }
 
-/* Signals are for the threads of the program. */
-static int start_thread(struct lp__receiver *receiver) {
-  sigset_t all, before;
-  int status;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  status = pthread_create(&receiver->thread, NULL, work, receiver);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return -status;
-}
-
 static void close_descriptors(struct lp__receiver *receiver) {
   lp__close_fd(&receiver->epoll);
   lp__close_fd(&receiver->wake);
@@ -350,7 +338,7 @@ int lp__receiver_open(struct lp__receiver **out, struct lp__loop *loop,
   pthread_mutex_init(&receiver->mutex, NULL);
   status = open_descriptors(receiver);
   if (status == 0)
-    status = start_thread(receiver);
+    status = lp__own_thread_start(&receiver->thread, work, receiver);
   if (status < 0) {
     close_descriptors(receiver);
     uv_close((uv_handle_t *)&receiver->told, on_handle_closed);

@@ -2,9 +2,7 @@
 #include "starter.h"
 
 #include "memory.h"
-
-#include <pthread.h>
-#include <signal.h>
+#include "own_thread.h"
 
 struct list {
   struct lp__job *first, **last; /* the `next` to fill in */
@@ -88,18 +86,6 @@ static void on_told(uv_async_t *told) {
   finish(told->data);
 }
 
-/* Signals are for the threads of the program. A smaller stack than others have
- * would not do: the thread-local variables of the program are on it. */
-static int start_thread(struct lp__starter *starter) {
-  sigset_t all, before;
-  int status;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  status = pthread_create(&starter->thread, NULL, work, starter);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return -status;
-}
-
 static void on_closed(uv_handle_t *handle) {
   struct lp__starter *starter = handle->data;
   pthread_cond_destroy(&starter->wanted);
@@ -123,7 +109,7 @@ int lp__starter_open(struct lp__starter **out, struct lp__loop *loop) {
   pthread_cond_init(&starter->wanted, NULL);
   clear(&starter->waiting);
   clear(&starter->done);
-  status = start_thread(starter);
+  status = lp__own_thread_start(&starter->thread, work, starter);
   if (status < 0)
     uv_close((uv_handle_t *)&starter->told, on_closed);
   else

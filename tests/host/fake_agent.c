@@ -177,27 +177,27 @@ static const char *filled(size_t size) {
   return body;
 }
 
-static void post_endless(void) {
+static void begin_post(const char *header) {
   char head[512];
   int n = snprintf(head, sizeof head,
                    "POST /2018-06-01/runtime/invocation/%s/response "
-                   "HTTP/1.1\r\nContent-Length: 1000000000000\r\n\r\n",
-                   id);
+                   "HTTP/1.1\r\n%s\r\n\r\n",
+                   id, header);
   transmit(head, (size_t)n, NULL, 0);
+}
+
+static void post_endless(void) {
+  begin_post("Content-Length: 1000000000000");
   for (;;)
     transmit(body, 10000, NULL, 0);
 }
 
 static void post_chunked(size_t size) {
-  char head[512];
-  int n = snprintf(head, sizeof head,
-                   "POST /2018-06-01/runtime/invocation/%s/response "
-                   "HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
-                   id);
-  transmit(head, (size_t)n, NULL, 0);
+  char head[32];
+  begin_post("Transfer-Encoding: chunked");
   for (size_t sent = 0; sent < size;) {
     size_t part = size - sent < 10000 ? size - sent : 10000;
-    n = snprintf(head, sizeof head, "%zx\r\n", part);
+    int n = snprintf(head, sizeof head, "%zx\r\n", part);
     transmit(head, (size_t)n, body + sent, part);
     transmit("\r\n", 2, NULL, 0);
     sent += part;
