@@ -168,10 +168,10 @@ static int work_measured(lp_host *host, bool *active) {
 }
 
 /* When no piece should begin any more, so that the last one ends in time; at
- * most half of the budget is given up for that. */
+ * most a quarter of the budget is given up for that. */
 static uint64_t last_start(const lp_host *host, uint64_t start,
                            uint64_t limit) {
-  uint64_t part = limit > start ? (limit - start) / 2 : 0;
+  uint64_t part = limit > start ? (limit - start) / 4 : 0;
   return limit - (host->piece_ns < part ? host->piece_ns : part);
 }
 
